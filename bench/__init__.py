@@ -1,0 +1,1 @@
+"""Measuring Accord beside its limit and its peers."""

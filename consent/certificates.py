@@ -1,0 +1,127 @@
+"""Authorisation certificates: the ledger's signed word that an authorisation owns a key under its terms (protocol §3.1)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from consent.core.facts import DirectoryEntry, Terms
+from exchange.core import sealing
+from exchange.core.avro import BadAvro
+from exchange.core.encoding import join
+from exchange.schemas import catalogue
+
+
+class BadCertificate(ValueError):
+    """Not a certificate of this ledger."""
+
+
+class Certificate(NamedTuple):
+    """What a certificate says; fields as in certificate.v1.avsc. `hash` is SHA-256 of the signed bytes."""
+
+    origin: str
+    authorisation_id: bytes
+    epoch: int
+    public_key: bytes
+    recipient: str
+    provider: str
+    data_set: str
+    purpose: str
+    scopes: tuple[str, ...]
+    basis: str
+    not_before_ms: int
+    not_after_ms: int
+    commitment: bytes
+    grant_leaf: int
+    hash: bytes = b""
+
+
+def certificate_hash(signed: bytes) -> bytes:
+    return hashlib.sha256(signed).digest()
+
+
+def issue(
+    origin: str,
+    authorisation: bytes,
+    epoch: int,
+    public_key: bytes,
+    terms: Terms,
+    committed: bytes,
+    grant_leaf: int,
+    key: Ed25519PrivateKey,
+) -> bytes:
+    """The signed certificate (SignedCertificate bytes)."""
+    body = catalogue().codec("certificate").encode({
+        "origin": origin, "authorisation_id": authorisation, "epoch": epoch, "public_key": public_key, "recipient": terms.recipient,
+        "provider": terms.provider, "data_set": terms.data_set, "purpose": terms.purpose, "scopes": sorted(terms.scopes),
+        "basis": terms.basis, "not_before_ms": terms.not_before_ms, "not_after_ms": terms.not_after_ms, "commitment": committed,
+        "grant_leaf": grant_leaf,
+    })  # fmt: skip
+    signature = key.sign(sealing.certificate_bytes(body))
+    return catalogue().codec("signed-certificate").encode({"certificate": body, "signature": signature})
+
+
+def read(signed: bytes, public_key: bytes) -> Certificate:
+    """The certificate, if `public_key` (raw Ed25519) signed it; BadCertificate otherwise."""
+    try:
+        outside = catalogue().codec("signed-certificate").decode(signed)
+        Ed25519PublicKey.from_public_bytes(public_key).verify(
+            outside["signature"], sealing.certificate_bytes(outside["certificate"])
+        )
+        body = catalogue().codec("certificate").decode(outside["certificate"])
+    except (BadAvro, InvalidSignature) as error:
+        raise BadCertificate("not a certificate of this ledger") from error
+    return Certificate(**body | {"scopes": tuple(body["scopes"])}, hash=certificate_hash(signed))
+
+
+def _entry_bytes(kind: str, organisation: str, operator: str, public_key: bytes, not_after_ms: int) -> bytes:
+    return join(
+        b"accord.directory.v1",
+        kind.encode(),
+        organisation.encode(),
+        operator.encode(),
+        public_key,
+        not_after_ms.to_bytes(8, "big"),
+    )
+
+
+def enrol(
+    kind: str, organisation: str, operator: str, public_key: bytes, not_after_ms: int, enrolment: Ed25519PrivateKey
+) -> DirectoryEntry:
+    """A directory entry signed by its organisation, not yet countersigned."""
+    signature = enrolment.sign(_entry_bytes(kind, organisation, operator, public_key, not_after_ms))
+    enrolment_public = enrolment.public_key().public_bytes_raw()
+    return DirectoryEntry(kind, organisation, operator, public_key, not_after_ms, enrolment_public, signature, b"")  # type: ignore[arg-type]  # kind is one of the three
+
+
+def countersign(entry: DirectoryEntry, registrar: Ed25519PrivateKey) -> DirectoryEntry:
+    body = _entry_bytes(entry.kind, entry.organisation, entry.operator, entry.public_key, entry.not_after_ms)
+    signature = registrar.sign(join(body, entry.enrolment_key, entry.signature))
+    return DirectoryEntry(
+        entry.kind,
+        entry.organisation,
+        entry.operator,
+        entry.public_key,
+        entry.not_after_ms,
+        entry.enrolment_key,
+        entry.signature,
+        signature,
+    )
+
+
+def check_entry(entry: DirectoryEntry, registrar_public: bytes | None, now_ms: int) -> None:
+    """BadCertificate unless the organisation signed this entry and, where given, the registrar countersigned it, and it is in force."""
+    body = _entry_bytes(entry.kind, entry.organisation, entry.operator, entry.public_key, entry.not_after_ms)
+    try:
+        Ed25519PublicKey.from_public_bytes(entry.enrolment_key).verify(entry.signature, body)
+        if registrar_public is not None:
+            Ed25519PublicKey.from_public_bytes(registrar_public).verify(
+                entry.countersignature, join(body, entry.enrolment_key, entry.signature)
+            )
+    except (InvalidSignature, ValueError) as error:
+        raise BadCertificate("directory entry not signed as it should be") from error
+    if now_ms >= entry.not_after_ms:
+        raise BadCertificate("directory entry no longer in force")

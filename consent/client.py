@@ -1,0 +1,94 @@
+"""Calling the ledger's process: `exchange.ports.Ledger` over its Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from consent.ledger import Ledger
+from consent.service import LENGTH, METHODS, read_frame, signature
+from exchange.core.errors import Code
+from exchange.ports import Refused, Unavailable
+
+CALL_TIMEOUT_S = 15.0
+
+
+class _Client:
+    """One connection, opened at the first call and again after a loss; calls are told apart by their number."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._ids = path, itertools.count(1)
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._waiting: dict[int, asyncio.Future[tuple[str, msgspec.Raw]]] = {}
+        self._opening = asyncio.Lock()
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        if method not in METHODS:
+            raise AttributeError(method)
+        result_type = signature(method)[1]
+
+        async def call(*arguments: object) -> object:
+            status, body = await self._call(method, arguments)
+            if status == "ok":
+                return msgspec.msgpack.decode(body, type=result_type)
+            text = msgspec.msgpack.decode(body, type=str)
+            if status == "refused":
+                raise Refused(Code(text))
+            if status == "bad_call":
+                raise ValueError(f"ledger call {method}: {text}")
+            raise Unavailable(f"ledger: {text}")
+
+        return call
+
+    async def _call(self, method: str, arguments: tuple[object, ...]) -> tuple[str, msgspec.Raw]:
+        call_id, future = next(self._ids), asyncio.get_running_loop().create_future()
+        try:
+            writer = await self._open()
+            self._waiting[call_id] = future
+            frame = msgspec.msgpack.encode((call_id, method, arguments))
+            writer.write(LENGTH.pack(len(frame)) + frame)
+            await writer.drain()
+            return await asyncio.wait_for(future, CALL_TIMEOUT_S)
+        except (OSError, TimeoutError) as error:
+            raise Unavailable(f"ledger: {type(error).__name__}") from None
+        finally:
+            self._waiting.pop(call_id, None)
+
+    async def _open(self) -> asyncio.StreamWriter:
+        async with self._opening:
+            if self._writer is None or self._writer.is_closing():
+                reader, self._writer = await asyncio.open_unix_connection(self._path, limit=1 << 20)
+                self._reading = asyncio.create_task(self._read(reader, self._writer))
+            return self._writer
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                call_id, status, body = msgspec.msgpack.decode(
+                    await read_frame(reader), type=tuple[int, str, msgspec.Raw]
+                )
+                future = self._waiting.get(call_id)
+                if future is not None and not future.done():
+                    future.set_result((status, msgspec.Raw(bytes(body))))
+        except (asyncio.IncompleteReadError, OSError, ValueError):
+            writer.close()
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(ConnectionError())
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        if self._reading is not None:
+            self._reading.cancel()
+
+
+def connect(path: Path) -> Ledger:
+    """The ledger behind the socket at `path`. Every method raises `Unavailable` while it does not answer."""
+    return cast(Ledger, _Client(path))

@@ -1,0 +1,133 @@
+"""C2SP signed notes and tlog checkpoints (c2sp.org/signed-note, c2sp.org/tlog-checkpoint), Ed25519 signatures (type 0x01).
+
+Pure but for the signature itself, which is deterministic (RFC 8032).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+_ED25519 = b"\x01"
+_MAX_BYTES = 1_000_000
+
+
+class BadNote(ValueError):
+    """Not a note, or not signed by the key expected."""
+
+
+class Verifier(NamedTuple):
+    """A key's name and raw Ed25519 public key."""
+
+    name: str
+    public_key: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        return hashlib.sha256(self.name.encode() + b"\n" + _ED25519 + self.public_key).digest()[:4]
+
+    def __str__(self) -> str:
+        """The verifier key (vkey): name+hash+base64."""
+        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(_ED25519 + self.public_key).decode()}"
+
+
+class Checkpoint(NamedTuple):
+    """A log's head: origin, size in leaves, root hash."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    def text(self) -> str:
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+
+def parse_verifier(vkey: str) -> Verifier:
+    """BadNote unless `vkey` is an Ed25519 verifier key whose hash is right."""
+    name, _, rest = vkey.strip().partition("+")
+    key_hash, _, encoded = rest.partition("+")
+    try:
+        key = _decode(encoded)
+    except ValueError as error:
+        raise BadNote("not a verifier key") from error
+    verifier = Verifier(name, key[1:])
+    if key[:1] != _ED25519 or len(key) != 33 or verifier.key_id.hex() != key_hash:
+        raise BadNote("not a verifier key")
+    return verifier
+
+
+def sign(text: str, name: str, key: Ed25519PrivateKey) -> str:
+    """The note: text (ending in a newline), blank line, one signature line."""
+    if not text.endswith("\n"):
+        raise ValueError("a note's text ends with a newline")
+    key_id = Verifier(name, key.public_key().public_bytes_raw()).key_id
+    signature = base64.b64encode(key_id + key.sign(text.encode())).decode()
+    return f"{text}\n— {name} {signature}\n"
+
+
+def verify(note: str, verifier: Verifier) -> str:
+    """The note's text, signed by `verifier`; BadNote otherwise. Signatures by unknown keys are ignored."""
+    if len(note) > _MAX_BYTES or any(ord(c) < 0x20 and c != "\n" for c in note):
+        raise BadNote("not a note")
+    text, blank, lines = note.rpartition("\n\n")
+    if not blank or not lines.endswith("\n"):
+        raise BadNote("not a note")
+    good = False
+    for line in lines[:-1].split("\n"):
+        good = _signature(line, text + "\n", verifier) or good
+    if not good:
+        raise BadNote("not signed by this key")
+    return text + "\n"
+
+
+def _signature(line: str, text: str, verifier: Verifier) -> bool:
+    """Whether the line is this verifier's good signature; BadNote if it is a bad one of his."""
+    dash, _, rest = line.partition(" ")
+    name, _, encoded = rest.partition(" ")
+    if dash != "—" or not name or "+" in name:
+        raise BadNote("not a signature line")
+    try:
+        raw = _decode(encoded)
+    except ValueError as error:
+        raise BadNote("not a signature line") from error
+    if len(raw) < 5:
+        raise BadNote("not a signature line")
+    if name != verifier.name or raw[:4] != verifier.key_id:
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(verifier.public_key).verify(raw[4:], text.encode())
+    except InvalidSignature as error:
+        raise BadNote("bad signature") from error
+    return True
+
+
+def parse_checkpoint(text: str) -> Checkpoint:
+    """A verified note's text as a checkpoint; extension lines are allowed and ignored."""
+    lines = text.split("\n")
+    if (
+        len(lines) < 4
+        or not lines[0]
+        or not lines[1].isascii()
+        or not lines[1].isdigit()
+        or lines[1] != str(int(lines[1]))
+    ):
+        raise BadNote("not a checkpoint")
+    try:
+        root = _decode(lines[2])
+    except ValueError as error:
+        raise BadNote("not a checkpoint") from error
+    if len(root) != 32:
+        raise BadNote("not a checkpoint")
+    return Checkpoint(lines[0], int(lines[1]), root)
+
+
+def _decode(text: str) -> bytes:
+    """Base64 in its one form, so that no bit of a note can change unseen; ValueError otherwise."""
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise ValueError("not the one form")
+    return data

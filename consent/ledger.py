@@ -1,0 +1,227 @@
+"""The consent ledger in one process: it owns the store and the keys; everybody else calls it (`consent.client`).
+
+Each method is one transaction, in the order: lock, decide with a pure rule, write, commit durably, answer. A crash before the
+commit leaves nothing; after it, asking again gets the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from sqlalchemy import Engine, func, select, update
+
+from consent import grants, register, releases, withdrawals
+from consent.core import merkle, note
+from consent.core.facts import (
+    Acknowledgement,
+    Answer,
+    Attempt,
+    Attempted,
+    Authorisation,
+    Confirmation,
+    DeadLetter,
+    DirectoryEntry,
+    Dropped,
+    Entry,
+    Event,
+    Evidence,
+    Grant,
+    Outcome,
+    State,
+    Submission,
+    Terms,
+    Verdict,
+)
+from consent.core.rules import Happening, step
+from consent.keys import KeyRing
+from consent.stores import tables as t
+from consent.stores.engine import unpack_frontier
+from consent.transaction import Transaction, read_authorisations, transaction
+from exchange.ports import LEASE_MS, Clock, Unavailable
+
+_POLL_S = 0.02
+
+
+class Ledger:
+    """`exchange.ports.Ledger`, and what only its owner may do: record habilitations, delegations and keys, sweep, verify."""
+
+    def __init__(self, engine: Engine, keys: KeyRing, clock: Clock, mac: Callable[[str], bytes]) -> None:
+        """`mac(provider)` is the secret shared with that provider's connector."""
+        self._engine, self._keys, self._clock, self._mac = engine, keys, clock, mac
+
+    def _begin(self) -> AbstractContextManager[Transaction]:
+        return transaction(self._engine, self._keys, self._clock.now_ms())
+
+    async def grant(
+        self, authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence, operator: str
+    ) -> Grant:
+        with self._begin() as tx:
+            return grants.grant(tx, authorisation, terms, identity, evidence, operator)
+
+    async def refuse(self, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
+        with self._begin() as tx:
+            grants.refuse(tx, authorisation, terms, evidence)
+
+    async def narrow(self, authorisation: bytes, scopes: tuple[str, ...], operator: str) -> Grant:
+        with self._begin() as tx:
+            return grants.narrow(tx, authorisation, scopes, operator)
+
+    async def withdraw(self, authorisation: bytes, happening: str) -> Acknowledgement:
+        if Happening(happening) not in withdrawals.CLOSES:
+            raise ValueError("closes nothing")
+        with self._begin() as tx:
+            closing = withdrawals.close(tx, authorisation, Happening(happening))
+        self._truncate_wal(required=happening == Happening.ERASED)
+        if isinstance(closing, Acknowledgement):
+            return closing
+        over_ms = self._clock.monotonic_ms() + LEASE_MS
+        while self._clock.monotonic_ms() < over_ms:
+            with self._begin() as tx:
+                if not withdrawals.leases_open(tx, authorisation):
+                    break
+            await self._clock.sleep(_POLL_S)
+        with self._begin() as tx:
+            return withdrawals.acknowledge(tx, closing)
+
+    def _truncate_wal(self, *, required: bool) -> None:
+        """Old bytes of a deleted key leave the write-ahead log; a withdrawal is binding without it, an erasure is not."""
+        if self._engine.dialect.name != "sqlite":
+            return
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            busy = connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy and required:
+            raise Unavailable("ledger store: erased bytes not yet overwritten, ask again")
+
+    async def lookup(self, authorisations: Sequence[bytes]) -> list[Authorisation | None]:
+        with self._engine.begin() as connection:
+            held = read_authorisations(connection, authorisations, self._clock.now_ms())
+        return [held.get(a) for a in authorisations]
+
+    async def attempt(self, attempts: Sequence[Attempt]) -> list[Attempted]:
+        with self._begin() as tx:
+            return releases.attempt(tx, attempts)
+
+    async def release(
+        self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation]
+    ) -> list[Outcome | Dropped | DeadLetter]:
+        with self._engine.begin() as connection:
+            checked = releases.check(connection, self._keys, self._mac, items)
+        with self._begin() as tx:
+            if tx.clock_went_back:
+                raise Unavailable("ledger clock went back: no release")
+            told = releases.release(tx, checked)
+            releases.confirm(tx, confirmed)
+        results: list[Outcome | Dropped | DeadLetter] = [Dropped()] * len(items)
+        for place, result in zip(checked.places, releases.tell(self._keys, tx.now_ms, told), strict=True):
+            results[place] = result
+        for place, dead in checked.dead.items():
+            results[place] = dead
+        return results
+
+    async def unconfirmed(self, submissions: Sequence[Submission]) -> list[bool]:
+        with self._engine.begin() as connection:
+            return releases.unconfirmed(connection, submissions)
+
+    async def overdue(self, age_ms: int) -> int:
+        c = t.terminal.c
+        query = select(func.count()).where(
+            c.code == "released", c.confirmed_at.is_(None), c.at < self._clock.now_ms() - age_ms
+        )
+        with self._engine.begin() as connection:
+            return int(connection.execute(query).scalar() or 0)
+
+    async def events(self, after: int, limit: int) -> list[Event]:
+        query = select(t.outbox).where(t.outbox.c.sequence > after).order_by(t.outbox.c.sequence).limit(limit)
+        with self._engine.begin() as connection:
+            return [Event(r.sequence, r.authorisation, r.version, r.state, r.at) for r in connection.execute(query)]
+
+    async def directory(self) -> list[DirectoryEntry]:
+        with self._engine.begin() as connection:
+            return register.directory(connection)
+
+    async def entries(self, authorisation: bytes) -> list[Entry]:
+        query = select(t.leaf).where(t.leaf.c.authorisation == authorisation).order_by(t.leaf.c.idx)
+        c = t.terminal.c
+        fates = select(c.leaf_index, c.request, c.code, c.reason, c.at).where(
+            c.authorisation == authorisation, c.code != "released"
+        )
+        with self._engine.begin() as connection:
+            own = [Entry(r.idx, r.kind, r.at, authorisation, r.request, r.code) for r in connection.execute(query)]
+            others = [
+                Entry(r.leaf_index, r.code, r.at, authorisation, r.request, r.reason) for r in connection.execute(fates)
+            ]
+        return sorted(own + others, key=lambda e: (e.index, e.request))
+
+    async def checkpoint(self) -> str:
+        with self._engine.begin() as connection:
+            row = connection.execute(select(t.log.c.size, t.log.c.frontier)).one()
+        head = note.Checkpoint(self._keys.origin, row.size, merkle.frontier_root(unpack_frontier(row.frontier)))
+        return note.sign(head.text(), self._keys.origin, self._keys.log)
+
+    async def proof(self, index: int) -> tuple[bytes, list[bytes], str]:
+        with self._engine.begin() as connection:
+            size = int(connection.execute(select(t.log.c.size)).scalar_one())
+            rows = connection.execute(select(t.leaf.c.hash).order_by(t.leaf.c.idx).limit(size)).all()
+            leaf = connection.execute(select(t.leaf.c.leaf).where(t.leaf.c.idx == index)).scalar()
+        if leaf is None:
+            raise ValueError("no such leaf")
+        hashes = [row.hash for row in rows]
+        head = note.Checkpoint(self._keys.origin, size, merkle.root(hashes))
+        return leaf, merkle.inclusion_path(hashes, index), note.sign(head.text(), self._keys.origin, self._keys.log)
+
+    async def habilitate(
+        self,
+        recipient: str,
+        data_set: str,
+        purpose: str,
+        scopes: tuple[str, ...],
+        legal_reference: str,
+        not_after_ms: int,
+    ) -> None:
+        with self._begin() as tx:
+            register.habilitate(tx, recipient, data_set, purpose, scopes, legal_reference, not_after_ms)
+
+    async def delegate(self, recipient: str, operator: str, not_after_ms: int) -> None:
+        with self._begin() as tx:
+            register.delegate(tx, recipient, operator, not_after_ms)
+
+    async def enter(self, entry: DirectoryEntry) -> DirectoryEntry:
+        """A public key, countersigned."""
+        with self._begin() as tx:
+            return register.enter(tx, entry)
+
+    async def sweep(self) -> int:
+        """Records what time has done: expired authorisations get their leaf. The leaf is a record, not the cause."""
+        with self._begin() as tx:
+            return _expire(tx)
+
+    async def verify(self) -> list[str]:
+        """Recomputes the log from its leaves; the list of what does not hold is empty when all does."""
+        with self._engine.begin() as connection:
+            log = connection.execute(select(t.log)).one()
+            rows = connection.execute(select(t.leaf.c.idx, t.leaf.c.leaf, t.leaf.c.hash).order_by(t.leaf.c.idx)).all()
+        problems = [f"leaf {row.idx}: hash" for row in rows if merkle.leaf_hash(row.leaf) != row.hash]
+        if [row.idx for row in rows] != list(range(log.size)):
+            problems.append("indexes are not contiguous")
+        elif merkle.root([row.hash for row in rows]) != merkle.frontier_root(unpack_frontier(log.frontier)):
+            problems.append("root does not follow from the leaves")
+        return problems
+
+    async def has_key(self, authorisation: bytes) -> bool:
+        """Whether any private key of this authorisation still exists."""
+        query = select(func.count()).where(t.release_key.c.authorisation == authorisation)
+        with self._engine.begin() as connection:
+            return bool(connection.execute(query).scalar())
+
+
+def _expire(tx: Transaction) -> int:
+    a = t.authorisation
+    rows = tx.connection.execute(select(a).where(a.c.state == State.LIVE.value, a.c.not_after <= tx.now_ms)).all()
+    for row in rows:
+        cell = step(State.LIVE, Happening.EXPIRED)
+        assert cell is not None  # the table has this cell
+        tx.append("expired", row.id, b"")
+        tx.connection.execute(update(a).where(a.c.id == row.id).values(state=cell.state.value, version=row.version + 1))
+        tx.emit(row.id, row.version + 1, cell.state.value)
+    return len(rows)

@@ -1,0 +1,88 @@
+"""Who may ask and with which keys: habilitations, delegations, and the directory of public keys, each a leaf of the log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import Connection, insert, select
+
+from consent.certificates import BadCertificate, check_entry, countersign
+from consent.core.facts import DirectoryEntry
+from consent.stores import tables as t
+from consent.transaction import Transaction
+from exchange.core.errors import Code
+from exchange.core.sealing import key_id
+from exchange.ports import Refused
+
+_REGISTER = bytes(16)
+"""An outbox line without authorisation: who may ask has changed, caches start again."""
+
+
+def habilitate(
+    tx: Transaction,
+    recipient: str,
+    data_set: str,
+    purpose: str,
+    scopes: tuple[str, ...],
+    legal_reference: str,
+    not_after_ms: int,
+) -> None:
+    """A collectivity may ask these scopes of a data set for a purpose (the DataPass model). No scopes: no longer."""
+    key = (
+        (t.habilitation.c.recipient == recipient)
+        & (t.habilitation.c.data_set == data_set)
+        & (t.habilitation.c.purpose == purpose)
+    )
+    tx.connection.execute(t.habilitation.delete().where(key))
+    values = {"recipient": recipient, "data_set": data_set, "purpose": purpose, "scopes": json.dumps(sorted(scopes)),
+              "legal_reference": legal_reference, "not_after": not_after_ms}  # fmt: skip
+    tx.connection.execute(insert(t.habilitation).values(values))
+    tx.append("habilitation", b"", msgspec.json.encode(values))
+    tx.emit(_REGISTER, 0, "")
+
+
+def delegate(tx: Transaction, recipient: str, operator: str, not_after_ms: int) -> None:
+    """An operator may publish for a collectivity until then; a time in the past ends the delegation."""
+    key = (t.delegation.c.recipient == recipient) & (t.delegation.c.operator == operator)
+    tx.connection.execute(t.delegation.delete().where(key))
+    values = {"recipient": recipient, "operator": operator, "not_after": not_after_ms}
+    tx.connection.execute(insert(t.delegation).values(values))
+    tx.append("delegation", b"", msgspec.json.encode(values))
+    tx.emit(_REGISTER, 0, "")
+
+
+def enter(tx: Transaction, entry: DirectoryEntry) -> DirectoryEntry:
+    """A public key enters the directory: its organisation's signature is checked, the registrar countersigns."""
+    try:
+        check_entry(entry, None, tx.now_ms)
+    except BadCertificate as error:
+        raise Refused(Code.CERTIFICATE_INVALID) from error
+    signed = countersign(entry, tx.keys.registrar)
+    identifier = key_id(entry.public_key)
+    if tx.connection.execute(select(t.directory.c.key_id).where(t.directory.c.key_id == identifier)).first() is None:
+        tx.connection.execute(insert(t.directory).values(
+            key_id=identifier, kind=entry.kind, organisation=entry.organisation, operator=entry.operator, at=tx.now_ms,
+            entry=msgspec.msgpack.encode(signed)))  # fmt: skip
+        tx.append("directory", b"", msgspec.json.encode(signed))
+        tx.emit(_REGISTER, 0, "")
+    return signed
+
+
+def directory(connection: Connection) -> list[DirectoryEntry]:
+    """Every entry, oldest first."""
+    rows = connection.execute(select(t.directory.c.entry).order_by(t.directory.c.at))
+    return [msgspec.msgpack.decode(row.entry, type=DirectoryEntry) for row in rows]
+
+
+def recipient_entries(
+    connection: Connection, recipients: Sequence[str], now_ms: int
+) -> dict[tuple[str, str], DirectoryEntry]:
+    """The newest key in force of each (recipient, operator)."""
+    d = t.directory
+    rows = connection.execute(
+        select(d.c.entry).where(d.c.kind == "recipient", d.c.organisation.in_(sorted(set(recipients)))).order_by(d.c.at)
+    )
+    entries = (msgspec.msgpack.decode(row.entry, type=DirectoryEntry) for row in rows)
+    return {(e.organisation, e.operator): e for e in entries if now_ms < e.not_after_ms}

@@ -1,0 +1,395 @@
+"""T-attempt and T-release (protocol §4): the two transactions between a connector's answer and an outcome.
+
+T-release in order: (1) without locks: tags, key openings, outer seals: what does not open is a dead letter, never terminal;
+(2) one transaction: lock, read, fold the pure rule, write rows, uses and leaves, commit durably; (3) only then do opened answers
+leave this function, with a note signed over the chunk's leaves. Message keys live inside `open_outer` only.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from consent.core import merkle, note
+from consent.core.facts import (
+    Answer,
+    Attempt,
+    Attempted,
+    Confirmation,
+    DeadLetter,
+    Dropped,
+    Outcome,
+    RequestKey,
+    State,
+    Submission,
+    Verdict,
+)
+from consent.core.release import Fate, Held, Row, Seen, fold
+from consent.core.rules import Happening, step, usable
+from consent.keys import KeyRing
+from consent.register import recipient_entries
+from consent.stores import tables as t
+from consent.transaction import Leaf, Transaction, read_authorisations
+from exchange.core.encoding import join
+from exchange.core.errors import Code
+from exchange.core.sealing import Context, answer_digest, key_id, transcript
+from exchange.sealing import SealedAnswer, Unopenable, check_tag, open_outer
+
+CALLS_MAX = 3
+Item = Answer | Verdict
+Result = Outcome | Dropped | DeadLetter
+Begin = Callable[[], AbstractContextManager[Transaction]]
+
+
+def attempt(tx: Transaction, attempts: Sequence[Attempt]) -> list[Attempted]:
+    """Registers each request's context before its State call, or says why not to call. One leaf for the chunk."""
+    held = read_authorisations(tx.connection, [a.key.authorisation for a in attempts], tx.now_ms)
+    entries = recipient_entries(tx.connection, [h.recipient for h in held.values()], tx.now_ms)
+    calls = _calls(tx.connection, attempts)
+    results: list[Attempted] = []
+    inserted: list[dict[str, Any]] = []
+    updated: list[dict[str, Any]] = []
+    for a in attempts:
+        authorisation = held.get(a.key.authorisation)
+        entry = entries.get((authorisation.recipient, a.key.operator)) if authorisation else None
+        done = calls.get((a.key, a.digest), 0)
+        reason = _may_call(a, authorisation, done, tx.now_ms) or (None if entry else Code.DELEGATION_ABSENT)
+        if reason is None and entry is not None:
+            calls[a.key, a.digest] = done + 1
+            (updated if done else inserted).append(_attempt_values(a, key_id(entry.public_key), done + 1))
+        results.append(Attempted(reason or "", entry if reason is None else None))
+    if inserted:
+        tx.connection.execute(insert(t.attempt), inserted)
+    if updated:
+        c = t.attempt.c
+        where = (
+            (c.request == bindparam("b_request"))
+            & (c.authorisation == bindparam("b_authorisation"))
+            & (c.operator == bindparam("b_operator"))
+            & (c.digest == bindparam("b_digest"))
+        )
+        tx.connection.execute(update(t.attempt).where(where).values(calls=bindparam("b_calls")),
+                              [{f"b_{k}": v[k] for k in ("request", "authorisation", "operator", "digest", "calls")} for v in updated])  # fmt: skip
+    if inserted or updated:
+        digests = [v["digest"] + bytes([v["calls"]]) for v in inserted + updated]
+        tx.append("attempted", b"", merkle.root([merkle.leaf_hash(d) for d in digests]))
+    return results
+
+
+def _may_call(a: Attempt, held: Any, done: int, now_ms: int) -> Code | None:
+    if held is None:
+        return Code.AUTHORISATION_UNKNOWN
+    reason = usable(held.state, held.not_before_ms, held.not_after_ms, held.uses, held.max_uses, now_ms)
+    if reason is not None:
+        return reason
+    if a.certificate_hash != held.certificate_hash:
+        return Code.CERTIFICATE_OUTDATED
+    if now_ms >= a.deadline_ms:
+        return Code.DEADLINE_PASSED
+    return Code.ATTEMPTS_EXHAUSTED if done >= CALLS_MAX else None
+
+
+def _attempt_values(a: Attempt, recipient_key: bytes, calls: int) -> dict[str, Any]:
+    return _key(a.key) | {
+        "digest": a.digest, "calls": calls, "scopes": json.dumps(a.scopes), "schema_hash": a.schema_hash, "rule_hash": a.rule_hash,
+        "certificate_hash": a.certificate_hash, "recipient_key": recipient_key, "deadline": a.deadline_ms,
+    }  # fmt: skip
+
+
+def _key(key: RequestKey) -> dict[str, Any]:
+    return {"request": key.request, "authorisation": key.authorisation, "operator": key.operator}
+
+
+def _calls(connection: Connection, attempts: Sequence[Attempt]) -> dict[tuple[RequestKey, bytes], int]:
+    rows = _by_request(connection, t.attempt, [a.key.request for a in attempts])
+    return {(_row_key(row), row.digest): row.calls for row in rows}
+
+
+def _by_request(connection: Connection, table: Any, requests: Sequence[bytes]) -> Sequence[Any]:
+    query = select(table).where(table.c.request.in_(bindparam("ids", expanding=True)))
+    return connection.execute(query, {"ids": list(set(requests))}).all()
+
+
+def _row_key(row: Any) -> RequestKey:
+    return RequestKey(row.operator, row.authorisation, row.request)
+
+
+class Checked(NamedTuple):
+    """A chunk after step (1): what to fold, and dead letters by position."""
+
+    seen: list[Seen]
+    places: list[int]
+    dead: dict[int, DeadLetter]
+
+
+def check(connection: Connection, keys: KeyRing, mac: Callable[[str], bytes], items: Sequence[Item]) -> Checked:
+    """Step (1)."""
+    answers = [item for item in items if isinstance(item, Answer)]
+    contexts = {
+        (_row_key(row), row.digest): _context(row)
+        for row in _by_request(connection, t.attempt, [a.key.request for a in answers])
+    }
+    privates = _private_keys(connection, keys, {c.certificate_hash for c in contexts.values()})
+    checked = Checked([], [], {})
+    for place, item in enumerate(items):
+        result: Seen | DeadLetter = Seen(item)
+        if isinstance(item, Answer):
+            result = _open(item, contexts.get((item.key, item.digest)), privates, mac)
+        if isinstance(result, DeadLetter):
+            checked.dead[place] = result
+        else:
+            checked.seen.append(result)
+            checked.places.append(place)
+    return checked
+
+
+def _open(
+    answer: Answer, context: Context | None, privates: Mapping[bytes, X25519PrivateKey], mac: Callable[[str], bytes]
+) -> Seen | DeadLetter:
+    if context is None:
+        return DeadLetter(Code.NO_ATTEMPT)
+    sealed = SealedAnswer(answer.tag, answer.sealed_key, answer.outer)
+    try:
+        check_tag(context, sealed, mac(answer.provider))
+        private = privates.get(context.certificate_hash)
+        return Seen(answer, context, open_outer(context, sealed, private) if private else None)
+    except Unopenable:
+        return DeadLetter(Code.BAD_SEAL)
+
+
+def _context(row: Any) -> Context:
+    return Context(
+        row.digest,
+        row.certificate_hash,
+        row.recipient_key,
+        row.schema_hash,
+        tuple(json.loads(row.scopes)),
+        row.rule_hash,
+        row.deadline,
+    )
+
+
+def _private_keys(connection: Connection, keys: KeyRing, certificates: set[bytes]) -> dict[bytes, X25519PrivateKey]:
+    c = t.release_key.c
+    rows = connection.execute(
+        select(t.release_key).where(c.certificate_hash.in_(bindparam("ids", expanding=True))),
+        {"ids": list(certificates)},
+    )
+    return {
+        row.certificate_hash: X25519PrivateKey.from_private_bytes(
+            keys.unwrap_release(row.authorisation, row.epoch, row.wrapped)
+        )
+        for row in rows
+    }
+
+
+def release(tx: Transaction, checked: Checked) -> list[tuple[Seen, Fate, Leaf | None]]:
+    """Step (2): the fates of a chunk, written."""
+    items = [one.item for one in checked.seen]
+    rows = {_row_key(r): r for r in _by_request(tx.connection, t.terminal, [i.key.request for i in items])}
+    settled = {
+        key: Row(r.digest, r.code, r.reason, r.provider_code, r.answer_digest, r.confirmed_at is not None)
+        for key, r in rows.items()
+    }
+    fates, uses = fold(checked.seen, settled, _held(tx, items), tx.now_ms)
+    leaves = _append_leaves(tx, checked.seen, fates)
+    _write(tx, checked.seen, fates, leaves)
+    _count(tx, uses)
+    made = {one.item.key: leaf for one, leaf in zip(checked.seen, leaves, strict=True) if leaf is not None}
+    told: list[tuple[Seen, Fate, Leaf | None]] = []
+    for one, fate in zip(checked.seen, fates, strict=True):
+        leaf = made.get(one.item.key)
+        if fate.action == "again" and leaf is None:
+            leaf = _leaf_of(tx, rows[one.item.key])
+        told.append((one, fate, leaf if fate.action in ("insert", "again") else None))
+    return told
+
+
+def _held(tx: Transaction, items: Sequence[Item]) -> dict[bytes, Held]:
+    authorisations = read_authorisations(tx.connection, [i.key.authorisation for i in items], tx.now_ms)
+    entries = recipient_entries(tx.connection, [a.recipient for a in authorisations.values()], tx.now_ms)
+    c = t.release_key.c
+    keyed: dict[bytes, set[bytes]] = {}
+    for row in tx.connection.execute(
+        select(c.authorisation, c.certificate_hash).where(c.authorisation.in_(bindparam("ids", expanding=True))),
+        {"ids": list(authorisations)},
+    ):
+        keyed.setdefault(row.authorisation, set()).add(row.certificate_hash)
+    return {
+        a.id: Held(
+            a,
+            {op: key_id(e.public_key) for (r, op), e in entries.items() if r == a.recipient},
+            frozenset(keyed.get(a.id, ())),
+        )
+        for a in authorisations.values()
+    }
+
+
+def _append_leaves(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate]) -> list[Leaf | None]:
+    """A leaf for each release; one for all other fates of the chunk together."""
+    leaves: list[Leaf | None] = [None] * len(seen)
+    closed = [i for i, fate in enumerate(fates) if fate.action == "insert" and fate.code != "released"]
+    for i, (one, fate) in enumerate(zip(seen, fates, strict=True)):
+        if fate.action == "insert" and fate.code == "released" and one.context is not None:
+            key = one.item.key
+            leaves[i] = tx.append(
+                "released", key.authorisation, released_content(one.context), request=key.request, code="released"
+            )
+    if closed:
+        told = [join(seen[i].item.digest, fates[i].code.encode(), fates[i].reason.encode()) for i in closed]
+        leaf = tx.append("closed", b"", merkle.root([merkle.leaf_hash(entry) for entry in told]))
+        for i in closed:
+            leaves[i] = leaf
+    return leaves
+
+
+def released_content(context: Context) -> bytes:
+    """What the leaf of a release commits to: D, T and the certificate, all known to the collectivity."""
+    return join(b"released", context.digest, transcript(context), context.certificate_hash)
+
+
+def _write(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate], leaves: Sequence[Leaf | None]) -> None:
+    inserts, conflicts, again = [], [], []
+    for one, fate, leaf in zip(seen, fates, leaves, strict=True):
+        item, key = one.item, _key(one.item.key)
+        if fate.action == "insert" and leaf is not None:
+            position = item.position if isinstance(item, Answer) else None
+            inserts.append(key | {
+                "digest": item.digest, "code": fate.code, "reason": fate.reason, "provider_code": fate.provider_code,
+                "answer_digest": answer_digest(item.tag, item.sealed_key, item.outer) if isinstance(item, Answer) else b"",
+                "at": tx.now_ms, "deadline": _deadline(one), "leaf_index": leaf.index,
+                "leaf_salt": leaf.salt if fate.code == "released" else b"", "handed_at": tx.now_ms, "confirmed_at": None, "with_key": None,
+                "topic": position.topic if position else "", "partition": position.partition if position else -1,
+                "offset": position.offset if position else -1,
+            })  # fmt: skip
+        elif fate.action == "conflict":
+            conflicts.append(key | {"digest": item.digest, "at": tx.now_ms, "confirmed_at": None})
+        elif fate.action == "again":
+            again.append({f"b_{k}": v for k, v in key.items()})
+    if inserts:
+        tx.connection.execute(insert(t.terminal), inserts)
+    for values in conflicts:
+        tx.connection.execute(insert(t.conflict).prefix_with("OR IGNORE", dialect="sqlite"), values)
+    if again:  # a hand-over writes, so that a deposed primary cannot do it
+        tx.connection.execute(update(t.terminal).where(_same(t.terminal)).values(handed_at=tx.now_ms), again)
+
+
+def _same(table: Any) -> Any:
+    c = table.c
+    return (
+        (c.request == bindparam("b_request"))
+        & (c.authorisation == bindparam("b_authorisation"))
+        & (c.operator == bindparam("b_operator"))
+    )
+
+
+def _deadline(one: Seen) -> int:
+    return one.item.deadline_ms if isinstance(one.item, Verdict) else one.context.deadline_ms if one.context else 0
+
+
+def _count(tx: Transaction, uses: Mapping[bytes, int]) -> None:
+    """Uses are `released` leaves, always; the last one retires the key."""
+    if not uses:
+        return
+    a = t.authorisation
+    tx.connection.execute(
+        update(a).where(a.c.id == bindparam("b_id")).values(uses=bindparam("b_uses")),
+        [{"b_id": i, "b_uses": n} for i, n in uses.items()],
+    )
+    spent = tx.connection.execute(select(a).where(a.c.id.in_(list(uses)), a.c.uses >= a.c.max_uses)).all()
+    for row in spent:
+        cell = step(State(row.state), Happening.USED_UP)
+        if cell is not None:
+            tx.append(Happening.USED_UP, row.id, b"")
+            tx.connection.execute(
+                update(a).where(a.c.id == row.id).values(state=cell.state.value, version=row.version + 1)
+            )
+            tx.emit(row.id, row.version + 1, cell.state.value)
+
+
+def _leaf_of(tx: Transaction, row: Any) -> Leaf:
+    c = t.leaf.c
+    found = tx.connection.execute(select(c.leaf, c.hash).where(c.idx == row.leaf_index)).one()
+    return Leaf(row.leaf_index, found.leaf, found.hash, row.leaf_salt)
+
+
+def tell(keys: KeyRing, now_ms: int, told: Sequence[tuple[Seen, Fate, Leaf | None]]) -> list[Result]:
+    """Step (3): outcomes, with one note signed over the leaves of the chunk."""
+    leaves = sorted({leaf.index: leaf.hash for _, _, leaf in told if leaf is not None}.items())
+    hashes = [h for _, h in leaves]
+    places = {index: place for place, (index, _) in enumerate(leaves)}
+    signed = batch_note(keys, hashes) if hashes else ""
+    return [
+        Dropped() if fate.action == "drop"
+        else _outcome(one, fate, now_ms, _batched(leaf, places[leaf.index], hashes, signed) if leaf else {})
+        for one, fate, leaf in told
+    ]  # fmt: skip
+
+
+def batch_note(keys: KeyRing, hashes: Sequence[bytes]) -> str:
+    """A signed note: origin/batch, number of leaves, Merkle root."""
+    text = f"{keys.origin}/batch\n{len(hashes)}\n{base64.b64encode(merkle.root(hashes)).decode()}\n"
+    return note.sign(text, keys.origin, keys.log)
+
+
+def _batched(leaf: Leaf, place: int, hashes: Sequence[bytes], signed: str) -> dict[str, Any]:
+    path = tuple(merkle.inclusion_path(hashes, place))
+    return {
+        "leaf_index": leaf.index,
+        "leaf": leaf.data,
+        "leaf_salt": leaf.salt,
+        "batch_place": place,
+        "path": path,
+        "batch_note": signed,
+    }
+
+
+def _outcome(one: Seen, fate: Fate, now_ms: int, batched: dict[str, Any]) -> Outcome:
+    item, context = one.item, one.context
+    code = "conflict" if fate.action == "conflict" else fate.code
+    base: dict[str, Any] = {
+        "key": item.key, "digest": item.digest, "code": code, "delivery": fate.delivery, "reason": fate.reason,
+        "provider_code": fate.provider_code, "decided_at_ms": now_ms, "deadline_ms": _deadline(one),
+    } | batched  # fmt: skip
+    if fate.code == "released" and context is not None:
+        base |= {
+            "certificate_hash": context.certificate_hash, "recipient_key": context.recipient_key, "schema_hash": context.schema_hash,
+            "scopes": context.scopes, "rule_hash": context.rule_hash,
+            "inner": one.inner if fate.delivery == "key" and one.inner is not None else b"",
+        }  # fmt: skip
+    return Outcome(**base)
+
+
+def confirm(tx: Transaction, confirmed: Sequence[Confirmation]) -> None:
+    """The broker acknowledged these outcomes. A release met again and confirmed twice keeps its first confirmation."""
+    if not confirmed:
+        return
+    values = [
+        {f"b_{k}": v for k, v in _key(c.key).items()} | {"b_digest": c.digest, "b_with_key": c.with_key}
+        for c in confirmed
+    ]
+    for table in (t.terminal, t.conflict):
+        where = _same(table) & (table.c.digest == bindparam("b_digest")) & table.c.confirmed_at.is_(None)
+        change: dict[str, Any] = {"confirmed_at": tx.now_ms}
+        if table is t.terminal:
+            change["with_key"] = bindparam("b_with_key")
+        used = [{k: x for k, x in v.items() if k != "b_with_key" or table is t.terminal} for v in values]
+        tx.connection.execute(update(table).where(where).values(**change), used)
+
+
+def unconfirmed(connection: Connection, submissions: Sequence[Submission]) -> list[bool]:
+    """Which submissions have no confirmed outcome: neither their own row nor a conflict of theirs."""
+    requests = [s.key.request for s in submissions]
+    done = {
+        (_row_key(row), row.digest)
+        for table in (t.terminal, t.conflict)
+        for row in _by_request(connection, table, requests)
+        if row.confirmed_at is not None
+    }
+    return [(s.key, s.digest) not in done for s in submissions]

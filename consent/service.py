@@ -1,0 +1,115 @@
+"""The ledger as one process behind a Unix socket: it alone owns the store and the keys.
+
+A call is a length (4 bytes, big-endian) and MessagePack `[id, method, arguments]`; the reply `[id, status, body]`, where status is
+`ok`, `refused` (body: a code of the catalogue), `unavailable` or `bad_call`. Types on both sides are the method's own: what does
+not fit is refused before the ledger sees it. The socket's file mode, 0600, is who may call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import struct
+from collections.abc import Awaitable, Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+import structlog
+
+from consent.ledger import Ledger
+from exchange.ports import Refused, Unavailable
+
+LENGTH = struct.Struct(">I")
+CALL_MAX_BYTES = 64 << 20
+METHODS = (
+    "grant", "refuse", "narrow", "withdraw", "lookup", "attempt", "release", "unconfirmed", "overdue", "events", "directory", "entries",
+    "checkpoint", "proof", "habilitate", "delegate", "enter", "sweep", "verify", "has_key",
+)  # fmt: skip
+
+
+@cache
+def signature(method: str) -> tuple[Any, Any]:
+    """The types of a method's arguments, as a tuple type, and of its result."""
+    function = getattr(Ledger, method)
+    hints = get_type_hints(function)
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
+    return tuple[tuple(hints[name] for name in names)], hints["return"]  # type: ignore[misc]  # a type made at run time
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes:
+    """One frame; IncompleteReadError at the end, ValueError if it is too large."""
+    (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+    if size > CALL_MAX_BYTES:
+        raise ValueError("frame too large")
+    return await reader.readexactly(size)
+
+
+class Service:
+    """Serves one ledger on one socket until `stop`."""
+
+    def __init__(self, ledger: Ledger, path: Path, on_bug: Callable[[], None] = lambda: os._exit(70)) -> None:
+        self._ledger, self._path, self._on_bug = ledger, path, on_bug
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def start(self) -> None:
+        self._path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._connected, self._path, limit=1 << 20)
+        finally:
+            os.umask(before)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        for writer in self._writers:
+            writer.close()
+        self._path.unlink(missing_ok=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while True:
+                frame = await read_frame(reader)
+                task = asyncio.create_task(self._answer(frame, writer))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        except (asyncio.IncompleteReadError, ConnectionError, ValueError):
+            writer.close()
+        finally:
+            self._writers.discard(writer)
+
+    async def _answer(self, frame: bytes, writer: asyncio.StreamWriter) -> None:
+        reply = await self._reply(frame)
+        try:
+            writer.write(LENGTH.pack(len(reply)) + reply)
+            await writer.drain()
+        except ConnectionError:
+            pass  # the caller went away: whatever was written stands, and asking again gets the same answer
+
+    async def _reply(self, frame: bytes) -> bytes:
+        call_id = 0
+        try:
+            call_id, method, arguments = msgspec.msgpack.decode(frame, type=tuple[int, str, msgspec.Raw])
+            if method not in METHODS:
+                raise ValueError("no such method")
+            values = msgspec.msgpack.decode(arguments, type=signature(method)[0])
+            call: Callable[..., Awaitable[object]] = getattr(self._ledger, method)
+            return msgspec.msgpack.encode((call_id, "ok", await call(*values)))
+        except Refused as refused:
+            return msgspec.msgpack.encode((call_id, "refused", refused.code))
+        except Unavailable as error:
+            return msgspec.msgpack.encode((call_id, "unavailable", str(error)))
+        except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+            return msgspec.msgpack.encode((call_id, "bad_call", type(error).__name__))
+        except Exception as error:
+            structlog.get_logger().error("ledger_bug", error=type(error).__name__)
+            self._on_bug()
+            return msgspec.msgpack.encode((call_id, "unavailable", "bug"))

@@ -1,0 +1,85 @@
+"""The ledger's tables, for SQLite and PostgreSQL alike (SQLAlchemy Core). Ids and hashes are raw bytes, times ms since 1970 UTC."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table
+
+metadata = MetaData()
+_BIG = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _bytes(name: str, *, key: bool = False, null: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, primary_key=key, nullable=null)
+
+
+def _int(name: str, *, key: bool = False, null: bool = False) -> Column[int]:
+    return Column(name, _BIG, primary_key=key, nullable=null, autoincrement=False)
+
+
+def _text(name: str, *, key: bool = False) -> Column[str]:
+    return Column(name, String, primary_key=key, nullable=False)
+
+
+log = Table(
+    "log", metadata, _int("id", key=True), _int("size"), _int("last_time"), _int("sequence"), _bytes("frontier")
+)
+
+leaf = Table(
+    "leaf", metadata, _int("idx", key=True), _text("kind"), _int("at"), _bytes("authorisation"), _bytes("request"),
+    _text("code"), _bytes("leaf"), _bytes("hash"), _bytes("content"),
+)  # fmt: skip
+Index("leaf_by_authorisation", leaf.c.authorisation)
+
+authorisation = Table(
+    "authorisation", metadata, _bytes("id", key=True), _int("version"), _text("state"), _text("recipient"), _text("provider"),
+    _text("data_set"), _text("purpose"), _text("scopes"), _text("basis"), _text("legal_reference"), _bytes("notice_hash"),
+    _text("channel"), _int("not_before"), _int("not_after"), _int("uses"), _int("max_uses"), _bytes("subject_ref"),
+    _bytes("commitment"), _bytes("person"), _int("epoch"), _bytes("certificate"), _bytes("certificate_hash"), _int("grant_leaf"),
+)  # fmt: skip
+Index("authorisation_by_subject", authorisation.c.subject_ref)
+
+release_key = Table(
+    "release_key", metadata, _bytes("authorisation", key=True), _int("epoch", key=True), _bytes("certificate_hash"),
+    _int("kek_epoch"), _bytes("wrapped"),
+)  # fmt: skip
+
+content_key = Table("content_key", metadata, _bytes("authorisation", key=True), _bytes("wrapped"))
+
+attempt = Table(
+    "attempt", metadata, _bytes("request", key=True), _bytes("authorisation", key=True), _text("operator", key=True),
+    _bytes("digest", key=True), _int("calls"), _text("scopes"), _bytes("schema_hash"), _bytes("rule_hash"),
+    _bytes("certificate_hash"), _bytes("recipient_key"), _int("deadline"),
+)  # fmt: skip
+
+terminal = Table(
+    "terminal", metadata, _bytes("request", key=True), _bytes("authorisation", key=True), _text("operator", key=True),
+    _bytes("digest"), _text("code"), _text("reason"), _text("provider_code"), _bytes("answer_digest"), _int("at"),
+    _int("deadline"), _int("leaf_index"), _bytes("leaf_salt"), _int("handed_at"), _int("confirmed_at", null=True),
+    Column("with_key", Boolean, nullable=True), _text("topic"), _int("partition"), _int("offset"),
+)  # fmt: skip
+Index("terminal_by_authorisation", terminal.c.authorisation)
+
+conflict = Table(
+    "conflict", metadata, _bytes("request", key=True), _bytes("authorisation", key=True), _text("operator", key=True),
+    _bytes("digest", key=True), _int("at"), _int("confirmed_at", null=True),
+)  # fmt: skip
+
+acknowledgement = Table(
+    "acknowledgement", metadata, _bytes("authorisation", key=True), _text("state", key=True), _bytes("body")
+)
+
+outbox = Table(
+    "outbox", metadata, _int("sequence", key=True), _bytes("authorisation"), _int("version"), _text("state"), _int("at")
+)
+
+habilitation = Table(
+    "habilitation", metadata, _text("recipient", key=True), _text("data_set", key=True), _text("purpose", key=True),
+    _text("scopes"), _text("legal_reference"), _int("not_after"),
+)  # fmt: skip
+
+delegation = Table("delegation", metadata, _text("recipient", key=True), _text("operator", key=True), _int("not_after"))
+
+directory = Table(
+    "directory", metadata, _bytes("key_id", key=True), _text("kind"), _text("organisation"), _text("operator"), _int("at"),
+    _bytes("entry"),
+)  # fmt: skip

@@ -1,0 +1,109 @@
+"""Withdrawal, opposition and erasure: one transaction destroys the keys; the acknowledgement names what is on its way.
+
+T-withdraw, in order: (1) keys deleted, state, leaf, outbox: committed and durable; from here on the ledger hands over no key of
+this authorisation (I1b). (2) The caller waits until its leases are confirmed or over (I1d). (3) The acknowledgement is signed and
+kept, so that asking again gets the same one (I1c). A crash after (1) leaves the withdrawal binding and unacknowledged: asking
+again goes on at (2). An erasure also truncates SQLite's WAL before it is acknowledged: secure_delete does not reach the WAL.
+"""
+
+from __future__ import annotations
+
+import base64
+
+import msgspec
+from sqlalchemy import func, insert, select, update
+
+from consent.core import note
+from consent.core.facts import Acknowledgement, State
+from consent.core.rules import CLOSED, Happening, Keys, step
+from consent.stores import tables as t
+from consent.transaction import Transaction
+from exchange.core.errors import Code
+from exchange.ports import Refused
+
+CLOSES = frozenset({Happening.WITHDRAWN, Happening.OPPOSED, Happening.ERASED, Happening.INVALIDATED, Happening.ENDED})
+"""What may close an authorisation; everything else that happens to it goes its own way."""
+
+
+class Closing(msgspec.Struct, frozen=True):
+    """A withdrawal that is committed and not acknowledged yet."""
+
+    authorisation: bytes
+    state: State
+    leaf_index: int
+    leaf_hash: bytes
+    at_ms: int
+
+
+def close(tx: Transaction, authorisation: bytes, happening: Happening) -> Acknowledgement | Closing:
+    """Step (1); the same acknowledgement where it was closed before."""
+    row = tx.connection.execute(select(t.authorisation).where(t.authorisation.c.id == authorisation)).first()
+    if row is None:
+        raise Refused(Code.AUTHORISATION_UNKNOWN)
+    state = State(row.state)
+    cell = step(state, happening)
+    if cell is None:
+        if state not in CLOSED:
+            raise Refused(Code.NOT_YET_GIVEN)
+        return _acknowledged(tx, authorisation, state) or _closing(tx, authorisation, state)
+    leaf = tx.append(happening.value, authorisation, msgspec.json.encode({"from": state.value}))
+    if cell.keys in (Keys.DESTROY, Keys.DESTROY_ALL):
+        tx.connection.execute(t.release_key.delete().where(t.release_key.c.authorisation == authorisation))
+    values: dict[str, object] = {"state": cell.state.value, "version": row.version + 1}
+    if cell.keys is Keys.DESTROY_ALL:
+        tx.forget_content_key(authorisation)
+        values |= {"person": b"", "subject_ref": b"", "certificate": b""}
+    tx.connection.execute(update(t.authorisation).where(t.authorisation.c.id == authorisation).values(**values))
+    tx.emit(authorisation, row.version + 1, cell.state.value)
+    return Closing(authorisation, cell.state, leaf.index, leaf.hash, tx.now_ms)
+
+
+def leases_open(tx: Transaction, authorisation: bytes) -> bool:
+    """Whether a release of this authorisation is neither confirmed with its key nor as cut."""
+    c = t.terminal.c
+    query = select(func.count()).where(c.authorisation == authorisation, c.code == "released", c.confirmed_at.is_(None))
+    return bool(tx.connection.execute(query).scalar())
+
+
+def acknowledge(tx: Transaction, closing: Closing) -> Acknowledgement:
+    """Step (3): name, sign, keep. A release confirmed as cut stays on the list: a stalled worker may still hold its key."""
+    kept = _acknowledged(tx, closing.authorisation, closing.state)
+    if kept is not None:
+        return kept
+    c = t.terminal.c
+    rows = tx.connection.execute(
+        select(c.request)
+        .where(c.authorisation == closing.authorisation, c.code == "released", c.with_key.is_not(True))
+        .order_by(c.request)
+    )
+    named = tuple(row.request for row in rows)
+    text = "".join(
+        f"{line}\n"
+        for line in (
+            f"{tx.keys.origin}/acknowledgement", closing.state.value, str(closing.leaf_index),
+            base64.b64encode(closing.leaf_hash).decode(), str(closing.at_ms), *(request.hex() for request in named),
+        )
+    )  # fmt: skip
+    signed = note.sign(text, tx.keys.origin, tx.keys.log)
+    ack = Acknowledgement(
+        closing.authorisation, closing.state, closing.leaf_index, closing.leaf_hash, closing.at_ms, named, signed
+    )
+    tx.connection.execute(insert(t.acknowledgement).values(
+        authorisation=closing.authorisation, state=closing.state.value, body=msgspec.msgpack.encode(ack)))  # fmt: skip
+    return ack
+
+
+def _acknowledged(tx: Transaction, authorisation: bytes, state: State) -> Acknowledgement | None:
+    c = t.acknowledgement.c
+    row = tx.connection.execute(select(c.body).where(c.authorisation == authorisation, c.state == state.value)).first()
+    return msgspec.msgpack.decode(row.body, type=Acknowledgement) if row else None
+
+
+def _closing(tx: Transaction, authorisation: bytes, state: State) -> Closing:
+    """The closing a crash left unacknowledged, from its leaf."""
+    c = t.leaf.c
+    row = tx.connection.execute(
+        select(c.idx, c.hash, c.at).where(c.authorisation == authorisation).order_by(c.idx.desc())
+    ).first()
+    assert row is not None  # a closed authorisation has at least the leaf that closed it
+    return Closing(authorisation, state, row.idx, row.hash, row.at)

@@ -1,0 +1,296 @@
+"""Kafka without Faust: the agents' outbox, a groupless reader, topics. Errors carry a type's name, never a value."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from exchange.ports import Batches, Message, Record, Unavailable
+
+BATCH_BYTES = 1 << 20
+MESSAGE_BYTES = BATCH_BYTES - 1024
+"""Largest key + value + headers of one message: the rest is the batch's own head, under the broker's usual 1 MiB limit."""
+ADMIN_TIMEOUT_S = 10.0
+REFRESH_S = 2.0
+
+
+class TooLarge(Exception):
+    """A message over `MESSAGE_BYTES`. Nothing of its `send` was written."""
+
+
+class TopicSpec(NamedTuple):
+    """A topic to be made. `config` is Kafka's own (`retention.ms`, …)."""
+
+    name: str
+    partitions: int
+    replication: int = 1
+    config: Mapping[str, str] = {}
+
+
+def security(context: ssl.SSLContext | None) -> dict[str, Any]:
+    """The settings of aiokafka for mutual TLS, or for a broker on the loopback."""
+    return {"security_protocol": "SSL", "ssl_context": context} if context else {}
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise Unavailable(type(error).__name__) from None
+
+
+async def create_topics(bootstrap: str, specs: Iterable[TopicSpec], *, ssl_context: ssl.SSLContext | None = None) -> list[str]:
+    """Make the topics that do not exist yet; returns their names. Raises `Unavailable`."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(ADMIN_TIMEOUT_S * 1000), **security(ssl_context))
+    with _translated():
+        try:
+            await admin.start()
+            asked = [NewTopic(s.name, s.partitions, s.replication, topic_configs=dict(s.config)) for s in specs]
+            answer = await admin.create_topics(asked)
+        finally:
+            await admin.close()
+        errors = {topic: for_code(code) for topic, code, *_ in answer.topic_errors}
+        for error in errors.values():
+            if not issubclass(error, TopicAlreadyExistsError) and error.errno:
+                raise error()
+    return [topic for topic, error in errors.items() if not error.errno]
+
+
+class KafkaView:
+    """What the broker says: topics and how far they go. Belongs to no group, reads no record. Every call raises `Unavailable`."""
+
+    def __init__(self, bootstrap: str, *, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap,
+            isolation_level="read_committed",
+            request_timeout_ms=int(ADMIN_TIMEOUT_S * 1000),
+            **security(ssl_context),
+        )
+
+    async def __aenter__(self) -> Self:
+        with _translated():
+            await asyncio.wait_for(self._consumer.start(), ADMIN_TIMEOUT_S)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with suppress(KafkaError):
+            await self._consumer.stop()
+
+    async def topics(self) -> dict[str, int]:
+        """Number of partitions of each topic that we may see."""
+        with _translated():
+            cluster = await asyncio.wait_for(self._consumer._client.fetch_all_metadata(), ADMIN_TIMEOUT_S)
+            return {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in cluster.topics()}
+
+    async def end_offsets(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """The end of each partition for one who reads committed records only."""
+        with _translated():
+            asked = [TopicPartition(*place) for place in places]
+            ends = await asyncio.wait_for(self._consumer.end_offsets(asked), ADMIN_TIMEOUT_S)
+            return {(tp.topic, tp.partition): end for tp, end in ends.items()}
+
+
+async def list_topics(bootstrap: str, *, ssl_context: ssl.SSLContext | None = None) -> dict[str, int]:
+    """Number of partitions of each topic. Raises `Unavailable`."""
+    async with KafkaView(bootstrap, ssl_context=ssl_context) as view:
+        return await view.topics()
+
+
+class KafkaReader:
+    """Reads one topic whole, in no group and committing nothing: caches, SDK, tests. `offsets` = first to read, by partition."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        offsets: Mapping[int, int] | None = None,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._topic, self._offsets = topic, dict(offsets or {})
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=100,
+            **security(ssl_context),
+        )
+
+    async def __aenter__(self) -> Self:
+        with _translated():
+            await asyncio.wait_for(self._consumer.start(), ADMIN_TIMEOUT_S)
+            count = len((await self._consumer._client.fetch_all_metadata()).partitions_for_topic(self._topic) or ())
+        self._places = [TopicPartition(self._topic, partition) for partition in range(count)]
+        self._consumer.assign(self._places)
+        for place in self._places:
+            if (offset := self._offsets.get(place.partition)) is not None:
+                self._consumer.seek(place, offset)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with suppress(KafkaError):
+            await self._consumer.stop()
+
+    async def next(self, timeout_ms: int = 500) -> list[Sequence[Record]]:
+        """The chunks that are there, one per partition, or none after `timeout_ms`."""
+        with _translated():
+            found = await self._consumer.getmany(timeout_ms=timeout_ms)
+        return [chunk for chunk in found.values() if chunk]
+
+    async def __aiter__(self) -> AsyncIterator[Sequence[Record]]:
+        while True:
+            for chunk in await self.next():
+                yield chunk
+
+    async def to_end(self) -> AsyncIterator[Sequence[Record]]:
+        """The chunks up to where the topic ended when this was called."""
+        ends = await self.end_offsets()
+        while await self._behind(ends):
+            for chunk in await self.next():
+                yield chunk
+
+    async def end_offsets(self) -> dict[int, int]:
+        """By partition."""
+        with _translated():
+            ends = await asyncio.wait_for(self._consumer.end_offsets(self._places), ADMIN_TIMEOUT_S)
+            return {place.partition: end for place, end in ends.items()}
+
+    async def _behind(self, ends: Mapping[int, int]) -> bool:
+        with _translated():
+            return any([await self._consumer.position(place) < ends[place.partition] for place in self._places])
+
+
+class KafkaOutbox:
+    """The agents' `Outbox`: acks=all, idempotent, each partition's messages in order, a batch at a time.
+
+    aiokafka never lets go of an idempotent batch: it retries for ever, whatever `request_timeout_ms` says, and would deliver
+    long after its caller gave up. So a `send` that runs out of time abandons its whole producer, sockets included. Only bytes
+    already in the network may still arrive; hence `Unavailable` means "not known", never "not written".
+    """
+
+    def __init__(self, bootstrap: str, *, request_timeout_ms: int = 20_000, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._bootstrap, self._timeout_ms, self._security = bootstrap, request_timeout_ms, security(ssl_context)
+        self._view = KafkaView(bootstrap, ssl_context=ssl_context)
+        self._producer: Any = None
+        self._partitions: dict[str, int] = {}
+        self._wanted = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        await self._view.__aenter__()
+        self._partitions = await self._view.topics()
+        with _translated():
+            await self._fresh_producer()
+        self._background(self._refresh())
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._producer is not None:
+            with suppress(TimeoutError, KafkaError):
+                await asyncio.wait_for(self._producer.stop(), self._timeout_ms / 1000)
+        await self._view.__aexit__()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has, as of at most about 2 s ago; 0 if it does not exist."""
+        if topic not in self._partitions:
+            self._wanted.set()
+        return self._partitions.get(topic, 0)
+
+    async def send(self, batches: Batches, timeout_ms: int | None = None) -> None:
+        """Durable on return. Raises `Unavailable` within the time, `TooLarge` before anything is written."""
+        if any(_size(message) > MESSAGE_BYTES for messages in batches.values() for message in messages):
+            raise TooLarge
+        with _translated():
+            try:
+                async with asyncio.timeout((timeout_ms or self._timeout_ms) / 1000):
+                    if self._producer is None:
+                        await self._fresh_producer()
+                    await self._send(batches)
+            except BaseException:
+                self._abandon()
+                raise
+
+    async def _send(self, batches: Batches) -> None:
+        sent = await asyncio.gather(*(self._send_to(*place, messages) for place, messages in batches.items() if messages))
+        await asyncio.gather(*(ack for acks in sent for ack in acks))
+
+    async def _send_to(self, topic: str, partition: int, messages: Sequence[Message]) -> list[asyncio.Future[object]]:
+        producer, acks = self._producer, []
+        batch = producer.create_batch()
+        for key, value, headers in messages:
+            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                acks.append(await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None, headers=headers)
+        batch.close()
+        acks.append(await producer.send_batch(batch, topic, partition=partition))
+        return acks
+
+    async def _fresh_producer(self) -> None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=2 * BATCH_BYTES,
+            request_timeout_ms=self._timeout_ms,
+            **self._security,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        self._producer = producer
+
+    def _abandon(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        producer._sender.sender_task.cancel()  # no public way drops what is queued: stop() would flush it
+        for connection in list(producer.client._conns.values()):
+            if connection._writer is not None:
+                connection._writer.transport.abort()  # close() would still write what is buffered
+        producer._message_accumulator.fail_all(KafkaError())
+        self._background(_buried(producer))
+
+    def _background(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _refresh(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), REFRESH_S)
+            self._wanted.clear()
+            with suppress(Unavailable):
+                self._partitions = await self._view.topics()
+            await asyncio.sleep(REFRESH_S / 10)
+
+
+def _size(message: Message) -> int:
+    return len(message.key or b"") + len(message.value) + sum(len(name) + len(value) for name, value in message.headers)
+
+
+async def _buried(producer: Any) -> None:
+    with suppress(TimeoutError, KafkaError, OSError):
+        await asyncio.wait_for(producer.stop(), ADMIN_TIMEOUT_S)

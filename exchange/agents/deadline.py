@@ -1,0 +1,120 @@
+"""Deadlines: every request without a confirmed outcome when its time is over gets `expired` proposed, again and again.
+
+It watches publication, not the terminal row: a zombie may have committed a row and frozen (protocol §3.6). The proposer's clock
+decides nothing: the ledger drops a proposal that comes too early. What is pending is held back from the commit, so a restart
+reads it again.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import structlog
+
+from consent.core.facts import RequestKey, Submission, Verdict
+from exchange import wire
+from exchange.agents.base import Outgoing
+from exchange.core.errors import Code
+from exchange.core.heads import BadRequest, read_head
+from exchange.core.sealing import ask_hash, request_digest
+from exchange.core.topics import ALL_REQUESTS, VERDICTS, middle
+from exchange.ports import Clock, Ledger, Outbox, Record, Unavailable
+from exchange.schemas import catalogue
+
+FIRST_LOOK_MS = 2_000
+AGAIN_MS = 2_000
+BATCH = 1_000
+ALARM_MS = 60_000
+_Place = tuple[str, int, int]
+
+
+class _Pending(NamedTuple):
+    """A request being watched: where it lies, and when its time is over."""
+
+    topic: str
+    partition: int
+    submission: Submission
+    deadline_ms: int
+
+
+class Deadline:
+    """Watches requests until their outcome is published."""
+
+    name = "deadline"
+    topics = (ALL_REQUESTS,)
+
+    def __init__(self, ledger: Ledger, outbox: Outbox, clock: Clock) -> None:
+        self._ledger, self._outbox, self._clock = ledger, outbox, clock
+        self._prefix = catalogue().prefix("exchange-request")
+        self._pending: dict[tuple[str, int], dict[int, _Pending]] = {}
+        self._looks: list[tuple[int, _Place]] = []
+        self._alarm_at_ms = 0
+
+    async def handle(self, chunk: Sequence[Record]) -> None:
+        first_ms = self._clock.now_ms() + FIRST_LOOK_MS
+        pending = self._pending.setdefault((chunk[0].topic, chunk[0].partition), {})
+        operator = middle(chunk[0].topic)
+        for record in chunk:
+            try:
+                head = read_head(record.value, self._prefix)
+            except BadRequest:
+                continue  # the gate buries it
+            digest = request_digest(operator, head.authorisation, head.request, ask_hash(head.ask))
+            submission = Submission(RequestKey(operator, head.authorisation, head.request), digest)
+            deadline_ms = record.timestamp + head.ttl_ms
+            pending[record.offset] = _Pending(record.topic, record.partition, submission, deadline_ms)
+            heapq.heappush(self._looks, (min(first_ms, deadline_ms), (record.topic, record.partition, record.offset)))
+
+    async def tick(self) -> None:
+        now_ms = self._clock.now_ms()
+        while self._looks and self._looks[0][0] <= now_ms:
+            await self._look(now_ms)
+        if now_ms >= self._alarm_at_ms:
+            self._alarm_at_ms = now_ms + AGAIN_MS
+            if late := await self._ledger.overdue(ALARM_MS):
+                structlog.get_logger().warning("released_unconfirmed", count=late, older_than_s=ALARM_MS // 1000)
+
+    async def _look(self, now_ms: int) -> None:
+        """One batch of requests whose turn has come: forget those told, propose `expired` for those whose time is over."""
+        looks: list[tuple[int, _Place]] = []
+        while self._looks and self._looks[0][0] <= now_ms and len(looks) < BATCH:
+            looks.append(heapq.heappop(self._looks))
+        watched = [(place, found) for _, place in looks if (found := self._pending.get(place[:2], {}).get(place[2]))]
+        try:
+            open_ones = await self._ledger.unconfirmed([found.submission for _, found in watched])
+        except Unavailable:
+            for look in looks:
+                heapq.heappush(self._looks, look)
+            raise
+        outgoing = Outgoing(self._outbox)
+        for (place, found), still_open in zip(watched, open_ones, strict=True):
+            if not still_open:
+                self._pending.get(place[:2], {}).pop(place[2], None)  # revoked meanwhile, or looked at twice
+                continue
+            due = now_ms >= found.deadline_ms
+            if due:
+                self._propose(outgoing, found)
+            heapq.heappush(
+                self._looks, (now_ms + AGAIN_MS if due else min(found.deadline_ms, now_ms + 4 * AGAIN_MS), place)
+            )
+        await outgoing.send()
+
+    def _propose(self, outgoing: Outgoing, found: _Pending) -> None:
+        key = found.submission.key
+        verdict = Verdict(key, found.submission.digest, found.deadline_ms, "expired", Code.DEADLINE_PASSED)
+        message = wire.message("verdict", key.authorisation, wire.write_verdict(verdict, "deadline"), key.request.hex())
+        outgoing.add(VERDICTS, _Here(found.topic, found.partition), message)  # type: ignore[arg-type]  # only the partition is read
+
+    def held(self, topic: str, partition: int) -> int | None:
+        return next(iter(self._pending.get((topic, partition), ())), None)
+
+    def revoked(self, partitions: set[tuple[str, int]]) -> None:
+        for place in partitions:
+            self._pending.pop(place, None)
+
+
+class _Here(NamedTuple):
+    topic: str
+    partition: int

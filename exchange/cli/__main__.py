@@ -1,0 +1,5 @@
+"""`python -m exchange.cli`."""
+
+from exchange.cli import main
+
+main()

@@ -1,0 +1,82 @@
+"""`accord dev`: everything up until Ctrl-C, for developers."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from time import monotonic
+from typing import Annotated
+
+import typer
+
+from connectors.sandbox import FAMILIES, load_cases
+from exchange.cli import show
+from exchange.cli.download import Download
+from exchange.cli.options import Cases, Data, Json
+from exchange.data_sets import DATA_SETS
+from exchange.local import LocalBus, local_bus
+from exchange.roles import stopping
+from exchange.schemas import catalogue
+from exchange.settings import Settings
+
+PARTS = ("broker", "ledger", "connectors", "collectivities", "run", "traces", "trust.json")
+
+
+def dev(
+    data: Data = None,
+    as_json: Json = False,
+    cases: Cases = None,
+    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Ne rien garder. / Keep nothing.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Repartir de zéro. / Start afresh.")] = False,
+) -> None:
+    """Tout faire tourner jusqu'à Ctrl-C. / Keep everything up until Ctrl-C."""
+    settings = Settings()
+    with ExitStack() as stack:
+        folder = data or settings.data
+        if ephemeral:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="accord-dev-")))
+        elif reset:
+            _reset(folder)
+        show.run(_serve(settings, folder, cases or [], as_json), as_json=as_json)
+
+
+def _reset(folder: Path) -> None:
+    """Only what is ours in the folder."""
+    for part in PARTS:
+        path = folder / part
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+async def _serve(settings: Settings, folder: Path, cases: list[Path], as_json: bool) -> None:
+    started_s = monotonic()
+    with Download(shown=not as_json) as progress:
+        async with local_bus(settings, settings.places(folder), cases=cases, progress=progress) as local:
+            stop = stopping()
+            if as_json:
+                show.line(kafka=local.bootstrap, api=local.sandbox_url, console=None, data=str(local.places.root))
+            else:
+                _screen(local, cases, monotonic() - started_s)
+            await stop.wait()
+    if not as_json:
+        show.console.print(show.tr("Arrêté ; rien ne tourne plus.", "Stopped; nothing is left running."))
+
+
+def _screen(local: LocalBus, cases: list[Path], took_s: float) -> None:
+    families = sum(len(load_cases(folder)) for folder in cases or [FAMILIES])
+    title = show.tr("Accord 0.1 — bac à sable, ne pas utiliser en production", "Accord 0.1 — sandbox, not for production")
+    ready = show.tr(f"prêt en {took_s:.1f} s".replace(".", ","), f"ready in {took_s:.1f} s")
+    rows = [
+        ("Kafka", local.bootstrap),
+        (show.tr("API de l'État", "State API"), f"{local.sandbox_url}  ({show.tr('bac à sable', 'sandbox')})"),
+        (show.tr("Données", "Data"), str(local.places.root)),
+    ]
+    show.console.print(f"\n  [bold]{title}[/]   [green]{ready}[/]")
+    for name, value in rows:
+        show.console.print(f"  {name:<15}{value}", soft_wrap=True)
+    counts = show.tr(
+        f"Schémas {len(catalogue().codecs)} · Jeux de données {len(DATA_SETS)} · Familles fictives {families}",
+        f"Schemas {len(catalogue().codecs)} · Data sets {len(DATA_SETS)} · Fictitious families {families}",
+    )
+    show.console.print(f"  {counts}\n  {show.tr('Essayez', 'Try')} :  accord demo      {show.tr('Ctrl-C pour arrêter', 'Ctrl-C stops')}\n")

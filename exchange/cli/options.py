@@ -1,0 +1,17 @@
+"""Options that commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Un objet JSON par ligne. / One JSON object a line.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Dossier des données du bus. / Data directory of the bus.")]
+Kafka = Annotated[str, typer.Option("--kafka", help="Adresse host:port du broker. / The broker's host:port.")]
+Name = Annotated[str, typer.Option("--name", hidden=True)]
+Cases = Annotated[
+    list[Path] | None,
+    typer.Option("--cases", help="Dossier de cas params/status/payload. / Folder of cases.", exists=True, file_okay=False),
+]

@@ -1,0 +1,49 @@
+"""`accord request`: ask for a datum under an agreement, and open the answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from exchange.cli import show
+from exchange.cli.consent import Purpose, Scope, parse_id
+from exchange.cli.options import Data, Json
+from exchange.introduction import PURPOSES
+from exchange.local import address, client
+from exchange.outcomes import Answer
+from exchange.settings import Settings
+
+
+def request(
+    data_set: Annotated[str, typer.Argument(help="cnaf.quotient-familial.v1")],
+    consent: Annotated[str, typer.Option("--consent", help="Numéro de l'accord. / The agreement's id.")],
+    purpose: Purpose = PURPOSES[0],
+    scope: Scope = None,
+    parameter: Annotated[list[str] | None, typer.Option("--parameter", help="annee=2026, mois=10")] = None,
+    ttl: Annotated[float, typer.Option("--ttl", help="Durée de validité, s. / Time to live, s.", min=1)] = 60,
+    timeout: Annotated[float, typer.Option("--timeout", help="Attente, s. / Wait, s.", min=0)] = 60,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Demander une donnée sous un accord. / Ask for a datum under an agreement."""
+    settings = Settings()
+    places = settings.places(data)
+    chosen = dict(item.partition("=")[::2] for item in parameter or [])
+
+    async def work() -> Answer:
+        bootstrap = settings.kafka if ":" in settings.kafka else address(places)["kafka"]
+        async with client(settings, places, bootstrap) as bus:
+            asked = await bus.request(data_set, consent=parse_id(consent), purpose=purpose, scopes=scope, parameters=chosen, ttl_s=ttl)
+            return await asked.answer(timeout)
+
+    answer = show.run(work(), as_json=as_json)
+    facts: dict[str, Any] = {"outcome": "released" if answer.status == "found" else answer.status, "request": answer.request}
+    facts |= {"code": answer.code or None, "title": answer.title or None, "data": answer.data}
+    if as_json:
+        show.line(**facts)
+    elif answer.data is None:
+        show.console.print(f"{answer.code}  {answer.title}")
+    else:
+        show.console.print_json(data=answer.data)
+    raise typer.Exit(show.OK if answer.status != "refused" else show.REFUSED)

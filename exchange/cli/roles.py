@@ -1,0 +1,90 @@
+"""The processes of a bus: `accord worker`, `accord connector run`, `accord sandbox`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from connectors.sandbox import FAMILIES, Sandbox, load_cases
+from exchange.cli import show
+from exchange.cli.options import Cases, Data, Json, Kafka, Name
+from exchange.local import address
+from exchange.places import Places
+from exchange.roles import ROLES, run_connector, run_worker
+from exchange.settings import Settings
+
+connector = typer.Typer(no_args_is_help=True, help="Connecteurs aux API de l'État. / Connectors to State APIs.")
+
+
+def worker(
+    data: Data = None,
+    kafka: Kafka = "",
+    roles: Annotated[str, typer.Option("--roles", help="gate,release,deadline,journal")] = ",".join(ROLES),
+    name: Name = "worker",
+) -> None:
+    """Faire tourner les agents du bus. / Run the bus's agents."""
+    settings = Settings()
+    places = settings.places(data)
+    chosen = [role.strip() for role in roles.split(",")]
+    if not set(chosen) <= set(ROLES):
+        raise typer.BadParameter(", ".join(ROLES), param_hint="--roles")
+    show.run(run_worker(places, _broker(kafka, settings, places), chosen, name, traced=settings.traces))
+
+
+@connector.command("run")
+def connector_run(
+    provider: Annotated[str, typer.Argument(help="cnaf")],
+    data: Data = None,
+    kafka: Kafka = "",
+    url: Annotated[str, typer.Option("--url", help="Adresse de l'API de l'État. / Base URL of the State API.")] = "",
+    token_file: Annotated[Path | None, typer.Option("--token-file", help="Fichier du jeton. / File of the token.")] = None,
+    name: Name = "",
+) -> None:
+    """Répondre pour un fournisseur. / Answer for a provider."""
+    settings = Settings()
+    places = settings.places(data)
+    if provider != "cnaf":
+        raise typer.BadParameter("cnaf", param_hint="PROVIDER")
+    path = token_file or settings.state_api_token_file or places.token
+    try:
+        token = path.read_text(encoding="ascii").strip()
+        base_url = url or settings.state_api_url or address(places)["api"]
+    except OSError as error:
+        show.fail("no_token", f"{path}: {error.strerror}", "--token-file", show.USAGE, as_json=False)
+    show.run(run_connector(places, _broker(kafka, settings, places), provider, base_url, token, traced=settings.traces))
+
+
+def sandbox(
+    cases: Cases = None,
+    port: Annotated[int, typer.Option("--port", help="0: un port libre / a free port", min=0, max=65535)] = 0,
+    rate: Annotated[int, typer.Option("--rate", help="Requêtes par seconde et par jeton ; 0 : sans limite. / Requests a second.", min=0)] = 0,
+    data: Data = None,
+    as_json: Json = False,
+    name: Name = "",
+) -> None:
+    """Servir un bac à sable des API de l'État. / Serve a sandbox of the State's APIs."""
+    places = Settings().places(data)
+    try:
+        loaded = [case for folder in cases or [FAMILIES] for case in load_cases(folder)]
+    except ValueError as error:
+        show.fail("bad_cases", str(error), show.tr("corriger ce fichier", "mend this file"), show.USAGE, as_json=as_json)
+    token = places.token.read_text(encoding="ascii").strip() if name else None
+
+    def announce(url: str) -> None:
+        if name:
+            places.announce(places.ready(name), url=url, cases=len(loaded))
+        elif as_json:
+            show.line(url=url, cases=len(loaded))
+        else:
+            show.console.print(show.tr(f"Bac à sable : {url} — {len(loaded)} cas (Ctrl-C pour arrêter)", f"Sandbox: {url} — {len(loaded)} cases (Ctrl-C stops)"))
+
+    Sandbox(loaded, port=port or None, token=token, rate_per_s=rate).serve(announce)
+
+
+def _broker(kafka: str, settings: Settings, places: Places) -> str:
+    """The broker given, or that of the bus running over this data directory."""
+    if kafka:
+        return kafka
+    return settings.kafka if ":" in settings.kafka else address(places)["kafka"]

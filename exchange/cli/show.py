@@ -1,0 +1,81 @@
+"""What a person or a program sees of a command: language, errors as what / why / do this, exit codes, JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+
+from consent.keys import BadKeyFile
+from exchange.core.errors import CATALOGUE, Code
+from exchange.core.identity import BadIdentity
+from exchange.embedded.errors import EmbeddedError
+from exchange.local import RoleFailed
+from exchange.outcomes import BusUnavailable, ExchangeError
+from exchange.ports import Refused, Unavailable
+
+T = TypeVar("T")
+OK, USAGE, REFUSED, UNAVAILABLE, CORRUPTED = 0, 2, 3, 4, 5
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def language() -> str:
+    """`en` where the locale says English, else `fr`: people here read French first."""
+    named = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    return "en" if named.lower().startswith("en") else "fr"
+
+
+def tr(fr: str, en: str) -> str:
+    return en if language() == "en" else fr
+
+
+def line(**facts: Any) -> None:
+    """One JSON object on one line."""
+    print(json.dumps(facts, ensure_ascii=False, default=_plain), flush=True)
+
+
+def _plain(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def fail(code: str, cause: str, todo: str, exit_code: int, *, as_json: bool) -> NoReturn:
+    """Say what happened and what to do, and leave."""
+    if as_json:
+        line(error=code, cause=cause, todo=todo)
+    else:
+        errors.print(f"[bold red]{code}[/]  {cause}\n  → {todo}")
+    raise typer.Exit(exit_code)
+
+
+def run(work: Coroutine[Any, Any, T], *, as_json: bool = False) -> T:
+    """Run a command; every error it may meet becomes one clear message and its exit code."""
+    try:
+        return asyncio.run(work)
+    except (Refused, ExchangeError) as error:
+        entry = CATALOGUE[error.code]
+        exit_code = UNAVAILABLE if isinstance(error, BusUnavailable) else REFUSED
+        fail(error.code.value, entry.cause(language()), entry.todo(language()), exit_code, as_json=as_json)
+    except EmbeddedError as error:
+        fail(error.code, tr(error.cause.fr, error.cause.en), tr(error.todo.fr, error.todo.en), UNAVAILABLE, as_json=as_json)
+    except Unavailable:
+        entry = CATALOGUE[Code.UNAVAILABLE]
+        todo = tr("démarrer le bus : accord dev", "start the bus: accord dev")
+        fail(Code.UNAVAILABLE.value, entry.cause(language()), todo, UNAVAILABLE, as_json=as_json)
+    except RoleFailed as error:
+        cause = tr(f"le processus {error.name} s'est arrêté", f"the process {error.name} ended")
+        fail("role_failed", cause, tr(f"lire {error.log}", f"read {error.log}"), UNAVAILABLE, as_json=as_json)
+    except BadKeyFile as error:
+        fail("bad_key_file", str(error), tr("corriger ce fichier", "mend this file"), CORRUPTED, as_json=as_json)
+    except BadIdentity as error:
+        cause = tr(f"identité inutilisable : {error}", f"unusable identity: {error}")
+        fail("bad_identity", cause, tr("corriger ce champ", "correct this field"), USAGE, as_json=as_json)
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        raise typer.Exit(130) from None

@@ -1,0 +1,84 @@
+"""Whether a request may go to the provider. Steps, in order; the first that says no gives the reason:
+
+(1) the data set exists; (2) only its parameters are asked; (3) an authorisation exists; (4) the operator has the recipient's
+delegation; (5) recipient, data set and purpose are the authorisation's; (6) the scopes are within it; (7) the recipient has
+the habilitation for them; (8) the certificate relied upon is the current one; (9) the authorisation is live and within its
+validity and uses.
+
+Not here: decoding and the topic's SIREN (`exchange.agents.gate`), the deadline (the ledger's clock), whether an answer may be
+opened (`consent.core.release`, which asks (4)–(9) again and is the authority).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from consent.core.facts import Authorisation
+from consent.core.rules import usable
+from exchange.core.errors import Code
+
+TTL_MIN_MS, TTL_MAX_MS = 1_000, 48 * 3_600_000
+
+
+class DataSet(NamedTuple):
+    """A catalogue entry: who answers, with which scopes, selected by which parameters."""
+
+    name: str
+    provider: str
+    scopes: frozenset[str]
+    parameters: frozenset[str]
+
+
+class Ask(NamedTuple):
+    """What is asked, as decoded from the request."""
+
+    recipient: str
+    data_set: str
+    purpose: str
+    scopes: tuple[str, ...]
+    parameters: tuple[tuple[str, str], ...]
+
+
+class Decision(NamedTuple):
+    """Allowed, or refused with its reason."""
+
+    reason: Code | None
+
+    @property
+    def allowed(self) -> bool:
+        return self.reason is None
+
+
+def standing(ask: Ask, operator: str, held: Authorisation | None, data_sets: Mapping[str, DataSet]) -> Decision:
+    """Steps (1)–(7): what does not depend on the instant nor on the request, and may be remembered for an ask."""
+    data_set = data_sets.get(ask.data_set)
+    if data_set is None:  # (1)
+        return Decision(Code.DATA_SET_UNKNOWN)
+    if not {name for name, _ in ask.parameters} <= data_set.parameters:  # (2)
+        return Decision(Code.PARAMETER_UNKNOWN)
+    if held is None:  # (3)
+        return Decision(Code.AUTHORISATION_UNKNOWN)
+    if operator not in held.operators:  # (4)
+        return Decision(Code.DELEGATION_ABSENT)
+    if ask.recipient != held.recipient:  # (5)
+        return Decision(Code.RECIPIENT_MISMATCH)
+    if ask.data_set != held.data_set:
+        return Decision(Code.DATA_SET_MISMATCH)
+    if ask.purpose != held.purpose:
+        return Decision(Code.PURPOSE_MISMATCH)
+    if not set(ask.scopes) <= set(held.scopes) or not ask.scopes:  # (6)
+        return Decision(Code.SCOPE_EXCEEDED)
+    if not set(ask.scopes) <= set(held.habilitated):  # (7)
+        return Decision(Code.HABILITATION_ABSENT)
+    return Decision(None)
+
+
+def instant(held: Authorisation, certificate_hash: bytes, ttl_ms: int, now_ms: int) -> Decision:
+    """Steps (8) and (9): what may change between two requests."""
+    if not TTL_MIN_MS <= ttl_ms <= TTL_MAX_MS:
+        return Decision(Code.TTL_OUT_OF_BOUNDS)
+    reason = usable(held.state, held.not_before_ms, held.not_after_ms, held.uses, held.max_uses, now_ms)  # (9)
+    if reason is None and certificate_hash != held.certificate_hash:  # (8)
+        return Decision(Code.CERTIFICATE_OUTDATED)
+    return Decision(reason)

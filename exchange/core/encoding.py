@@ -1,0 +1,39 @@
+"""Unambiguous byte strings: every part carries its length, so no two lists of parts share an encoding (protocol §5)."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+
+_LENGTH = struct.Struct(">I")
+
+
+def join(*parts: bytes) -> bytes:
+    """Each part after its length (4 bytes, big-endian)."""
+    return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
+
+
+def split(data: bytes, count: int) -> list[bytes]:
+    """The parts given to `join`; ValueError unless there are exactly `count` and nothing else."""
+    parts, at = [], 0
+    for _ in range(count):
+        if at + 4 > len(data):
+            raise ValueError("truncated")
+        (size,) = _LENGTH.unpack_from(data, at)
+        parts.append(data[at + 4 : at + 4 + size])
+        if len(parts[-1]) != size:
+            raise ValueError("truncated")
+        at += 4 + size
+    if at != len(data):
+        raise ValueError("trailing bytes")
+    return parts
+
+
+def digest(label: bytes, *parts: bytes) -> bytes:
+    """SHA-256 over a versioned label and the parts."""
+    return hashlib.sha256(join(label, *parts)).digest()
+
+
+def strings(values: tuple[str, ...]) -> bytes:
+    """A list of texts as one part."""
+    return join(*(value.encode() for value in values))

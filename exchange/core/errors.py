@@ -1,0 +1,143 @@
+"""The closed catalogue of errors and refusals, used by every door: code, cause, what to do next.
+
+A code is stable and says nothing personal. `origin` tells who has to act: the caller, the citizen, the provider or the bus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Origin = Literal["caller", "citizen", "provider", "bus"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One error: texts in French then English; `retry` says whether the same request may succeed later."""
+
+    origin: Origin
+    retry: bool
+    cause_fr: str
+    cause_en: str
+    todo_fr: str
+    todo_en: str
+
+    def cause(self, language: str) -> str:
+        return self.cause_fr if language == "fr" else self.cause_en
+
+    def todo(self, language: str) -> str:
+        return self.todo_fr if language == "fr" else self.todo_en
+
+
+class Code(StrEnum):
+    """Every reason the bus may give."""
+
+    # The request itself
+    DATA_SET_UNKNOWN = "data_set_unknown"
+    PARAMETER_UNKNOWN = "parameter_unknown"
+    TTL_OUT_OF_BOUNDS = "ttl_out_of_bounds"
+    DEADLINE_PASSED = "deadline_passed"
+    CONFLICT = "conflict"
+    # Who may ask
+    DELEGATION_ABSENT = "delegation_absent"
+    HABILITATION_ABSENT = "habilitation_absent"
+    # The authorisation
+    AUTHORISATION_UNKNOWN = "authorisation_unknown"
+    NOT_YET_GIVEN = "not_yet_given"
+    NOT_YET_VALID = "not_yet_valid"
+    CONSENT_REFUSED = "consent_refused"
+    OPPOSED = "opposed"
+    WITHDRAWN = "withdrawn"
+    ERASED = "erased"
+    EXPIRED = "authorisation_expired"
+    USED_UP = "used_up"
+    INVALIDATED = "invalidated"
+    ENDED = "ended"
+    CERTIFICATE_OUTDATED = "certificate_outdated"
+    RECIPIENT_MISMATCH = "recipient_mismatch"
+    DATA_SET_MISMATCH = "data_set_mismatch"
+    PURPOSE_MISMATCH = "purpose_mismatch"
+    SCOPE_EXCEEDED = "scope_exceeded"
+    # At the connector
+    CERTIFICATE_INVALID = "certificate_invalid"
+    IDENTITY_UNOPENABLE = "identity_unopenable"
+    SUBJECT_MISMATCH = "subject_mismatch"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    PROVIDER_ERROR = "provider_error"
+    WRONG_PERSON = "wrong_person"
+    # Bytes the bus cannot use (dead letters)
+    BAD_FRAME = "bad_frame"
+    BAD_AVRO = "bad_avro"
+    BAD_KEY = "bad_key"
+    BAD_SEAL = "bad_seal"
+    NO_ATTEMPT = "no_attempt"
+    # The bus
+    UNAVAILABLE = "unavailable"
+
+
+def _entry(origin: Origin, retry: bool, *texts: str) -> Entry:
+    cause_fr, cause_en, todo_fr, todo_en = texts
+    return Entry(origin, retry, cause_fr, cause_en, todo_fr, todo_en)
+
+
+_ASK_AGAIN_FR = "demander un nouvel accord au citoyen"
+_ASK_AGAIN_EN = "ask the citizen for a new agreement"
+_REPORT_FR = "prévenir l'exploitant du bus, qui a la position du message"
+_REPORT_EN = "tell the bus operator, who has the message's position"
+
+CATALOGUE: dict[Code, Entry] = {
+    Code.DATA_SET_UNKNOWN: _entry("caller", False, "jeu de données inconnu du catalogue", "data set unknown to the catalogue",
+        "corriger le nom et la version du jeu de données", "correct the data set's name and version"),
+    Code.PARAMETER_UNKNOWN: _entry("caller", False, "paramètre non prévu par le jeu de données", "parameter the data set does not have",
+        "retirer le paramètre", "remove the parameter"),
+    Code.TTL_OUT_OF_BOUNDS: _entry("caller", False, "durée de validité de la demande hors bornes", "the request's time to live is out of bounds",
+        "choisir une durée de 1 s à 48 h", "choose between 1 s and 48 h"),
+    Code.DEADLINE_PASSED: _entry("caller", True, "échéance de la demande dépassée", "the request's deadline has passed",
+        "refaire la demande, avec une échéance plus longue", "ask again, with a longer deadline"),
+    Code.CONFLICT: _entry("caller", False, "ce numéro de demande a déjà servi pour une autre demande", "this request id was used for another request",
+        "choisir un nouveau numéro", "choose a new id"),
+    Code.DELEGATION_ABSENT: _entry("caller", False, "l'opérateur n'a pas de délégation de la collectivité", "the operator has no delegation from the collectivity",
+        "faire enregistrer la délégation", "have the delegation recorded"),
+    Code.HABILITATION_ABSENT: _entry("caller", False, "la collectivité n'est pas habilitée pour ces données et cette finalité",
+        "the collectivity has no habilitation for these data and this purpose", "demander l'habilitation (DataPass)", "apply for the habilitation (DataPass)"),
+    Code.AUTHORISATION_UNKNOWN: _entry("citizen", True, "aucun accord sous ce numéro", "no agreement under this id",
+        "recueillir l'accord du citoyen, ou corriger le numéro", "collect the citizen's agreement, or correct the id"),
+    Code.NOT_YET_GIVEN: _entry("citizen", True, "accord demandé, pas encore donné", "agreement requested, not given yet", "attendre la réponse du citoyen", "wait for the citizen's answer"),
+    Code.NOT_YET_VALID: _entry("citizen", True, "accord pas encore en vigueur", "agreement not in force yet", "attendre son début de validité", "wait until it is valid"),
+    Code.CONSENT_REFUSED: _entry("citizen", False, "le citoyen a refusé", "the citizen refused", "poursuivre la démarche sans cet échange", "go on without this exchange"),
+    Code.OPPOSED: _entry("citizen", False, "le citoyen s'est opposé", "the citizen objected", "poursuivre la démarche sans cet échange", "go on without this exchange"),
+    Code.WITHDRAWN: _entry("citizen", False, "accord retiré", "agreement withdrawn", _ASK_AGAIN_FR, _ASK_AGAIN_EN),
+    Code.ERASED: _entry("citizen", False, "accord effacé", "agreement erased", _ASK_AGAIN_FR, _ASK_AGAIN_EN),
+    Code.EXPIRED: _entry("citizen", False, "accord expiré", "agreement expired", _ASK_AGAIN_FR, _ASK_AGAIN_EN),
+    Code.USED_UP: _entry("citizen", False, "nombre d'usages de l'accord atteint", "the agreement's uses are exhausted", _ASK_AGAIN_FR, _ASK_AGAIN_EN),
+    Code.INVALIDATED: _entry("caller", False, "accord invalidé par une autorité", "agreement invalidated by an authority",
+        "vérifier l'habilitation de la collectivité", "check the collectivity's habilitation"),
+    Code.ENDED: _entry("caller", False, "accord clos par la collectivité", "agreement ended by the collectivity", _ASK_AGAIN_FR, _ASK_AGAIN_EN),
+    Code.CERTIFICATE_OUTDATED: _entry("caller", True, "certificat d'autorisation remplacé", "authorisation certificate replaced",
+        "relire le certificat courant et refaire la demande", "read the current certificate and ask again"),
+    Code.RECIPIENT_MISMATCH: _entry("caller", False, "accord donné à une autre collectivité", "agreement given to another collectivity", _ASK_AGAIN_FR, _ASK_AGAIN_EN),
+    Code.DATA_SET_MISMATCH: _entry("caller", False, "accord donné pour un autre jeu de données", "agreement given for another data set", _ASK_AGAIN_FR, _ASK_AGAIN_EN),
+    Code.PURPOSE_MISMATCH: _entry("caller", False, "accord donné pour une autre finalité", "agreement given for another purpose", _ASK_AGAIN_FR, _ASK_AGAIN_EN),
+    Code.SCOPE_EXCEEDED: _entry("caller", False, "données demandées au-delà de l'accord", "more data asked than agreed",
+        "demander moins de données, ou un nouvel accord", "ask for less, or for a new agreement"),
+    Code.CERTIFICATE_INVALID: _entry("bus", False, "certificat d'autorisation invalide", "invalid authorisation certificate", _REPORT_FR, _REPORT_EN),
+    Code.IDENTITY_UNOPENABLE: _entry("caller", False, "identité scellée pour un autre fournisseur ou une autre demande", "identity sealed for another provider or request",
+        "relire la clé du fournisseur dans l'annuaire et refaire la demande", "read the provider's key in the directory and ask again"),
+    Code.SUBJECT_MISMATCH: _entry("caller", False, "la personne désignée n'est pas celle de l'accord", "the person designated is not the agreement's",
+        "utiliser l'identité remise avec l'accord", "use the identity handed over with the agreement"),
+    Code.ATTEMPTS_EXHAUSTED: _entry("provider", True, "nombre d'appels à l'API de l'État atteint", "the State API was called as often as allowed",
+        "refaire la demande plus tard", "ask again later"),
+    Code.PROVIDER_UNAVAILABLE: _entry("provider", True, "l'API de l'État ne répond pas", "the State API does not answer", "refaire la demande plus tard", "ask again later"),
+    Code.PROVIDER_ERROR: _entry("provider", True, "l'API de l'État a répondu par une erreur technique", "the State API answered with a technical error",
+        "refaire la demande plus tard, ou prévenir le fournisseur", "ask again later, or tell the provider"),
+    Code.WRONG_PERSON: _entry("provider", False, "l'API de l'État a répondu au sujet d'une autre personne", "the State API answered about somebody else",
+        "prévenir le fournisseur ; rien n'a été transmis", "tell the provider; nothing was passed on"),
+    Code.BAD_FRAME: _entry("caller", False, "message sans cadre reconnu", "message without a known frame", "publier avec le SDK ou le schéma enregistré", "publish with the SDK or the registered schema"),
+    Code.BAD_AVRO: _entry("caller", False, "octets non conformes au schéma", "bytes that do not follow the schema", "publier avec le SDK ou le schéma enregistré", "publish with the SDK or the registered schema"),
+    Code.BAD_KEY: _entry("caller", False, "la clé du message n'est pas l'accord qu'il invoque", "the message key is not the agreement it relies upon", "publier avec le SDK", "publish with the SDK"),
+    Code.BAD_SEAL: _entry("provider", False, "réponse scellée pour une autre demande, ou altérée", "answer sealed for another request, or altered", _REPORT_FR, _REPORT_EN),
+    Code.NO_ATTEMPT: _entry("provider", False, "réponse à une demande qui n'a pas été tentée", "answer to a request never attempted", _REPORT_FR, _REPORT_EN),
+    Code.UNAVAILABLE: _entry("bus", True, "le bus ne répond pas", "the bus does not answer", "refaire la demande plus tard (accord doctor)", "ask again later (accord doctor)"),
+}  # fmt: skip

@@ -1,0 +1,140 @@
+"""Who a request is about: canonical identity, subject commitment, subject reference (protocol §6).
+
+The canonical identity holds *every* field that designates someone to a State API, and nothing that merely selects (a month
+belongs to the ask). It is written once, at the grant, and replayed byte for byte: accents or retyping never cause a mismatch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from exchange.core.encoding import digest, join, split
+
+SALT_BYTES = 32
+_LABEL = b"accord.subject.v1"
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+class BadIdentity(ValueError):
+    """Not an identity; the text names the field, never its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A person as API Particulier designates one; an empty field was not given.
+
+    `date_naissance` is YYYY-MM-DD with 0000 or 00 kept for what is unknown; codes are INSEE's (COG).
+    """
+
+    nom_naissance: str
+    nom_usage: str = ""
+    prenoms: tuple[str, ...] = ()
+    date_naissance: str = "0000-00-00"
+    sexe_etat_civil: str = ""
+    code_cog_insee_pays_naissance: str = ""
+    code_cog_insee_commune_naissance: str = ""
+    nom_commune_naissance: str = ""
+    code_cog_insee_departement_naissance: str = ""
+
+    def __post_init__(self) -> None:
+        if not _DATE.fullmatch(self.date_naissance):
+            raise BadIdentity("date_naissance")
+        if self.sexe_etat_civil not in ("", "M", "F"):
+            raise BadIdentity("sexe_etat_civil")
+        for name, value in _texts(self):
+            if any(unicodedata.category(c) == "Cc" for c in value) or len(value) > 200:
+                raise BadIdentity(name)
+
+    @classmethod
+    def from_wire(cls, params: Mapping[str, object]) -> Identity:
+        """From the State's own parameter names (`nomNaissance`, `prenoms`, `anneeDateNaissance`…); unknown names are refused."""
+        known = {wire: params.get(wire) or "" for wire in _WIRE}
+        extra = set(params) - set(_WIRE) - {"prenoms", "anneeDateNaissance", "moisDateNaissance", "jourDateNaissance"}
+        if extra:
+            raise BadIdentity("unknown parameter")
+        given = params.get("prenoms") or ()
+        prenoms = (given,) if isinstance(given, str) else tuple(str(p) for p in given)  # type: ignore[attr-defined]  # any iterable of texts
+        year, month, day = (
+            _number(params.get(k), w)
+            for k, w in (("anneeDateNaissance", 4), ("moisDateNaissance", 2), ("jourDateNaissance", 2))
+        )
+        return cls(
+            **{field: str(known[wire]) for wire, field in _WIRE.items()},
+            prenoms=prenoms,
+            date_naissance=f"{year}-{month}-{day}",
+        )
+
+
+_WIRE = {
+    "nomNaissance": "nom_naissance",
+    "nomUsage": "nom_usage",
+    "sexeEtatCivil": "sexe_etat_civil",
+    "codeCogInseePaysNaissance": "code_cog_insee_pays_naissance",
+    "codeCogInseeCommuneNaissance": "code_cog_insee_commune_naissance",
+    "nomCommuneNaissance": "nom_commune_naissance",
+    "codeCogInseeDepartementNaissance": "code_cog_insee_departement_naissance",
+}
+
+
+def _number(value: object, width: int) -> str:
+    text = str(value or 0)
+    if not text.isascii() or not text.isdigit() or len(text) > width:
+        raise BadIdentity("date_naissance")
+    return text.zfill(width)
+
+
+def _texts(identity: Identity) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for field in fields(identity):
+        value = getattr(identity, field.name)
+        pairs += [(field.name, v) for v in value] if isinstance(value, tuple) else [(field.name, value)]
+    return pairs
+
+
+def canonical(identity: Identity) -> bytes:
+    """The identity's one encoding: every field in order, NFC, each with its length."""
+
+    def text(value: str) -> bytes:
+        return unicodedata.normalize("NFC", value).encode()
+
+    return join(
+        *(
+            join(*map(text, value)) if isinstance(value, tuple) else text(value)
+            for value in (getattr(identity, field.name) for field in fields(identity))
+        )
+    )
+
+
+def read(data: bytes) -> Identity:
+    """The identity whose canonical encoding is `data`; BadIdentity otherwise."""
+    try:
+        parts = split(data, len(fields(Identity)))
+        values = {f.name: p.decode() for f, p in zip(fields(Identity), parts, strict=True) if f.name != "prenoms"}
+        packed, prenoms = parts[2], []
+        while packed:
+            size = int.from_bytes(packed[:4], "big")
+            prenoms.append(packed[4 : 4 + size].decode())
+            packed = packed[4 + size :]
+        identity = Identity(**values, prenoms=tuple(prenoms))
+    except ValueError as error:
+        raise BadIdentity("not an identity") from error
+    if canonical(identity) != data:
+        raise BadIdentity("not canonical")
+    return identity
+
+
+def commitment(salt: bytes, identity: bytes) -> bytes:
+    """C: hides the person from whoever lacks `salt`, and binds the authorisation to one person."""
+    return digest(_LABEL, salt, identity)
+
+
+def subject_reference(key: bytes, recipient: str, identity: bytes) -> bytes:
+    """Pairwise pseudonym of a person at one recipient (HMAC-SHA-256); only the ledger has `key`."""
+    return hmac.digest(
+        key, join(b"accord.reference.v1", recipient.encode(), hashlib.sha256(identity).digest()), "sha256"
+    )

@@ -1,0 +1,117 @@
+"""What every seal binds: the layout of protocol §5, without any cryptography of its own.
+
+- D, the request's digest, names operator, authorisation, request and ask; the identity's ciphertext stays out, so that an
+  honest retry, sealed afresh, is the same request.
+- T, the answer's transcript, adds certificate, recipient key, schema, effective scopes, rule and deadline. The ledger, the
+  connector and the collectivity each rebuild it from what they know; a seal made under another T does not open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import msgspec
+
+from exchange.core.encoding import digest, join, strings
+
+NO_RULE = bytes(32)
+PADDING_BYTES = 1024
+
+
+class Context(msgspec.Struct, frozen=True, array_like=True):
+    """Everything an answer is bound to. Digests are 32 bytes, ids 16; `deadline_ms` since 1970 UTC; scopes sorted."""
+
+    digest: bytes
+    certificate_hash: bytes
+    recipient_key: bytes
+    schema_hash: bytes
+    scopes: tuple[str, ...]
+    rule_hash: bytes
+    deadline_ms: int
+
+
+def request_digest(operator: str, authorisation: bytes, request: bytes, ask_hash: bytes) -> bytes:
+    """D."""
+    return digest(b"accord.request.v1", operator.encode(), authorisation, request, ask_hash)
+
+
+def transcript(context: Context) -> bytes:
+    """T."""
+    return digest(
+        b"accord.answer.v1",
+        context.digest,
+        context.certificate_hash,
+        context.recipient_key,
+        context.schema_hash,
+        strings(context.scopes),
+        context.rule_hash,
+        context.deadline_ms.to_bytes(8, "big"),
+    )
+
+
+def effective_scopes(asked: Iterable[str], granted: Iterable[str]) -> tuple[str, ...]:
+    """Ask ∩ certificate, sorted: neither side alone opens a field."""
+    return tuple(sorted(set(asked) & set(granted)))
+
+
+def key_id(public_key: bytes) -> bytes:
+    """The first 16 bytes of a public key's SHA-256."""
+    return hashlib.sha256(public_key).digest()[:16]
+
+
+def ask_hash(ask: bytes) -> bytes:
+    return hashlib.sha256(ask).digest()
+
+
+def answer_digest(tag: bytes, sealed_key: bytes, outer: bytes) -> bytes:
+    """Tells two sealed answers of one request apart."""
+    return digest(b"accord.sealed.v1", tag, sealed_key, outer)
+
+
+def pad(data: bytes) -> bytes:
+    """To the next multiple of 1,024 bytes (ISO/IEC 7816-4): found and not found look alike."""
+    return data + b"\x80" + bytes(-(len(data) + 1) % PADDING_BYTES)
+
+
+def unpad(data: bytes) -> bytes:
+    """What was padded; ValueError if it was not."""
+    stripped = data.rstrip(b"\0")
+    if not stripped.endswith(b"\x80"):
+        raise ValueError("not padded")
+    return stripped[:-1]
+
+
+def identity_info(request: bytes) -> bytes:
+    """HPKE info of the sealed identity, bound to D."""
+    return join(b"accord.identity.v1", request)
+
+
+def inner_info(t: bytes) -> bytes:
+    return join(b"accord.inner.v1", t)
+
+
+def outer_aad(t: bytes) -> bytes:
+    return join(b"accord.outer.v1", t)
+
+
+def release_info(t: bytes, outer: bytes) -> bytes:
+    return join(b"accord.release.v1", t, hashlib.sha256(outer).digest())
+
+
+def tag_bytes(t: bytes, outer: bytes, sealed_key: bytes) -> bytes:
+    """What the connector–ledger MAC covers."""
+    return join(b"accord.mac.v1", t, outer, sealed_key)
+
+
+def signed_bytes(t: bytes, padded: bytes) -> bytes:
+    """What the connector signs inside, for the collectivity."""
+    return join(b"accord.signed.v1", t, padded)
+
+
+def certificate_bytes(certificate: bytes) -> bytes:
+    return join(b"accord.certificate.v1", certificate)
+
+
+def capsule_info(recipient: str, authorisation: bytes) -> bytes:
+    return join(b"accord.capsule.v1", recipient.encode(), authorisation)

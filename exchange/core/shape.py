@@ -1,0 +1,25 @@
+"""A State's JSON object in the shape of its Avro schema, and back: an absent optional field is null, and an absent root is absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def complete(schema: Any, value: Any) -> Any:
+    """`value` with every absent field that has a default filled in; unknown fields are left for the codec to refuse."""
+    if isinstance(schema, list):
+        branches = [branch for branch in schema if branch != "null"]
+        return None if value is None else complete(branches[0], value)
+    if isinstance(schema, Mapping) and schema.get("type") == "array" and isinstance(value, list):
+        return [complete(schema["items"], item) for item in value]
+    if isinstance(schema, Mapping) and schema.get("type") == "record" and isinstance(value, Mapping):
+        absent = {f["name"]: f["default"] for f in schema["fields"] if f["name"] not in value and "default" in f}
+        types = {f["name"]: f["type"] for f in schema["fields"]}
+        return absent | {name: complete(types[name], item) if name in types else item for name, item in value.items()}
+    return value
+
+
+def present(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Only the roots that are there: a scope that was not granted leaves nothing, not a null."""
+    return {name: item for name, item in value.items() if item is not None}

@@ -1,0 +1,382 @@
+"""Hosts agents on Faust: one Faust app, and one consumer group `accord.<name>`, per agent, all in one process and one event loop.
+
+A bug (whatever `handle`, `tick`, `held` or `revoked` raises but `Unavailable`), a crash inside Faust, or a stall ends the
+process with `EXIT_BUG`; a supervisor starts it again, and what was not committed comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import ssl
+import sys
+import traceback
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+import faust
+import structlog
+from faust.app.base import BootStrategy
+from faust.tables.manager import TableManager
+
+from exchange.adapters.kafka import KafkaView
+from exchange.ports import Agent, Unavailable
+from exchange.transport import (
+    Chunk,
+    ChunkSchema,
+    Consumer,
+    Place,
+    Progress,
+    Tuning,
+)
+
+EXIT_BUG = 70
+"""EX_SOFTWARE of sysexits.h: a supervisor restarts us."""
+GRACE_S = 20.0
+TICK_S = 0.5
+RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
+STARRED = r"[A-Za-z0-9_-]+"
+
+OnBug = Callable[[str, str, BaseException], None]
+"""(agent, where, error) -> None"""
+
+
+class Stalled(Exception):
+    """Records wait and nothing moves."""
+
+
+class Crashed(Exception):
+    """Faust gave up."""
+
+
+def end_process(agent: str, where: str, error: BaseException) -> None:
+    """Log the error's type and place in the code, never its text, and end at once: nothing more is committed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+    structlog.get_logger("accord.runner").error(
+        "agent_bug", agent=agent, where=where, error=type(error).__name__, at=at
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_BUG)
+
+
+def matching(patterns: Iterable[str], names: Iterable[str]) -> set[str]:
+    """The topics an agent reads: plain names as they are, and those of `names` that fit a pattern with one `*`."""
+    patterns = list(patterns)
+    rules = [re.compile(re.escape(p).replace(r"\*", STARRED)) for p in patterns if "*" in p]
+    return {p for p in patterns if "*" not in p} | {n for n in names if any(rule.fullmatch(n) for rule in rules)}
+
+
+class _NoTables(TableManager):
+    async def on_start(self) -> None:
+        """Faust sleeps a second here, for tables that we never have."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
+class _NoProducer(BootStrategy):
+    enable_kafka_producer = False
+    enable_web = False
+
+
+class ChunkApp(faust.App):
+    """A Faust app that reads chunks (`exchange.transport.Hosted`)."""
+
+    BootStrategy = _NoProducer
+
+    def __init__(
+        self,
+        group: str,
+        bootstrap: str,
+        *,
+        held: Callable[[str, int], int | None],
+        lost: Callable[[set[Place]], None],
+        tuning: Tuning,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.held, self.lost, self.tuning = held, lost, tuning
+        super().__init__(
+            group,
+            broker=f"accordkafka://{bootstrap}",
+            broker_credentials=faust.SSLCredentials(ssl_context) if ssl_context else None,
+            broker_session_timeout=tuning.session_s,
+            broker_heartbeat_interval=tuning.heartbeat_s,
+            broker_rebalance_timeout=tuning.rebalance_s,
+            broker_max_poll_interval=tuning.max_poll_s,
+            broker_request_timeout=tuning.request_s,
+            broker_commit_interval=tuning.commit_s,
+            consumer_auto_offset_reset="earliest",
+            store="memory://",
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            stream_wait_empty=False,
+            TableManager=_NoTables,
+        )
+        cast(Any, self.topics)._resubscribe_sleep_lock_seconds = 0.1  # Faust waits 45 s before it reads a new topic
+
+    def _create_directories(self) -> None:
+        """Nothing: without tables nothing is kept on disk."""
+
+
+@dataclass
+class StallWatch:
+    """Remembers since when each lagging thing has shown the same mark. Pure; `now_s` from any monotonic clock."""
+
+    _since: dict[Hashable, tuple[Hashable, float]] = field(default_factory=dict)
+
+    def longest(self, now_s: float, marks: Mapping[Hashable, Hashable]) -> float:
+        """Seconds the longest of them has not moved; `marks` names what lags now, and its mark."""
+        self._since = {
+            key: self._since[key] if key in self._since and self._since[key][0] == mark else (mark, now_s)
+            for key, mark in marks.items()
+        }
+        return max((now_s - since for _, since in self._since.values()), default=0.0)
+
+
+def lagging(
+    progress: Mapping[Place, Progress], ends: Mapping[Place, int], oldest: int, retries: int
+) -> dict[Hashable, Hashable]:
+    """What has work to do, with a mark that changes when it advances: each partition, and the chunk longest in the agent's hands."""
+    marks: dict[Hashable, Hashable] = {
+        place: (now, oldest, retries)
+        for place, now in progress.items()
+        if (now.fetched or 0) < ends.get(place, 0) or (now.committable or 0) > (now.committed or 0)
+    }
+    return marks | ({"chunk": (oldest, retries)} if oldest else {})
+
+
+class _Host:
+    """One agent on its own Faust app. `handle`, `tick` and `revoked` never overlap: they take turns, first come first served."""
+
+    def __init__(self, agent: Agent, new_app: Callable[[_Host], ChunkApp], on_bug: OnBug) -> None:
+        self.agent, self.on_bug = agent, on_bug
+        self.app = new_app(self)
+        self.topics: set[str] = set()
+        self.retries = 0
+        self.closed = False
+        self._turn = asyncio.Lock()
+        self._watch = StallWatch()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def consumer(self) -> Consumer:
+        return cast(Consumer, self.app.consumer)
+
+    def bug(self, where: str, error: BaseException) -> None:
+        self.closed = True
+        self.on_bug(self.agent.name, where, error)
+
+    async def read(self, names: set[str]) -> None:
+        """Read these topics too; the app starts with the first. A topic that goes away stays subscribed, harmlessly."""
+        if not self.topics and names:
+            self.topics |= names
+            channel = self.app.topic(*sorted(names), schema=ChunkSchema(key_type=bytes, value_type=bytes), acks=False)
+            self.app.agent(channel, name=self.agent.name)(self._stream)
+            await self.app.start()
+        elif names - self.topics or self._unsubscribed():
+            self.topics |= names
+            await self.consumer.commit()  # at the rebalance that follows the partitions are gone before we are told
+            for channel in self.app.topics:
+                cast(Any, channel).topics = sorted(self.topics)
+            cast(Any, self.app.topics)._flag_changes()
+
+    def _unsubscribed(self) -> bool:
+        """Faust forgets a change that comes during a rebalance: ask again until it has it."""
+        return bool(self.topics) and not self.topics <= cast(Any, self.app.topics)._topic_name_index.keys()
+
+    async def _stream(self, stream: Any) -> None:
+        async for chunk in stream:
+            await self._handle(chunk)
+
+    async def _handle(self, chunk: Chunk) -> None:
+        pause_s = RETRY_FIRST_S
+        while not await self._handled(chunk):
+            self.retries += 1
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, RETRY_MOST_S)
+
+    async def _handled(self, chunk: Chunk) -> bool:
+        """False: try again. A chunk that is no longer ours needs nothing more."""
+        async with self._turn:
+            if self.closed or not self.consumer.live(chunk):
+                return True
+            try:
+                with self.total("handle"):
+                    await self.agent.handle(chunk.records)
+                    self.consumer.settle(chunk)
+            except Unavailable:
+                return False
+            return True
+
+    @contextmanager
+    def total(self, where: str) -> Iterator[None]:
+        """Only `Unavailable` and our own cancellation get out; all else is a bug."""
+        try:
+            yield
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, Unavailable) or _cancelled(error):
+                raise
+            self.bug(where, error)
+
+    async def tick(self) -> None:
+        async with self._turn:
+            if not self.closed:
+                with self.total("tick"):
+                    await self.agent.tick()
+
+    def held(self, topic: str, partition: int) -> int | None:
+        with self.total("held"):
+            return self.agent.held(topic, partition)
+        return 0  # a bug: commit nothing more
+
+    def lost(self, places: set[Place]) -> None:
+        """In its turn: after the chunk at work, before any chunk of the next assignment."""
+        if places:
+            task = asyncio.create_task(self._revoked(places))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _revoked(self, places: set[Place]) -> None:
+        async with self._turn:
+            with self.total("revoked"):
+                self.agent.revoked(places)
+
+    async def check(self, view: KafkaView, now_s: float, stall_s: float) -> None:
+        """Outside Faust's own logic: compare with the broker's offsets. A broker that does not answer proves nothing."""
+        if not self.topics or self.closed:
+            return
+        with self.total("watchdog"):
+            if self.app.crashed:
+                raise Crashed
+            progress = self.consumer.progress()
+            ends = await view.end_offsets(progress)
+            marks = lagging(progress, ends, self.consumer.oldest, self.retries)
+            if self.app.rebalancing:
+                marks["rebalance"] = self.app.rebalancing_count
+            if self._watch.longest(now_s, marks) >= stall_s:
+                raise Stalled
+
+    async def stop(self) -> None:
+        """Take no new chunk, let the one at work finish, commit, leave the group."""
+        if not self.topics:
+            return
+        self.app.flow_control.suspend()
+        self.consumer.stop_flow()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._turn.acquire(), GRACE_S)
+        self.closed = True
+        await self.consumer.commit()
+        await self.app.stop()
+
+
+class FaustRunner:
+    """Runs agents on Kafka until stopped.
+
+    `start` raises `Unavailable` if no broker answers. Topics that fit a pattern are found within about 3 s. `on_bug` is for tests.
+    """
+
+    def __init__(
+        self,
+        agents: Sequence[Agent],
+        bootstrap: str,
+        *,
+        session_s: float = 6.0,
+        stall_s: float = 30.0,
+        chunk_records: int = 5000,
+        discover_s: float = 2.0,
+        ssl_context: ssl.SSLContext | None = None,
+        on_bug: OnBug = end_process,
+    ) -> None:
+        self._bootstrap, self._ssl, self._on_bug = bootstrap, ssl_context, on_bug
+        self._discover_s, self._stall_s = discover_s, stall_s
+        self._tuning = Tuning(session_s=session_s, heartbeat_s=min(1.0, session_s / 3), chunk_records=chunk_records)
+        self._view = KafkaView(bootstrap, ssl_context=ssl_context)
+        self._agents = list(agents)
+        self._hosts: list[_Host] = []
+        self._loops: list[asyncio.Task[None]] = []
+        self._stopped = asyncio.Event()
+
+    def _new_app(self, host: _Host) -> ChunkApp:
+        return ChunkApp(
+            f"accord.{host.agent.name}",
+            self._bootstrap,
+            held=host.held,
+            lost=host.lost,
+            tuning=self._tuning,
+            ssl_context=self._ssl,
+        )
+
+    async def start(self) -> None:
+        _quieten()
+        await self._view.__aenter__()
+        self._hosts = [_Host(agent, self._new_app, self._on_bug) for agent in self._agents]
+        await self._discover()
+        for host in self._hosts:
+            self._loop(TICK_S, host.tick)
+            self._loop(self._stall_s / 15, partial(self._check, host))
+        self._loop(self._discover_s, self._discover)
+
+    async def stop(self) -> None:
+        """Stop reading, finish the chunks at work, commit. Safe to call twice."""
+        loops, self._loops = self._loops, []
+        for task in loops:
+            task.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        hosts, self._hosts = self._hosts, []
+        await asyncio.gather(*(host.stop() for host in hosts))
+        await self._view.__aexit__()
+        self._stopped.set()
+
+    async def wait(self) -> None:
+        """Until `stop`."""
+        await self._stopped.wait()
+
+    async def _discover(self) -> None:
+        names = await self._view.topics()
+        for host in self._hosts:
+            with host.total("discover"):
+                await host.read(matching(host.agent.topics, names))
+
+    async def _check(self, host: _Host) -> None:
+        await host.check(self._view, asyncio.get_running_loop().time(), self._stall_s)
+
+    def _loop(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        async def every() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                with suppress(Unavailable):
+                    await work()
+
+        self._loops.append(asyncio.create_task(every()))
+
+
+def _cancelled(error: BaseException) -> bool:
+    """Whether we were asked to stop, rather than an agent's own task."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+def _quieten() -> None:
+    """Faust logs each normal stop of an agent as a crash."""
+    log = logging.getLogger("faust.agents.agent")
+    if _is_news not in log.filters:
+        log.addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "CancelledError" not in record.getMessage()

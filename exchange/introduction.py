@@ -1,0 +1,85 @@
+"""Making a bus's parties known to its ledger: who may ask what, and the public keys of providers and collectivities."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from connectors.agent import ConnectorKeys
+from consent import certificates
+from consent.core.facts import Evidence, Terms
+from consent.keys import read_or_make
+from consent.ledger import Ledger
+from exchange.core.identity import Identity, canonical
+from exchange.data_sets import DATA_SETS, QUOTIENT_FAMILIAL
+from exchange.sealing import public_bytes
+from exchange.wallet import Wallet
+
+KEY_LIFE_MS = 90 * 86_400_000
+LEGAL_REFERENCE = "CRPA L114-8"
+PURPOSES = ("tarification-cantine", "tarification-periscolaire")
+
+
+def open_connector_keys(folder: Path) -> ConnectorKeys:
+    """A connector's keys in its folder, made at the first opening; `ledger.mac` is the secret it shares with the ledger."""
+    return ConnectorKeys(
+        X25519PrivateKey.from_private_bytes(read_or_make(folder / "sealing.key")),
+        Ed25519PrivateKey.from_private_bytes(read_or_make(folder / "signing.key")),
+        read_or_make(folder / "ledger.mac"),
+    )
+
+
+async def introduce_provider(
+    ledger: Ledger, provider: str, keys: ConnectorKeys, enrolment: Ed25519PrivateKey, now_ms: int
+) -> None:
+    """A provider's sealing key and its connector's signing key enter the directory."""
+    known = {entry.public_key for entry in await ledger.directory()}
+    for kind, public in (("provider", public_bytes(keys.sealing)), ("connector", public_bytes(keys.signing))):
+        if public not in known:
+            await ledger.enter(certificates.enrol(kind, provider, "", public, now_ms + KEY_LIFE_MS, enrolment))
+
+
+async def introduce_collectivity(
+    ledger: Ledger, wallet: Wallet, now_ms: int, purposes: Iterable[str] = PURPOSES
+) -> None:
+    """A collectivity's recipient key, its operator's delegation, and habilitations for all data sets under these purposes."""
+    known = {entry.public_key for entry in await ledger.directory()}
+    if public_bytes(wallet.private) in known:
+        return
+    until_ms = now_ms + KEY_LIFE_MS
+    await ledger.delegate(wallet.recipient, wallet.operator, until_ms)
+    for data_set in DATA_SETS.values():
+        for purpose in purposes:
+            await ledger.habilitate(
+                wallet.recipient, data_set.name, purpose, tuple(sorted(data_set.scopes)), LEGAL_REFERENCE, until_ms
+            )
+    await ledger.enter(wallet.entry(until_ms))
+
+
+def terms(recipient: str, now_ms: int, **changes: object) -> Terms:
+    """Terms for the quotient familial, all scopes, one year; `changes` replace fields."""
+    base: dict[str, object] = {
+        "recipient": recipient,
+        "provider": QUOTIENT_FAMILIAL.provider,
+        "data_set": QUOTIENT_FAMILIAL.name,
+        "purpose": PURPOSES[0],
+        "scopes": tuple(sorted(DATA_SETS[QUOTIENT_FAMILIAL.name].scopes)),
+        "not_before_ms": now_ms,
+        "not_after_ms": now_ms + 365 * 86_400_000,
+    }
+    return Terms(**base | changes)  # type: ignore[arg-type]  # the caller's types are the fields' own
+
+
+async def give(ledger: Ledger, wallet: Wallet, identity: Identity, now_ms: int, **changes: object) -> bytes:
+    """An agreement for this person, its capsule kept in the wallet; its id."""
+    authorisation = os.urandom(16)
+    agreed = terms(wallet.recipient, now_ms, **changes)
+    grant = await ledger.grant(authorisation, agreed, canonical(identity), Evidence("counter"), wallet.operator)
+    wallet.keep(authorisation, grant.capsule)
+    return authorisation
+
+

@@ -1,0 +1,185 @@
+"""The few things the agents need from outside. Each Protocol's docstring is its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol, Self
+
+from consent.core.facts import (
+    Acknowledgement,
+    Answer,
+    Attempt,
+    Attempted,
+    Authorisation,
+    Confirmation,
+    DeadLetter,
+    DirectoryEntry,
+    Dropped,
+    Entry,
+    Event,
+    Evidence,
+    Grant,
+    Outcome,
+    Submission,
+    Terms,
+    Verdict,
+)
+from exchange.core.errors import Code
+
+LEASE_MS = 500
+"""How long after asking a key may still be sent (protocol §2, I1d)."""
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Unavailable(Exception):
+    """A broker, ledger or provider that does not answer now. Nothing is known of what it did: ask again."""
+
+
+class Refused(Exception):
+    """The ledger says no, and why."""
+
+    def __init__(self, code: Code) -> None:
+        super().__init__(code.value)
+        self.code = code
+
+
+class Record(Protocol):
+    """A message read from a topic. `timestamp` is the broker's append time, ms. aiokafka's own records satisfy this."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+class Message(NamedTuple):
+    """A message to send."""
+
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+Batches = Mapping[tuple[str, int], Sequence[Message]]
+"""Messages in order, by (topic, partition)."""
+
+
+class Outbox(Protocol):
+    """Where agents send. On return every message is durable (acks=all, idempotent) and in order within its partition.
+    Raises `Unavailable` when that cannot be known, within `timeout_ms` where given; some may then have been written. One caller at a time."""
+
+    async def send(self, batches: Batches, timeout_ms: int | None = None) -> None: ...
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has; 0 if it does not exist."""
+
+
+class Reader(Protocol):
+    """Reads one topic whole, in no group and committing nothing, from the offsets it was made with. Raises `Unavailable`."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def next(self, timeout_ms: int = 500) -> list[Sequence[Record]]:
+        """The chunks that are there, one per partition; none after `timeout_ms`."""
+
+    async def end_offsets(self) -> dict[int, int]:
+        """Where each partition ends now."""
+
+
+class Clock(Protocol):
+    """Time. `now_ms` is the wall clock; `monotonic_ms` never goes back and counts suspension. Simulated in `exchange.testing`."""
+
+    def now_ms(self) -> int: ...
+
+    def monotonic_ms(self) -> int: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Agent(Protocol):
+    """One stage of the bus. Knows nothing of Faust, wall time or the event loop's clock.
+
+    `handle` gets all records just fetched from one partition and returns once its outputs are durable; the chunk is committed
+    after that, and comes again if the process dies before. An exception is a bug, except `Unavailable`: the chunk comes again.
+    `tick` runs about twice a second between chunks. The commit of a partition never passes what `held` names.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Topic names; one `*` stands for any SIREN or provider, new ones included."""
+
+    async def handle(self, chunk: Sequence[Record]) -> None: ...
+
+    async def tick(self) -> None: ...
+
+    def held(self, topic: str, partition: int) -> int | None:
+        """The lowest offset not yet settled, or None."""
+
+    def revoked(self, partitions: set[tuple[str, int]]) -> None:
+        """These partitions belong to somebody else now."""
+
+
+class Ledger(Protocol):
+    """The consent ledger: the authority. Each call that writes is one durable transaction, safe to repeat: the same request
+    gets the same answer. Raises `Unavailable` when the outcome is unknown. Calls may come concurrently; they are serialised."""
+
+    async def grant(
+        self, authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence, operator: str
+    ) -> Grant:
+        """Record an agreement for the person of canonical `identity`; the capsule is sealed to the recipient key that
+        `operator` (SIREN) holds. Same id and terms: same grant; else `Refused`."""
+
+    async def refuse(self, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
+        """Record that the person said no."""
+
+    async def withdraw(self, authorisation: bytes, happening: str) -> Acknowledgement:
+        """`withdrawn`, `opposed` or `erased`: keys are destroyed; acknowledged once leases are over (I1c, I1d)."""
+
+    async def narrow(self, authorisation: bytes, scopes: tuple[str, ...], operator: str) -> Grant:
+        """Keep these scopes only: new epoch, key and certificate; answers in flight no longer open."""
+
+    async def lookup(self, authorisations: Sequence[bytes]) -> list[Authorisation | None]: ...
+
+    async def attempt(self, attempts: Sequence[Attempt]) -> list[Attempted]:
+        """T-attempt: before each State call; at most three per request."""
+
+    async def release(
+        self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation]
+    ) -> list[Outcome | Dropped | DeadLetter]:
+        """T-release: one fate per item, in order; `confirmed` are those of earlier chunks that the broker acknowledged."""
+
+    async def unconfirmed(self, submissions: Sequence[Submission]) -> list[bool]:
+        """Which of these submissions have no confirmed outcome yet."""
+
+    async def overdue(self, age_ms: int) -> int:
+        """How many releases have been unconfirmed for longer than `age_ms`: an alarm."""
+
+    async def events(self, after: int, limit: int) -> list[Event]:
+        """The outbox, in order, after a sequence number."""
+
+    async def directory(self) -> list[DirectoryEntry]: ...
+
+    async def entries(self, authorisation: bytes) -> list[Entry]:
+        """Every leaf about one authorisation, in order."""
+
+    async def checkpoint(self) -> str:
+        """The signed head of the log (C2SP tlog-checkpoint)."""
+
+    async def proof(self, index: int) -> tuple[bytes, list[bytes], str]:
+        """A leaf, its inclusion path in the tree of the checkpoint that comes along."""

@@ -1,0 +1,157 @@
+"""The processes of a bus, each joined from its parts here and nowhere else: ledger, worker, connector.
+
+Each runs until SIGTERM or Ctrl-C, writes `run/<name>.ready` once it works, and ends with exit code 70 on a bug.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from connectors.agent import Connector
+from connectors.cnaf import CnafApi
+from consent.client import connect
+from consent.keys import open_keys, read_or_make
+from consent.ledger import Ledger
+from consent.service import Service
+from consent.stores.engine import open_sqlite
+from exchange import wire
+from exchange.adapters.kafka import KafkaOutbox, KafkaReader
+from exchange.agents.deadline import Deadline
+from exchange.agents.gate import Gate, Listener
+from exchange.agents.journal import Journal
+from exchange.agents.relay import Relay
+from exchange.agents.release import Release
+from exchange.clock import SystemClock
+from exchange.core.memory import Memory
+from exchange.core.topics import CONSENT_EVENTS
+from exchange.faust_runner import FaustRunner
+from exchange.introduction import open_connector_keys
+from exchange.places import Places
+from exchange.ports import Agent, Unavailable
+from exchange.sealing import public_bytes
+from exchange.tracing import Tracing, to_file
+from exchange.trust import Trust
+
+ROLES = ("gate", "release", "deadline", "journal")
+SWEEP_S = 30.0
+RELAY_S = 0.25
+
+
+def stopping() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    event = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, event.set)
+    return event
+
+
+def tracing(places: Places, name: str, enabled: bool) -> Tracing:
+    return to_file(name, places.traces(name)) if enabled else Tracing()
+
+
+async def run_ledger(places: Places, origin: str) -> None:
+    """The one process that owns the store and the keys. No core dumps: they would hold keys."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    stop, clock = stopping(), SystemClock()
+    keys = open_keys(places.ledger_keys, origin)
+    places.store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ledger = Ledger(open_sqlite(places.store), keys, clock, lambda p: read_or_make(places.connector(p) / "ledger.mac"))
+    Trust(keys.verifier, public_bytes(keys.certificate), public_bytes(keys.registrar)).save(places.trust)
+    places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    service = Service(ledger, places.socket)
+    await service.start()
+    places.announce(places.ready("ledger"))
+    while not stop.is_set():
+        await ledger.sweep()
+        try:
+            await asyncio.wait_for(stop.wait(), SWEEP_S)
+        except TimeoutError:
+            continue
+    await service.stop()
+
+
+async def run_worker(places: Places, bootstrap: str, roles: Sequence[str], name: str, *, traced: bool) -> None:
+    """Gate, release, deadlines, journal, or some of them; the gate brings the relay of the ledger's outbox along."""
+    stop, clock, ledger = stopping(), SystemClock(), connect(places.socket)
+    spans = tracing(places, name, traced)
+    async with AsyncExitStack() as stack:
+        agents: list[Agent] = []
+        memory = Memory()
+        for role in roles:
+            outbox = await _outbox(stack, bootstrap)
+            agents.append(
+                {
+                    "gate": lambda o: Gate(ledger, o, clock, memory, spans),
+                    "release": lambda o: Release(ledger, o, clock, spans),
+                    "deadline": lambda o: Deadline(ledger, o, clock),
+                    "journal": lambda o: Journal(o),
+                }[role](outbox)
+            )
+        background = []
+        if "gate" in roles:
+            relay = Relay(ledger, await _outbox(stack, bootstrap), clock, await _last_sequence(bootstrap))
+            background = [asyncio.create_task(_relay(relay)), asyncio.create_task(_listen(bootstrap, Listener(memory)))]
+        await _host(agents, bootstrap, places, name, stop)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+
+
+async def run_connector(places: Places, bootstrap: str, provider: str, url: str, token: str, *, traced: bool) -> None:
+    """The connector of one provider."""
+    stop, clock, name = stopping(), SystemClock(), f"connector-{provider}"
+    api = CnafApi(url, token)
+    async with AsyncExitStack() as stack:
+        outbox = await _outbox(stack, bootstrap)
+        keys, trust = open_connector_keys(places.connector(provider)), Trust.load(places.trust)
+        spans = tracing(places, name, traced)
+        agent = Connector(provider, api, keys, trust, connect(places.socket), outbox, clock, spans)
+        await _host([agent], bootstrap, places, name, stop)
+    await api.close()
+
+
+async def _outbox(stack: AsyncExitStack, bootstrap: str) -> KafkaOutbox:
+    return await stack.enter_async_context(KafkaOutbox(bootstrap))
+
+
+async def _host(agents: Sequence[Agent], bootstrap: str, places: Places, name: str, stop: asyncio.Event) -> None:
+    runner = FaustRunner(agents, bootstrap)
+    await runner.start()
+    places.announce(places.ready(name))
+    await stop.wait()
+    await runner.stop()
+
+
+async def _relay(relay: Relay) -> None:
+    while True:
+        try:
+            await relay.tick()
+        except Unavailable:
+            pass  # the gate trusts no memory meanwhile
+        await asyncio.sleep(RELAY_S)
+
+
+async def _listen(bootstrap: str, listener: Listener) -> None:
+    while True:
+        try:
+            async with KafkaReader(bootstrap, CONSENT_EVENTS) as reader:
+                async for chunk in reader:
+                    listener.handle(chunk)
+        except Unavailable:
+            await asyncio.sleep(1)
+
+
+async def _last_sequence(bootstrap: str) -> int:
+    """The outbox's last line known to be published."""
+    async with KafkaReader(bootstrap, CONSENT_EVENTS) as reader:
+        ends = await reader.end_offsets()
+    if not ends.get(0):
+        return 0
+    async with KafkaReader(bootstrap, CONSENT_EVENTS, {0: ends[0] - 1}) as reader:
+        async for chunk in reader.to_end():
+            return int(wire.read("consent-event", chunk[-1].value)["sequence"])
+    return 0

@@ -1,0 +1,206 @@
+"""The catalogue of schemas: ``schemas/avro/<subject>.v<N>.avsc``, each with the id ``schemas/registry.json`` gives it.
+
+A registered schema never changes and its id is never given again; ``python -m exchange.schemas register`` adds new
+files. A subject with a dot, such as ``cnaf.quotient-familial``, is a data set: its schema describes the datum itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from exchange.core import frame
+from exchange.core.avro import BadSchema, Codec
+
+_STEM: Final = re.compile(r"([a-z0-9-]+(?:\.[a-z0-9-]+)?)\.v([1-9][0-9]*)")
+
+
+class BadCatalogue(RuntimeError):
+    """The schemas and their registry disagree: nothing may be read or written with them."""
+
+
+class UnknownSchema(LookupError):
+    """A schema id, subject or data set the catalogue does not have."""
+
+
+class Registered(NamedTuple):
+    """What the registry holds under subject and version: the id, a positive int32, and the SHA-256 of the parsing canonical form."""
+
+    id: int
+    sha256: str
+
+
+class Name(NamedTuple):
+    """What a schema is called: its subject and version, together the stem of its file."""
+
+    subject: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.subject}.v{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All schemas, by name and by id. Every method raises UnknownSchema for what it does not have."""
+
+    codecs: Mapping[Name, Codec]
+    registry: Mapping[Name, Registered]
+    _names: Mapping[int, Name]
+    _latest: Mapping[str, Name]
+
+    def codec(self, subject: str) -> Codec:
+        """The codec of a subject's latest version."""
+        return self.codecs[self._latest_of(subject)]
+
+    def id(self, subject: str) -> int:
+        """The id of a subject's latest version."""
+        return self.registry[self._latest_of(subject)].id
+
+    def prefix(self, subject: str) -> bytes:
+        """The five bytes before a datum of a subject's latest version (``exchange.core.frame``)."""
+        return frame.prefix(self.id(subject))
+
+    def codec_by_id(self, schema_id: int) -> Codec:
+        """The codec that wrote a frame with this id."""
+        return self.codecs[self._name_of(schema_id)]
+
+    def subject(self, schema_id: int) -> str:
+        """The subject of a schema id."""
+        return self._name_of(schema_id).subject
+
+    def data_sets(self) -> tuple[str, ...]:
+        """The data sets' names with their versions, e.g. ``cnaf.quotient-familial.v1``, sorted."""
+        return tuple(sorted(str(name) for name in self.codecs if "." in name.subject))
+
+    def codec_of_data_set(self, data_set: str) -> Codec:
+        """The codec of the datum of a data set named as in ``data_sets``."""
+        if data_set not in self.data_sets():
+            raise UnknownSchema
+        return self.codecs[_name(data_set)]
+
+    def _latest_of(self, subject: str) -> Name:
+        try:
+            return self._latest[subject]
+        except KeyError:
+            raise UnknownSchema from None
+
+    def _name_of(self, schema_id: int) -> Name:
+        try:
+            return self._names[schema_id]
+        except KeyError:
+            raise UnknownSchema from None
+
+
+@cache
+def catalogue() -> Catalogue:
+    """The catalogue this package ships, read once. Raises BadCatalogue."""
+    folder = files("schemas")
+    texts = {entry.name: entry.read_text("utf-8") for entry in folder.joinpath("avro").iterdir()}
+    return build(texts, folder.joinpath("registry.json").read_text("utf-8"))
+
+
+def build(files: Mapping[str, str], registry: str) -> Catalogue:
+    """The catalogue of schema files (text by file name) under a registry (JSON text). Raises BadCatalogue."""
+    codecs = _codecs(files)
+    lines = _read_registry(registry)
+    if unregistered := codecs.keys() - lines.keys():
+        raise BadCatalogue(f"not registered: {_listed(unregistered)}; run: python -m exchange.schemas register")
+    if missing := lines.keys() - codecs.keys():
+        raise BadCatalogue(f"registered, and now missing: {_listed(missing)}")
+    _require_unchanged(codecs, lines)
+    return Catalogue(
+        codecs=MappingProxyType(codecs),
+        registry=MappingProxyType(lines),
+        _names=MappingProxyType({line.id: name for name, line in lines.items()}),
+        _latest=MappingProxyType({name.subject: name for name in sorted(codecs)}),
+    )
+
+
+def register(files: Mapping[str, str], registry: str) -> str:
+    """The registry with a line more for each new schema, its id the next one. Raises BadCatalogue."""
+    codecs = _codecs(files)
+    lines = _read_registry(registry)
+    _require_unchanged(codecs, lines)
+    last = max((line.id for line in lines.values()), default=0)
+    for schema_id, name in enumerate(sorted(codecs.keys() - lines.keys()), start=last + 1):
+        lines[name] = Registered(schema_id, codecs[name].sha256)
+    shown: dict[str, dict[str, object]] = {}
+    for (subject, version), line in sorted(lines.items()):
+        shown.setdefault(subject, {})[str(version)] = line._asdict()
+    return json.dumps(shown, indent=2) + "\n"
+
+
+def _codecs(files: Mapping[str, str]) -> dict[Name, Codec]:
+    try:
+        return {_name(file.removesuffix(".avsc")): Codec(json.loads(files[file])) for file in _schema_files(files)}
+    except (BadSchema, json.JSONDecodeError) as error:
+        raise BadCatalogue(f"a schema is not usable: {error}") from error
+
+
+def _schema_files(files: Iterable[str]) -> list[str]:
+    return sorted(file for file in files if file.endswith(".avsc"))
+
+
+def _name(stem: str) -> Name:
+    if not (match := _STEM.fullmatch(stem)):
+        raise BadCatalogue(f"not named <subject>.v<version>: {stem}")
+    return Name(match[1], int(match[2]))
+
+
+def _read_registry(text: str) -> dict[Name, Registered]:
+    try:
+        shown: dict[str, dict[str, Any]] = json.loads(text)
+        lines = {
+            _name(f"{subject}.v{version}"): Registered(**line)
+            for subject, versions in shown.items()
+            for version, line in versions.items()
+        }
+        for line in lines.values():
+            frame.prefix(line.id)
+    except (json.JSONDecodeError, AttributeError, TypeError, frame.BadFrame) as error:
+        raise BadCatalogue("the registry is not readable") from error
+    if len({line.id for line in lines.values()}) != len(lines):
+        raise BadCatalogue("the registry gives one id twice")
+    return lines
+
+
+def _require_unchanged(codecs: Mapping[Name, Codec], lines: Mapping[Name, Registered]) -> None:
+    changed = {name for name in codecs.keys() & lines.keys() if codecs[name].sha256 != lines[name].sha256}
+    if changed:
+        raise BadCatalogue(f"registered, and now changed: {_listed(changed)}; a change is a new version")
+
+
+def _listed(names: Iterable[Name]) -> str:
+    return ", ".join(sorted(map(str, names)))
+
+
+def main(arguments: list[str]) -> int:
+    """``register``: write the lines of new schemas into ``schemas/registry.json`` of the source tree."""
+    if arguments != ["register"]:
+        print("usage: python -m exchange.schemas register", file=sys.stderr)
+        return 2
+    folder = Path(str(files("schemas")))
+    path = folder / "registry.json"
+    texts = {file.name: file.read_text("utf-8") for file in (folder / "avro").iterdir()}
+    before = path.read_text("utf-8") if path.exists() else "{}"
+    try:
+        after = register(texts, before)
+    except BadCatalogue as error:
+        print(f"Registre refusé / registry refused: {error}", file=sys.stderr)
+        return 3
+    path.write_text(after, "utf-8")
+    print(f"{after.count('sha256')} schémas enregistrés / schemas registered")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

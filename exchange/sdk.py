@@ -1,0 +1,248 @@
+"""The SDK of an application: ask, wait for the answer, read what happened.
+
+    async with Bus(...) as bus:
+        request = await bus.request("cnaf.quotient-familial.v1", consent=agreement, purpose="tarification-cantine")
+        answer = await request.answer(timeout_s=30)
+
+The identity is sealed here, to the provider: neither the broker nor the bus ever sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+from consent import certificates
+from consent.core.facts import DirectoryEntry, Outcome, RequestKey
+from exchange import outcomes, receipt, wire
+from exchange.core import sealing
+from exchange.core.decision import Ask
+from exchange.core.errors import Code
+from exchange.core.heads import HEAD, varint
+from exchange.core.shape import present
+from exchange.core.topics import outcomes as outcomes_topic
+from exchange.core.topics import requests as requests_topic
+from exchange.data_sets import DATA_SETS
+from exchange.ports import Clock, Ledger, Outbox, Reader, Record
+from exchange.schemas import catalogue
+from exchange.sealing import Unopenable, open_inner, seal_identity
+from exchange.tracing import Tracing
+from exchange.trust import Trust
+from exchange.wallet import Capsule, Wallet
+
+ReaderFactory = Callable[[str, Mapping[int, int]], Reader]
+
+
+class Event(NamedTuple):
+    """One outcome of this operator. `cursor` resumes after it."""
+
+    cursor: str
+    request: bytes
+    outcome: Outcome
+
+
+@dataclass
+class Request:
+    """A request that was accepted by the broker."""
+
+    bus: Bus
+    key: RequestKey
+    digest: bytes
+    authorisation: bytes
+
+    async def outcome(self, timeout_s: float = 30.0) -> Outcome:
+        """The one terminal fate; `BusUnavailable` if none is told in time (the request goes on)."""
+        return await self.bus.wait(self.key, self.digest, timeout_s)
+
+    async def answer(self, timeout_s: float = 30.0) -> outcomes.Answer:
+        """The answer, opened and its receipt verified; an `ExchangeError` where there is none."""
+        return self.bus.open(self, await self.outcome(timeout_s))
+
+
+@dataclass
+class Bus:
+    """One collectivity under one operator. `directory` may be the ledger itself; nothing else of it is used here."""
+
+    wallet: Wallet
+    outbox: Outbox
+    reader: ReaderFactory
+    ledger: Ledger
+    trust: Trust
+    clock: Clock
+    tracing: Tracing = field(default_factory=Tracing)
+    _told: dict[tuple[RequestKey, bytes], asyncio.Future[Outcome]] = field(default_factory=dict)
+    _directory: list[DirectoryEntry] = field(default_factory=list)
+    _reading: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        topic = outcomes_topic(self.wallet.operator)
+        reader = await self.reader(topic, {}).__aenter__()
+        ends = await reader.end_offsets()
+        await reader.__aexit__(None, None, None)
+        opened = await self.reader(topic, ends).__aenter__()
+        self._reading = asyncio.create_task(self._read(opened))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def request(
+        self,
+        data_set: str,
+        *,
+        consent: bytes,
+        purpose: str,
+        scopes: Sequence[str] | None = None,
+        parameters: Mapping[str, str] | None = None,
+        ttl_s: float = 300,
+        request_id: bytes | None = None,
+        capsule: Capsule | None = None,
+    ) -> Request:
+        """Publish a request under an agreement (its 16-byte id). On return the broker has it, durably.
+
+        `scopes` default to all the data set has; `parameters` select (annee, mois); `request_id` is a UUIDv7 of yours, for an
+        idempotent retry; `capsule` stands for the one the wallet holds. `UnknownDataSet` or `ConsentRequired` here when the SDK knows already that it cannot be asked.
+        """
+        known = DATA_SETS.get(data_set)
+        if known is None:
+            raise outcomes.UnknownDataSet(Code.DATA_SET_UNKNOWN)
+        capsule = capsule or self.wallet.capsule(consent)
+        if capsule is None:
+            raise outcomes.ConsentRequired(Code.AUTHORISATION_UNKNOWN)
+        ask = wire.write_ask(
+            Ask(
+                self.wallet.recipient,
+                data_set,
+                purpose,
+                tuple(scopes or known.scopes),
+                tuple((parameters or {}).items()),
+            )
+        )
+        key = RequestKey(self.wallet.operator, consent, request_id or uuid7(self.clock.now_ms(), os.urandom(10)))
+        digest = sealing.request_digest(key.operator, consent, key.request, sealing.ask_hash(ask))
+        provider = await self._entry("provider", known.provider)
+        identity = seal_identity(provider.public_key, digest, capsule.salt, capsule.identity)
+        head = HEAD.pack(
+            catalogue().prefix("exchange-request"),
+            key.request,
+            consent,
+            certificates.certificate_hash(capsule.certificate),
+            round(ttl_s * 1000),
+        )
+        self._told[key, digest] = asyncio.get_running_loop().create_future()
+        await self.publish(key, head + varint(len(ask)) + ask + varint(len(identity)) + identity)
+        return Request(self, key, digest, consent)
+
+    async def publish(self, key: RequestKey, value: bytes) -> None:
+        """The bytes of a request, as they are: for tests, and for requests made by other means."""
+        topic = requests_topic(key.operator)
+        partition = key.authorisation[0] % max(self.outbox.partitions(topic), 1)
+        with self.tracing.span("request", [], topic, key.request, root=True) as headers:
+            await self.outbox.send(
+                {
+                    (topic, partition): [
+                        wire.message("exchange-request", key.authorisation, value, key.request.hex(), headers)
+                    ]
+                }
+            )
+
+    async def wait(self, key: RequestKey, digest: bytes, timeout_s: float) -> Outcome:
+        """The outcome of a submission made on this bus; it is told once."""
+        future = self._told.get((key, digest))
+        if future is None:
+            raise outcomes.BusUnavailable(Code.UNAVAILABLE)
+        waiting: asyncio.Future[None] = asyncio.ensure_future(self.clock.sleep(timeout_s))
+        waits: list[asyncio.Future[Any]] = [future, waiting]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not future.done():
+            raise outcomes.BusUnavailable(Code.UNAVAILABLE)
+        self._told.pop((key, digest), None)
+        return future.result()
+
+    def open(self, request: Request, outcome: Outcome) -> outcomes.Answer:
+        """Open and verify: receipt, T, the connector's signature. An `ExchangeError` for an outcome without an answer."""
+        if outcome.code != "released" or outcome.delivery != "key":
+            raise outcomes.error(outcome)
+        receipt.verify_release(outcome, request.digest, self.trust.log)
+        capsule = self.wallet.capsule(request.authorisation)
+        if capsule is None:
+            raise outcomes.ConsentRequired(Code.AUTHORISATION_UNKNOWN)
+        certificate = certificates.read(capsule.certificate, self.trust.certificate)
+        if certificate.hash != outcome.certificate_hash:
+            raise Unopenable("answer bound to another certificate")
+        connector = self._known("connector", certificate.provider)
+        plain = open_inner(
+            receipt.context(outcome, request.digest), outcome.inner, self.wallet.private, connector.public_key
+        )
+        said = catalogue().codec("state-answer").decode(plain)
+        data = (
+            present(catalogue().codec_of_data_set(certificate.data_set).decode(said["data"]))
+            if said["status"] == "found"
+            else None
+        )
+        return outcomes.Answer(request.key.request, said["status"], said["code"], said["title"], data, outcome)
+
+    async def events(self, after: str = "") -> AsyncIterator[Event]:
+        """Every outcome of this operator after a cursor (empty: from the oldest kept), and on."""
+        offsets = {int(p): int(o) for p, _, o in (item.partition(":") for item in after.split(",") if item)}
+        async with self.reader(outcomes_topic(self.wallet.operator), offsets) as reader:
+            while True:
+                for chunk in await reader.next():
+                    for record in chunk:
+                        offsets[record.partition] = record.offset + 1
+                        if (outcome := _outcome(record)) is not None:
+                            yield Event(
+                                ",".join(f"{p}:{o}" for p, o in sorted(offsets.items())), outcome.key.request, outcome
+                            )
+
+    async def _read(self, reader: Reader) -> None:
+        try:
+            while True:
+                for chunk in await reader.next():
+                    for record in chunk:
+                        outcome = _outcome(record)
+                        future = self._told.get((outcome.key, outcome.digest)) if outcome else None
+                        if outcome is not None and future is not None and not future.done():
+                            future.set_result(outcome)  # the first one told counts; a repeat says the same
+        finally:
+            await reader.__aexit__(None, None, None)
+
+    async def _entry(self, kind: str, organisation: str) -> DirectoryEntry:
+        if not self._directory:
+            self._directory = await self.ledger.directory()
+            await self._check()
+        return self._known(kind, organisation)
+
+    async def _check(self) -> None:
+        for entry in self._directory:
+            certificates.check_entry(entry, self.trust.registrar, 0)
+
+    def _known(self, kind: str, organisation: str) -> DirectoryEntry:
+        now_ms = self.clock.now_ms()
+        found = [
+            e for e in self._directory if (e.kind, e.organisation) == (kind, organisation) and now_ms < e.not_after_ms
+        ]
+        if not found:
+            raise outcomes.BusUnavailable(Code.UNAVAILABLE)
+        return found[-1]
+
+
+def _outcome(record: Record) -> Outcome | None:
+    try:
+        return wire.read_outcome(record)
+    except wire.BadBytes:
+        return None
+
+
+def uuid7(now_ms: int, entropy: bytes) -> bytes:
+    """UUIDv7 (RFC 9562 §5.7): 48 bits of Unix ms, then 74 random bits out of the 10 bytes given."""
+    body = bytearray(now_ms.to_bytes(6, "big") + entropy)
+    body[6] = body[6] & 0x0F | 0x70
+    body[8] = body[8] & 0x3F | 0x80
+    return bytes(body)

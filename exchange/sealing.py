@@ -1,0 +1,124 @@
+"""Seals opened and closed: HPKE (RFC 9180, base mode, X25519, HKDF-SHA256, AES-256-GCM), AES-256-GCM, Ed25519, HMAC.
+
+`cryptography`'s HPKE is single-shot and takes `info` only; `info` carries all of the context (`exchange.core.sealing`).
+Whatever does not open raises `Unopenable`, whose text says which seal, never what was in it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from exchange.core import sealing as layout
+from exchange.core.encoding import join, split
+from exchange.core.identity import SALT_BYTES, commitment
+
+SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+_ONCE = bytes(12)  # K seals one answer: a zero nonce is used once
+
+
+class Unopenable(Exception):
+    """A seal that does not open here: another key, another context, or altered bytes."""
+
+
+def seal(public_key: bytes, plain: bytes, info: bytes) -> bytes:
+    """`enc ‖ ciphertext` to a raw X25519 public key."""
+    return SUITE.encrypt(plain, X25519PublicKey.from_public_bytes(public_key), info=info)
+
+
+def unseal(private_key: X25519PrivateKey, sealed: bytes, info: bytes, what: str) -> bytes:
+    try:
+        return SUITE.decrypt(sealed, private_key, info=info)
+    except (InvalidTag, ValueError) as error:
+        raise Unopenable(what) from error
+
+
+def public_bytes(key: X25519PrivateKey | Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes_raw()
+
+
+def seal_identity(provider_public: bytes, digest: bytes, salt: bytes, identity: bytes) -> bytes:
+    """The canonical identity and its salt, to the provider, for the request of digest D."""
+    return seal(provider_public, join(salt, identity), layout.identity_info(digest))
+
+
+def open_identity(provider: X25519PrivateKey, digest: bytes, sealed: bytes, committed: bytes) -> bytes:
+    """The canonical identity, if it is that of the person the authorisation is about; else Unopenable or `SubjectMismatch`."""
+    plain = unseal(provider, sealed, layout.identity_info(digest), "identity")
+    try:
+        salt, identity = split(plain, 2)
+    except ValueError as error:
+        raise Unopenable("identity") from error
+    if len(salt) != SALT_BYTES or not hmac.compare_digest(commitment(salt, identity), committed):
+        raise SubjectMismatch("identity")
+    return identity
+
+
+class SubjectMismatch(Unopenable):
+    """The sealed identity is not the one this authorisation commits to (protocol §6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedAnswer:
+    """An answer as it lies on a topic: opened by nobody without the authorisation's key and the recipient's."""
+
+    tag: bytes
+    sealed_key: bytes
+    outer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerKeys:
+    """What a connector needs to seal an answer: raw public keys of recipient and authorisation, its own signing and MAC keys."""
+
+    recipient_public: bytes
+    authorisation_public: bytes
+    signing: Ed25519PrivateKey
+    mac: bytes
+
+
+def seal_answer(context: layout.Context, plain: bytes, keys: AnswerKeys) -> SealedAnswer:
+    """Pad, sign, seal to the recipient, encrypt under a fresh K, seal K to the authorisation, tag for the ledger."""
+    t, message_key = layout.transcript(context), os.urandom(32)
+    padded = layout.pad(plain)
+    signature = keys.signing.sign(layout.signed_bytes(t, padded))
+    inner = seal(keys.recipient_public, join(signature, padded), layout.inner_info(t))
+    outer = AESGCM(message_key).encrypt(_ONCE, inner, layout.outer_aad(t))
+    sealed_key = seal(keys.authorisation_public, message_key, layout.release_info(t, outer))
+    return SealedAnswer(hmac.digest(keys.mac, layout.tag_bytes(t, outer, sealed_key), "sha256"), sealed_key, outer)
+
+
+def check_tag(context: layout.Context, answer: SealedAnswer, mac: bytes) -> None:
+    """Unopenable unless this provider's connector tagged this answer for this request."""
+    expected = hmac.digest(mac, layout.tag_bytes(layout.transcript(context), answer.outer, answer.sealed_key), "sha256")
+    if not hmac.compare_digest(answer.tag, expected):
+        raise Unopenable("tag")
+
+
+def open_outer(context: layout.Context, answer: SealedAnswer, authorisation: X25519PrivateKey) -> bytes:
+    """The inner seal. The message key exists only inside this call."""
+    t = layout.transcript(context)
+    message_key = unseal(authorisation, answer.sealed_key, layout.release_info(t, answer.outer), "message key")
+    try:
+        return AESGCM(message_key).decrypt(_ONCE, answer.outer, layout.outer_aad(t))
+    except (InvalidTag, ValueError) as error:
+        raise Unopenable("outer") from error
+
+
+def open_inner(context: layout.Context, inner: bytes, recipient: X25519PrivateKey, connector_public: bytes) -> bytes:
+    """What the connector sealed, signature checked."""
+    t = layout.transcript(context)
+    plain = unseal(recipient, inner, layout.inner_info(t), "inner")
+    try:
+        signature, padded = split(plain, 2)
+        Ed25519PublicKey.from_public_bytes(connector_public).verify(signature, layout.signed_bytes(t, padded))
+        return layout.unpad(padded)
+    except (InvalidSignature, ValueError) as error:
+        raise Unopenable("inner") from error

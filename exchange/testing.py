@@ -1,0 +1,304 @@
+"""The bus in memory, for your tests and for ours: the same cores and the same agents' logic, on an in-memory broker and a
+virtual clock, behind the same ports as the real one (`tests/contracts` runs one suite on both).
+
+    async with MemoryBus(api) as bus:
+        agreement = await bus.give(identity)
+        request = await bus.sdk.request("cnaf.quotient-familial.v1", consent=agreement, purpose="tarification-cantine")
+        answer = await request.answer()
+
+Time only moves when everybody waits: a deadline of five minutes passes at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from connectors.agent import Connector, ConnectorKeys
+from connectors.contract import StateApi
+from consent.core.facts import Acknowledgement
+from consent.keys import KeyRing, ephemeral
+from consent.ledger import Ledger
+from consent.stores.engine import open_sqlite
+from exchange.agents.deadline import Deadline
+from exchange.agents.gate import Gate, Listener
+from exchange.agents.journal import Journal
+from exchange.agents.relay import Relay
+from exchange.agents.release import Release
+from exchange.core import topics
+from exchange.core.identity import Identity
+from exchange.core.memory import Memory
+from exchange.data_sets import PROVIDERS
+from exchange.introduction import give, introduce_collectivity, introduce_provider
+from exchange.ports import Agent, Batches, Headers, Record, Unavailable
+from exchange.sdk import Bus
+from exchange.sealing import public_bytes
+from exchange.tracing import Tracing
+from exchange.trust import Trust
+from exchange.wallet import Wallet
+
+START_MS = 1_800_000_000_000
+TICK_S = 0.5
+_TURNS = 40
+
+
+class VirtualClock:
+    """`exchange.ports.Clock` whose time moves when `advance` says so, or when all who run are waiting."""
+
+    def __init__(self) -> None:
+        self._ms, self._order = START_MS, itertools.count()
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
+        self.activity = 0
+
+    def now_ms(self) -> int:
+        return self._ms
+
+    def monotonic_ms(self) -> int:
+        return self._ms
+
+    async def sleep(self, seconds: float) -> None:
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._ms + max(1, round(seconds * 1000)), next(self._order), future))
+        await future
+
+    def advance(self, ms: int) -> None:
+        """Move on, waking all whose time has come, in order."""
+        self._ms += ms
+        while self._sleepers and (self._sleepers[0][0] <= self._ms or self._sleepers[0][2].done()):
+            future = heapq.heappop(self._sleepers)[2]
+            if not future.done():
+                future.set_result(None)
+
+    async def run(self) -> None:
+        """For ever: let everybody run; when nobody does any more, go to the next moment somebody waits for."""
+        while True:
+            before = self.activity
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            if before == self.activity:
+                while self._sleepers and self._sleepers[0][2].done():
+                    heapq.heappop(self._sleepers)
+                if self._sleepers:
+                    self.advance(max(0, self._sleepers[0][0] - self._ms))
+
+
+class MemoryRecord(NamedTuple):
+    """`exchange.ports.Record`."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class MemoryBroker:
+    """Topics as lists; `exchange.ports.Outbox`. `fail_next` makes that many sends fail, after writing or before."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self.logs: dict[tuple[str, int], list[MemoryRecord]] = {}
+        self.fail_next, self.fail_after_writing = 0, False
+        self._grown = asyncio.Event()
+
+    def create(self, specs: Sequence[topics.TopicSpec]) -> None:
+        for spec in specs:
+            for partition in range(spec.partitions):
+                self.logs.setdefault((spec.name, partition), [])
+
+    def partitions(self, topic: str) -> int:
+        return sum(1 for name, _ in self.logs if name == topic)
+
+    async def send(self, batches: Batches, timeout_ms: int | None = None) -> None:
+        await asyncio.sleep(0)
+        failing, self.fail_next = self.fail_next > 0, max(0, self.fail_next - 1)
+        if not failing or self.fail_after_writing:
+            self._write(batches)
+        if failing:
+            raise Unavailable("as told")
+
+    def _write(self, batches: Batches) -> None:
+        for (topic, partition), messages in batches.items():
+            log = self.logs[topic, partition]
+            for message in messages:
+                record = MemoryRecord(
+                    topic, partition, len(log), self._clock.now_ms(), message.key, message.value, message.headers
+                )
+                log.append(record)
+        self._clock.activity += 1
+        self._grown.set()
+        self._grown = asyncio.Event()
+
+    async def grown(self) -> None:
+        """Until something is written."""
+        await self._grown.wait()
+
+    def records(self, topic: str) -> list[MemoryRecord]:
+        return [record for (name, _), log in self.logs.items() if name == topic for record in log]
+
+
+class MemoryReader:
+    """`exchange.ports.Reader`; waits for records rather than for time."""
+
+    def __init__(self, broker: MemoryBroker, topic: str, offsets: Mapping[int, int]) -> None:
+        self._broker, self._topic, self._offsets = broker, topic, dict(offsets)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def next(self, timeout_ms: int = 500) -> list[Sequence[Record]]:
+        while not (chunks := self._new()):
+            await self._broker.grown()
+        return chunks
+
+    def _new(self) -> list[Sequence[Record]]:
+        chunks: list[Sequence[Record]] = []
+        for (topic, partition), log in self._broker.logs.items():
+            if topic == self._topic and (new := log[self._offsets.get(partition, 0) :]):
+                self._offsets[partition] = len(log)
+                chunks.append(new)
+        return chunks
+
+    async def end_offsets(self) -> dict[int, int]:
+        return {partition: len(log) for (topic, partition), log in self._broker.logs.items() if topic == self._topic}
+
+
+class MemoryRunner:
+    """Hosts one agent: chunks in order, partition by partition, committed once handled; `Unavailable` brings a chunk again."""
+
+    def __init__(self, agent: Agent, broker: MemoryBroker, clock: VirtualClock) -> None:
+        self._agent, self._broker, self._clock = agent, broker, clock
+        self.committed: dict[tuple[str, int], int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """As `kill -9` does: whatever was in hand is lost, what was committed is not."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if not await self._deliver():
+                    await self._agent.tick()
+                    await self._wait()
+            except Unavailable:
+                await self._clock.sleep(TICK_S)
+
+    async def _deliver(self) -> bool:
+        """One chunk of each partition that has grown."""
+        found = False
+        for (topic, partition), log in list(self._broker.logs.items()):
+            at = self.committed.get((topic, partition), 0)
+            if at < len(log) and any(topics.matches(pattern, topic) for pattern in self._agent.topics):
+                chunk = log[at:]
+                await self._agent.handle(chunk)
+                self.committed[topic, partition] = at + len(chunk)
+                self._clock.activity += 1
+                found = True
+        return found
+
+    async def _wait(self) -> None:
+        waits = [asyncio.ensure_future(self._broker.grown()), asyncio.ensure_future(self._clock.sleep(TICK_S))]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    def rewind(self) -> None:
+        """Everything is delivered again, from the first record."""
+        self.committed.clear()
+
+
+class MemoryBus:
+    """A whole bus: ledger, gate, release, deadlines, journal, one connector, one collectivity and its SDK."""
+
+    recipient, operator = "21130055300016", "211300553"
+
+    def __init__(self, api: StateApi, tracing: Tracing | None = None, keys: KeyRing | None = None) -> None:
+        self.clock, self._tracing = VirtualClock(), tracing or Tracing()
+        self.broker = MemoryBroker(self.clock)
+        self.broker.create(topics.specs([self.operator], PROVIDERS, partitions=2, cluster=False))
+        self.keys = keys or ephemeral("accord.test/memory")
+        self._connector_keys = ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
+        self.ledger = Ledger(open_sqlite(None), self.keys, self.clock, lambda provider: self._connector_keys.mac)
+        self.trust = Trust(self.keys.verifier, public_bytes(self.keys.certificate), public_bytes(self.keys.registrar))
+        self.wallet = Wallet.new(self.recipient, self.operator)
+        self._memory, self._relay = Memory(), Relay(self.ledger, self.broker, self.clock)
+        common = (self.ledger, self.broker, self.clock)
+        agents: list[Agent] = [
+            Gate(*common, self._memory, self._tracing),
+            Release(*common, self._tracing),
+            Deadline(*common),
+            Journal(self.broker),
+            Connector("cnaf", api, self._connector_keys, self.trust, *common, self._tracing),
+        ]
+        self.runners = {agent.name: MemoryRunner(agent, self.broker, self.clock) for agent in agents}
+        self.sdk = Bus(
+            self.wallet,
+            self.broker,
+            lambda t, o: MemoryReader(self.broker, t, o),
+            self.ledger,
+            self.trust,
+            self.clock,
+            self._tracing,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        now_ms = self.clock.now_ms()
+        await introduce_provider(self.ledger, "cnaf", self._connector_keys, Ed25519PrivateKey.generate(), now_ms)
+        await introduce_collectivity(self.ledger, self.wallet, now_ms)
+        self._tasks = [asyncio.create_task(run()) for run in (self.clock.run, self._events, self._listen)]
+        for runner in self.runners.values():
+            runner.start()
+        await self.sdk.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.sdk.__aexit__()
+        for runner in self.runners.values():
+            await runner.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _events(self) -> None:
+        while True:
+            await self._relay.tick()
+            await self.clock.sleep(TICK_S)
+
+    async def _listen(self) -> None:
+        reader, listener = MemoryReader(self.broker, topics.CONSENT_EVENTS, {}), Listener(self._memory)
+        while True:
+            for chunk in await reader.next():
+                listener.handle(chunk)
+
+    async def pause(self, agent: str) -> None:
+        """Stop an agent, as a crash would."""
+        await self.runners[agent].stop()
+
+    async def resume(self, agent: str) -> None:
+        self.runners[agent].start()
+
+    async def give(self, identity: Identity, **changes: object) -> bytes:
+        """An agreement for this person, its capsule in the wallet; `changes` replace terms. Returns its id."""
+        return await give(self.ledger, self.wallet, identity, self.clock.now_ms(), **changes)
+
+    async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement:
+        return await self.ledger.withdraw(authorisation, happening)

@@ -1,0 +1,180 @@
+"""Bytes on topics ⇄ values: the strict codecs of `schemas/avro/` behind the frame, and CloudEvents headers.
+
+Reading raises `BadBytes` with a code of the error catalogue, whatever the bytes are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from consent.core.facts import Answer, Outcome, Position, RequestKey, Verdict
+from exchange.core.avro import BadAvro
+from exchange.core.cloudevents import headers
+from exchange.core.decision import Ask
+from exchange.core.errors import CATALOGUE, Code
+from exchange.core.frame import BadFrame, unframe
+from exchange.core.topics import middle
+from exchange.ports import Message, Record
+from exchange.schemas import catalogue
+
+OUTER_MAX_BYTES = 960 << 10
+"""Of a sealed answer: its outcome adds a receipt and must still be one message of 1 MiB."""
+_SOURCE = "urn:accord:bus"
+_TIME_MAX_MS = (1 << 63) - 1
+
+
+class BadBytes(Exception):
+    """Bytes that are not what their topic says."""
+
+    def __init__(self, code: Code) -> None:
+        super().__init__(code.value)
+        self.code = code
+
+
+def read(subject: str, value: bytes | None) -> dict[str, Any]:
+    """The record of this schema in a framed value."""
+    try:
+        schema_id, datum = unframe(value)
+        if schema_id != catalogue().id(subject):
+            raise BadBytes(Code.BAD_FRAME)
+        return catalogue().codec(subject).decode(datum)
+    except BadFrame:
+        raise BadBytes(Code.BAD_FRAME) from None
+    except BadAvro:
+        raise BadBytes(Code.BAD_AVRO) from None
+
+
+def write(subject: str, record: Mapping[str, Any]) -> bytes:
+    return catalogue().prefix(subject) + catalogue().codec(subject).encode(dict(record))
+
+
+def message(
+    subject: str, key: bytes | None, value: bytes, event_id: str, extra: list[tuple[str, bytes]] | None = None
+) -> Message:
+    """A message with its CloudEvents headers; `extra` are those of the trace."""
+    return Message(key, value, [*_headers(subject), ("ce_id", event_id.encode()), *(extra or [])])
+
+
+@lru_cache(maxsize=64)
+def _headers(subject: str) -> list[tuple[str, bytes]]:
+    made = headers("0", _SOURCE, f"fr.accord.{subject}.v1")
+    return [(name, value) for name, value in made if name != "ce_id"]
+
+
+@lru_cache(maxsize=4096)
+def read_ask(data: bytes) -> Ask | None:
+    """The ask, or None for bytes that are not one in its one form (sorted, each once). Decoded once per distinct value."""
+    try:
+        body = catalogue().codec("ask").decode(data)
+    except BadAvro:
+        return None
+    ask = Ask(
+        body["recipient"],
+        body["data_set"],
+        body["purpose"],
+        tuple(body["scopes"]),
+        tuple((p["name"], p["value"]) for p in body["parameters"]),
+    )
+    return ask if write_ask(ask) == data else None
+
+
+def write_ask(ask: Ask) -> bytes:
+    """The ask's one form."""
+    return catalogue().codec("ask").encode({
+        "recipient": ask.recipient, "data_set": ask.data_set, "purpose": ask.purpose, "scopes": sorted(set(ask.scopes)),
+        "parameters": [{"name": name, "value": value} for name, value in sorted(dict(ask.parameters).items())],
+    })  # fmt: skip
+
+
+def _millis(value: int) -> bytes:
+    return value.to_bytes(8, "big")
+
+
+def request_key(body: Mapping[str, Any]) -> RequestKey:
+    """BadBytes for an operator that is no SIREN: its outcome could not be written."""
+    if not body["operator"].isdigit():
+        raise BadBytes(Code.BAD_AVRO)
+    return RequestKey(body["operator"].decode(), body["authorisation_id"], body["request_id"])
+
+
+def time_ms(data: bytes) -> int:
+    """A time of 8 bytes; BadBytes for one that no store holds."""
+    value = int.from_bytes(data, "big")
+    if value > _TIME_MAX_MS:
+        raise BadBytes(Code.BAD_AVRO)
+    return value
+
+
+def _key_fields(key: RequestKey) -> dict[str, Any]:
+    return {"request_id": key.request, "authorisation_id": key.authorisation, "operator": key.operator.encode()}
+
+
+def read_answer(record: Record) -> Answer:
+    body = _keyed(record, read("exchange-answer", record.value))
+    if len(body["outer"]) > OUTER_MAX_BYTES:
+        raise BadBytes(Code.BAD_AVRO)
+    position = Position(record.topic, record.partition, record.offset)
+    return Answer(
+        request_key(body),
+        middle(record.topic),
+        body["digest"],
+        body["tag"],
+        body["sealed_key"],
+        body["outer"],
+        position,
+    )
+
+
+def write_answer(key: RequestKey, digest: bytes, tag: bytes, sealed_key: bytes, outer: bytes) -> bytes:
+    return write(
+        "exchange-answer", _key_fields(key) | {"digest": digest, "tag": tag, "sealed_key": sealed_key, "outer": outer}
+    )
+
+
+def read_verdict(record: Record) -> Verdict:
+    body = _keyed(record, read("verdict", record.value))
+    deadline_ms, code = time_ms(body["deadline_ms"]), body["provider_code"]
+    if body["reason"] not in CATALOGUE or len(code) > 16 or (code and not (code.isascii() and code.isalnum())):
+        raise BadBytes(Code.BAD_AVRO)  # an outcome says codes, never words of somebody's own
+    return Verdict(request_key(body), body["digest"], deadline_ms, body["code"], body["reason"], body["provider_code"])
+
+
+def write_verdict(verdict: Verdict, origin: str) -> bytes:
+    return write("verdict", _key_fields(verdict.key) | {
+        "digest": verdict.digest, "deadline_ms": _millis(verdict.deadline_ms), "code": verdict.code, "reason": verdict.reason,
+        "provider_code": verdict.provider_code, "origin": origin,
+    })  # fmt: skip
+
+
+def read_outcome(record: Record) -> Outcome:
+    body = _keyed(record, read("outcome", record.value))
+    key = request_key(body)
+    rest = {k: v for k, v in body.items() if k not in ("request_id", "authorisation_id", "operator")}
+    return Outcome(key=key, **rest | {"scopes": tuple(body["scopes"]), "path": tuple(body["path"])})
+
+
+def write_outcome(outcome: Outcome) -> bytes:
+    fields = {name: getattr(outcome, name) for name in outcome.__struct_fields__ if name != "key"}
+    return write(
+        "outcome", _key_fields(outcome.key) | fields | {"scopes": list(outcome.scopes), "path": list(outcome.path)}
+    )
+
+
+def dead_letter(record: Record, code: Code) -> Message:
+    """What the bus could not use, with the reason and position."""
+    value = record.value
+    body = {
+        "reason": code.value, "topic": record.topic, "partition": record.partition, "offset": record.offset, "at_ms": record.timestamp,
+        "size_bytes": len(value) if value is not None else -1, "value": (value or b"")[: 64 * 1024],
+    }  # fmt: skip
+    return message(
+        "dead-letter", None, write("dead-letter", body), f"{record.topic}-{record.partition}-{record.offset}"
+    )
+
+
+def _keyed(record: Record, body: dict[str, Any]) -> dict[str, Any]:
+    if record.key != body["authorisation_id"]:
+        raise BadBytes(Code.BAD_KEY)
+    return body

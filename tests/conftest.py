@@ -1,0 +1,26 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from exchange.embedded import EmbeddedError, open_kafka
+from exchange.embedded.choose import EMBEDDED, VARIABLE
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bootstrap address of a real broker, one for the session; `ACCORD_KAFKA` chooses which."""
+    with ExitStack() as stack:
+        choice = os.environ.get(VARIABLE, EMBEDDED)
+        try:
+            address = stack.enter_context(open_kafka(choice, tmp_path_factory.mktemp("kafka")))
+        except EmbeddedError as error:
+            if error.code == "no_docker":
+                pytest.skip(str(error))
+            pytest.fail(str(error), pytrace=False)
+        yield address
