@@ -1,4 +1,4 @@
-"""Calling the ledger's process: `exchange.ports.Ledger` over its Unix socket."""
+"""Calling the ledger's process: `consent.door.Door` over its Unix socket."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import msgspec
 
-from consent.ledger import Ledger
-from consent.service import LENGTH, METHODS, read_frame, signature
+from consent.door import METHODS, Door
+from consent.service import LENGTH, read_frame, signature
 from exchange.core.errors import Code
 from exchange.ports import Refused, Unavailable
 
@@ -83,12 +83,18 @@ class _Client:
                     future.set_exception(ConnectionError())
 
     async def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
         if self._reading is not None:
             self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+        if self._writer is not None:
+            self._writer.close()
 
 
-def connect(path: Path) -> Ledger:
+def connect(path: Path) -> Door:
     """The ledger behind the socket at `path`. Every method raises `Unavailable` while it does not answer."""
-    return cast(Ledger, _Client(path))
+    return cast(Door, _Client(path))
+
+
+async def hang_up(ledger: Door) -> None:
+    """Close the connection of a ledger made by `connect`."""
+    await cast(_Client, ledger).close()

@@ -30,6 +30,7 @@ from consent.core.facts import (
     Submission,
     Verdict,
 )
+from consent.core.leaves import released_content
 from consent.core.release import Fate, Held, Row, Seen, fold
 from consent.core.rules import Happening, step, usable
 from consent.keys import KeyRing
@@ -38,7 +39,7 @@ from consent.stores import tables as t
 from consent.transaction import Leaf, Transaction, read_authorisations
 from exchange.core.encoding import join
 from exchange.core.errors import Code
-from exchange.core.sealing import Context, answer_digest, key_id, transcript
+from exchange.core.sealing import Context, answer_digest, key_id
 from exchange.sealing import SealedAnswer, Unopenable, check_tag, open_outer
 
 CALLS_MAX = 3
@@ -247,11 +248,6 @@ def _append_leaves(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate])
         for i in closed:
             leaves[i] = leaf
     return leaves
-
-
-def released_content(context: Context) -> bytes:
-    """What the leaf of a release commits to: D, T and the certificate, all known to the collectivity."""
-    return join(b"released", context.digest, transcript(context), context.certificate_hash)
 
 
 def _write(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate], leaves: Sequence[Leaf | None]) -> None:

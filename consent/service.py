@@ -19,21 +19,16 @@ from typing import Any, get_type_hints
 import msgspec
 import structlog
 
-from consent.ledger import Ledger
+from consent.door import METHODS, Door
 from exchange.ports import Refused, Unavailable
 
 LENGTH = struct.Struct(">I")
 CALL_MAX_BYTES = 64 << 20
-METHODS = (
-    "grant", "refuse", "narrow", "withdraw", "lookup", "attempt", "release", "unconfirmed", "overdue", "events", "directory", "entries",
-    "checkpoint", "proof", "habilitate", "delegate", "enter", "sweep", "verify", "has_key",
-)  # fmt: skip
-
 
 @cache
 def signature(method: str) -> tuple[Any, Any]:
     """The types of a method's arguments, as a tuple type, and of its result."""
-    function = getattr(Ledger, method)
+    function = getattr(Door, method)
     hints = get_type_hints(function)
     names = [name for name in inspect.signature(function).parameters if name != "self"]
     return tuple[tuple(hints[name] for name in names)], hints["return"]  # type: ignore[misc]  # a type made at run time
@@ -50,7 +45,7 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
 class Service:
     """Serves one ledger on one socket until `stop`."""
 
-    def __init__(self, ledger: Ledger, path: Path, on_bug: Callable[[], None] = lambda: os._exit(70)) -> None:
+    def __init__(self, ledger: Door, path: Path, on_bug: Callable[[], None] = lambda: os._exit(70)) -> None:
         self._ledger, self._path, self._on_bug = ledger, path, on_bug
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()

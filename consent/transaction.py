@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, bindparam, func, insert, select, upda
 
 from consent.core import merkle
 from consent.core.facts import Authorisation, State
+from consent.core.leaves import commit
 from consent.keys import KeyRing
 from consent.stores import tables as t
 from consent.stores.engine import pack_frontier, unpack_frontier
@@ -146,11 +147,6 @@ class Transaction:
         self.connection.execute(
             update(t.log).values(size=self.size, frontier=pack_frontier(self.frontier), sequence=self.sequence)
         )
-
-
-def commit(salt: bytes, content: bytes) -> bytes:
-    """The commitment of a leaf."""
-    return digest(b"accord.fact.v1", salt, content)
 
 
 @contextmanager

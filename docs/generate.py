@@ -37,11 +37,19 @@ _KEYS = {
 def errors_page() -> str:
     """Every code of every catalogue, in its order: French first, English second."""
     rows = (
-        (f"`{code}`", _WHO[e.origin], "oui · yes" if e.retry else "non · no", f"{e.cause_fr} · *{e.cause_en}*", f"{e.todo_fr} · *{e.todo_en}*", _python(code))
+        (
+            f"`{code}`",
+            _WHO[e.origin],
+            "oui · yes" if e.retry else "non · no",
+            f"{e.cause_fr} · *{e.cause_en}*",
+            f"{e.todo_fr} · *{e.todo_en}*",
+            _python(code),
+        )
         for code, e in CATALOGUE.items()
     )
     broker = (
-        (f"`{code}`", f"{entry.cause.fr} · *{entry.cause.en}*", f"{entry.todo.fr} · *{entry.todo.en}*") for code, entry in embedded.CATALOGUE.items()
+        (f"`{code}`", f"{entry.cause.fr} · *{entry.cause.en}*", f"{entry.todo.fr} · *{entry.todo.en}*")
+        for code, entry in embedded.CATALOGUE.items()
     )
     return _page(
         "Les codes d'erreur · Error codes",
@@ -89,7 +97,9 @@ def _drawing() -> Iterable[str]:
 
 
 def _cells() -> Iterable[Sequence[str]]:
-    return ((f"`{state}`", f"`{happening}`", f"`{cell.state}`", _KEYS[cell.keys]) for state, happening, cell in _all_cells())
+    return (
+        (f"`{state}`", f"`{happening}`", f"`{cell.state}`", _KEYS[cell.keys]) for state, happening, cell in _all_cells()
+    )
 
 
 def _all_cells() -> Iterable[tuple[State, Happening, Cell]]:
@@ -113,7 +123,11 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    stale = [name for name, page in PAGES.items() if not (FOLDER / name).exists() or (FOLDER / name).read_text("utf-8") != page()]
+    stale = [
+        name
+        for name, page in PAGES.items()
+        if not (FOLDER / name).exists() or (FOLDER / name).read_text("utf-8") != page()
+    ]
     if arguments == ["--check"]:
         print(f"à refaire / stale: {', '.join(stale)}" if stale else "à jour / up to date")
         return 5 if stale else 0

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from connectors.agent import ConnectorKeys
 from consent import certificates
 from consent.core.facts import Evidence, Terms
+from consent.door import Door
 from consent.keys import read_or_make
-from consent.ledger import Ledger
 from exchange.core.identity import Identity, canonical
 from exchange.data_sets import DATA_SETS, QUOTIENT_FAMILIAL
 from exchange.sealing import public_bytes
@@ -34,7 +34,7 @@ def open_connector_keys(folder: Path) -> ConnectorKeys:
 
 
 async def introduce_provider(
-    ledger: Ledger, provider: str, keys: ConnectorKeys, enrolment: Ed25519PrivateKey, now_ms: int
+    ledger: Door, provider: str, keys: ConnectorKeys, enrolment: Ed25519PrivateKey, now_ms: int
 ) -> None:
     """A provider's sealing key and its connector's signing key enter the directory."""
     known = {entry.public_key for entry in await ledger.directory()}
@@ -44,7 +44,7 @@ async def introduce_provider(
 
 
 async def introduce_collectivity(
-    ledger: Ledger, wallet: Wallet, now_ms: int, purposes: Iterable[str] = PURPOSES
+    ledger: Door, wallet: Wallet, now_ms: int, purposes: Iterable[str] = PURPOSES
 ) -> None:
     """A collectivity's recipient key, its operator's delegation, and habilitations for all data sets under these purposes."""
     known = {entry.public_key for entry in await ledger.directory()}
@@ -74,7 +74,7 @@ def terms(recipient: str, now_ms: int, **changes: object) -> Terms:
     return Terms(**base | changes)  # type: ignore[arg-type]  # the caller's types are the fields' own
 
 
-async def give(ledger: Ledger, wallet: Wallet, identity: Identity, now_ms: int, **changes: object) -> bytes:
+async def give(ledger: Door, wallet: Wallet, identity: Identity, now_ms: int, **changes: object) -> bytes:
     """An agreement for this person, its capsule kept in the wallet; its id."""
     authorisation = os.urandom(16)
     agreed = terms(wallet.recipient, now_ms, **changes)

@@ -14,14 +14,15 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from signal import SIGKILL
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from consent.client import connect
+from consent.client import connect, hang_up
+from consent.door import Door
 from consent.keys import read_or_make
-from consent.ledger import Ledger
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader, TopicSpec, create_topics
 from exchange.clock import SystemClock
 from exchange.core import topics
@@ -30,9 +31,7 @@ from exchange.embedded import process
 from exchange.embedded.choose import open_kafka
 from exchange.embedded.jars import Progress
 from exchange.introduction import introduce_collectivity, introduce_provider, open_connector_keys
-from exchange.places import Places
-from exchange.ports import Unavailable
-from exchange.roles import ROLES
+from exchange.places import ROLES, Places, RoleFailed
 from exchange.sdk import Bus
 from exchange.settings import Settings
 from exchange.tracing import Tracing, to_file
@@ -42,14 +41,6 @@ from exchange.wallet import Wallet
 READY_S = 60.0
 STOP_S = 8.0
 PARTITIONS = 4
-
-
-class RoleFailed(Exception):
-    """A process of the bus ended before it was ready. Says which, and where its log is."""
-
-    def __init__(self, name: str, log: Path) -> None:
-        super().__init__(f"{name}: {log}")
-        self.name, self.log = name, log
 
 
 @dataclass
@@ -63,8 +54,8 @@ class LocalBus:
     cases: Sequence[Path] = ()
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    @property
-    def ledger(self) -> Ledger:
+    @cached_property
+    def ledger(self) -> Door:
         return connect(self.places.socket)
 
     def spawn(self, name: str, *arguments: str) -> None:
@@ -104,12 +95,10 @@ class LocalBus:
         self.spawn("sandbox", "sandbox", *more)
 
     def start_worker(self, name: str = "worker", roles: tuple[str, ...] = ROLES) -> None:
-        self.spawn(name, "worker", "--kafka", self.bootstrap, "--roles", ",".join(roles))
+        self.spawn(name, "worker", "--roles", ",".join(roles))
 
-    def start_connector(self, provider: str = "cnaf") -> None:
-        url, token = self.settings.state_api_url or self.sandbox_url, self.settings.state_api_token_file or self.places.token
-        arguments = ("connector", "run", provider, "--kafka", self.bootstrap, "--url", url, "--token-file", str(token))
-        self.spawn(f"connector-{provider}", *arguments)
+    def start_connector(self, provider: str) -> None:
+        self.spawn(f"connector-{provider}", "connector", "run", provider)
 
     async def make_topics(self) -> None:
         operator = self.settings.operator_of(self.settings.recipient)
@@ -126,8 +115,18 @@ class LocalBus:
             await introduce_provider(self.ledger, provider, open_connector_keys(folder), enrolment, now_ms)
         await introduce_collectivity(self.ledger, wallet, now_ms)
 
-    def close(self) -> None:
+    def start_agents(self, apart: tuple[str, ...] = ()) -> list[str]:
+        """The worker, a process for each role `apart`, and the connectors; their names."""
+        self.start_worker("worker", tuple(role for role in ROLES if role not in apart))
+        for role in apart:
+            self.start_worker(role, (role,))
+        for provider in PROVIDERS:
+            self.start_connector(provider)
+        return ["worker", *apart, *(f"connector-{provider}" for provider in PROVIDERS)]
+
+    async def close(self) -> None:
         """Stop every process, the last started first."""
+        await hang_up(self.ledger)
         for child in reversed(self.children.values()):
             child.terminate()
         for name in reversed(list(self.children)):
@@ -137,46 +136,39 @@ class LocalBus:
 
 @asynccontextmanager
 async def local_bus(
-    settings: Settings, places: Places, *, cases: Sequence[Path] = (), progress: Progress | None = None, split: bool = False
+    settings: Settings, places: Places, *, cases: Sequence[Path] = (), progress: Progress | None = None, brief: bool = False
 ) -> AsyncIterator[LocalBus]:
-    """Everything up, ready, and introduced; `split` runs release in a process of its own (so that it can be stopped alone)."""
+    """Everything up, ready, and introduced; `brief` is for a bus that soon stops: release runs in a process of its own,
+    which can be stopped alone, and the broker's next start is not prepared."""
     bus = LocalBus(settings, places, cases=cases)
+    wallet = open_wallet(settings, places)
+    for provider in PROVIDERS:  # made here, before two processes could each make their own
+        open_connector_keys(places.connector(provider))
+    places.broker_ready.unlink(missing_ok=True)
     try:
         bus.start_ledger()
         bus.start_sandbox()
-        with open_kafka(settings.kafka, places.broker, progress) as bus.bootstrap:
+        names = bus.start_agents(apart=("release",) if brief else ())
+        with open_kafka(settings.kafka, places.broker, progress, train=not brief) as bus.bootstrap:
             await bus.make_topics()
+            places.announce(places.broker_ready, kafka=bus.bootstrap)
             await bus.ready("sandbox", "ledger")
             bus.sandbox_url = json.loads(places.ready("sandbox").read_text(encoding="utf-8"))["url"]
-            await bus.introduce(open_wallet(settings, places))
-            names = ["worker", "connector-cnaf"]
-            bus.start_worker("worker", tuple(role for role in ROLES if not (split and role == "release")))
-            if split:
-                bus.start_worker("release", ("release",))
-                names.append("release")
-            bus.start_connector()
+            await bus.introduce(wallet)
             await bus.ready(*names)
-            places.announce(places.address, kafka=bus.bootstrap, api=bus.sandbox_url, console=None, data=str(places.root), pid=os.getpid())
+            facts = {"kafka": bus.bootstrap, "api": bus.sandbox_url, "console": None, "data": str(places.root)}
+            places.announce(places.address, **facts, pid=os.getpid())
             try:
                 yield bus
             finally:
-                bus.close()
+                await bus.close()
     finally:
-        bus.close()
+        await bus.close()
 
 
 def open_wallet(settings: Settings, places: Places) -> Wallet:
     recipient = settings.recipient
     return Wallet.open(places.collectivity(recipient), recipient, settings.operator_of(recipient))
-
-
-def address(places: Places) -> dict[str, str]:
-    """How to reach the bus that runs over this data directory; `Unavailable` if none does."""
-    try:
-        found: dict[str, str] = json.loads(places.address.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise Unavailable("no bus is running here") from None
-    return found
 
 
 @asynccontextmanager
@@ -187,5 +179,8 @@ async def client(settings: Settings, places: Places, bootstrap: str) -> AsyncIte
         wallet, trust = open_wallet(settings, places), Trust.load(places.trust)
         ledger = connect(settings.ledger or places.socket)
         reader = lambda topic, offsets: KafkaReader(bootstrap, topic, offsets)  # noqa: E731  # a reader for any topic
-        async with Bus(wallet, outbox, reader, ledger, trust, SystemClock(), spans) as bus:
-            yield bus
+        try:
+            async with Bus(wallet, outbox, reader, ledger, trust, SystemClock(), spans) as bus:
+                yield bus
+        finally:
+            await hang_up(ledger)

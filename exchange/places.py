@@ -8,10 +8,24 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
+
+from exchange.ports import Unavailable
+
+ROLES = ("gate", "release", "deadline", "journal")
+"""What a worker may do."""
 
 _SOCKET_PATH_MAX = 100
 """A Unix socket's path holds about 107 bytes, whatever the file system says."""
+
+
+class RoleFailed(Exception):
+    """A process of the bus ended before it was ready. Says which, and where its log is."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        super().__init__(f"{name}: {log}")
+        self.name, self.log = name, log
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,11 @@ class Places:
     def address(self) -> Path:
         """Where a running bus says how to reach it."""
         return self.run / "bus.json"
+
+    @property
+    def broker_ready(self) -> Path:
+        """Where a starting bus says that its broker and topics are there."""
+        return self.run / "kafka.ready"
 
     @property
     def socket(self) -> Path:
@@ -83,3 +102,21 @@ class Places:
         part = path.with_suffix(f".{os.getpid()}.part")
         part.write_text(json.dumps(facts), encoding="utf-8")
         part.replace(path)
+
+    def awaited(self, path: Path, timeout_s: float = 60.0) -> dict[str, str]:
+        """What a starting bus announces in a file, once it is there; `Unavailable` if it does not come. Blocks."""
+        deadline_s = monotonic() + timeout_s
+        while not path.exists():
+            if monotonic() > deadline_s:
+                raise Unavailable(path.name)
+            sleep(0.02)
+        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    def running(self) -> dict[str, str]:
+        """How to reach the bus that runs over this data directory; `Unavailable` if none does."""
+        try:
+            found: dict[str, str] = json.loads(self.address.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise Unavailable("no bus is running here") from None
+        return found

@@ -10,8 +10,7 @@ import base64
 
 from consent.core import merkle, note
 from consent.core.facts import Outcome
-from consent.releases import released_content
-from consent.transaction import commit
+from consent.core.leaves import commit, released_content
 from exchange.core.sealing import Context
 from exchange.schemas import catalogue
 

@@ -1,4 +1,4 @@
-"""The processes of a bus, each joined from its parts here and nowhere else: ledger, worker, connector.
+"""The processes of a bus, each joined from its parts here and nowhere else: worker and connector (the ledger's is `consent.process`).
 
 Each runs until SIGTERM or Ctrl-C, writes `run/<name>.ready` once it works, and ends with exit code 70 on a bug.
 """
@@ -6,18 +6,12 @@ Each runs until SIGTERM or Ctrl-C, writes `run/<name>.ready` once it works, and 
 from __future__ import annotations
 
 import asyncio
-import resource
-import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from connectors.agent import Connector
 from connectors.cnaf import CnafApi
 from consent.client import connect
-from consent.keys import open_keys, read_or_make
-from consent.ledger import Ledger
-from consent.service import Service
-from consent.stores.engine import open_sqlite
 from exchange import wire
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader
 from exchange.agents.deadline import Deadline
@@ -31,47 +25,16 @@ from exchange.core.topics import CONSENT_EVENTS
 from exchange.faust_runner import FaustRunner
 from exchange.introduction import open_connector_keys
 from exchange.places import Places
-from exchange.ports import Agent, Unavailable
-from exchange.sealing import public_bytes
+from exchange.ports import Agent, Ledger, Unavailable
+from exchange.stopping import stopping
 from exchange.tracing import Tracing, to_file
 from exchange.trust import Trust
 
-ROLES = ("gate", "release", "deadline", "journal")
-SWEEP_S = 30.0
 RELAY_S = 0.25
-
-
-def stopping() -> asyncio.Event:
-    """Set by SIGTERM or SIGINT."""
-    event = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, event.set)
-    return event
 
 
 def tracing(places: Places, name: str, enabled: bool) -> Tracing:
     return to_file(name, places.traces(name)) if enabled else Tracing()
-
-
-async def run_ledger(places: Places, origin: str) -> None:
-    """The one process that owns the store and the keys. No core dumps: they would hold keys."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    stop, clock = stopping(), SystemClock()
-    keys = open_keys(places.ledger_keys, origin)
-    places.store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ledger = Ledger(open_sqlite(places.store), keys, clock, lambda p: read_or_make(places.connector(p) / "ledger.mac"))
-    Trust(keys.verifier, public_bytes(keys.certificate), public_bytes(keys.registrar)).save(places.trust)
-    places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    service = Service(ledger, places.socket)
-    await service.start()
-    places.announce(places.ready("ledger"))
-    while not stop.is_set():
-        await ledger.sweep()
-        try:
-            await asyncio.wait_for(stop.wait(), SWEEP_S)
-        except TimeoutError:
-            continue
-    await service.stop()
 
 
 async def run_worker(places: Places, bootstrap: str, roles: Sequence[str], name: str, *, traced: bool) -> None:
@@ -79,19 +42,9 @@ async def run_worker(places: Places, bootstrap: str, roles: Sequence[str], name:
     stop, clock, ledger = stopping(), SystemClock(), connect(places.socket)
     spans = tracing(places, name, traced)
     async with AsyncExitStack() as stack:
-        agents: list[Agent] = []
         memory = Memory()
-        for role in roles:
-            outbox = await _outbox(stack, bootstrap)
-            agents.append(
-                {
-                    "gate": lambda o: Gate(ledger, o, clock, memory, spans),
-                    "release": lambda o: Release(ledger, o, clock, spans),
-                    "deadline": lambda o: Deadline(ledger, o, clock),
-                    "journal": lambda o: Journal(o),
-                }[role](outbox)
-            )
-        background = []
+        agents = [_agent(role, ledger, await _outbox(stack, bootstrap), memory, spans) for role in roles]
+        background: list[asyncio.Task[None]] = []
         if "gate" in roles:
             relay = Relay(ledger, await _outbox(stack, bootstrap), clock, await _last_sequence(bootstrap))
             background = [asyncio.create_task(_relay(relay)), asyncio.create_task(_listen(bootstrap, Listener(memory)))]
@@ -99,6 +52,15 @@ async def run_worker(places: Places, bootstrap: str, roles: Sequence[str], name:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+
+
+def _agent(role: str, ledger: Ledger, outbox: KafkaOutbox, memory: Memory, spans: Tracing) -> Agent:
+    clock = SystemClock()
+    if role == "gate":
+        return Gate(ledger, outbox, clock, memory, spans)
+    if role == "release":
+        return Release(ledger, outbox, clock, spans)
+    return Deadline(ledger, outbox, clock) if role == "deadline" else Journal(outbox)
 
 
 async def run_connector(places: Places, bootstrap: str, provider: str, url: str, token: str, *, traced: bool) -> None:

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from exchange.embedded import EmbeddedError, open_kafka
-from exchange.embedded.choose import EMBEDDED, VARIABLE
+from exchange.embedded.choose import EMBEDDED, VARIABLE, open_kafka
+from exchange.embedded.errors import EmbeddedError
 
 
 @pytest.fixture(scope="session")

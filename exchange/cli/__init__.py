@@ -1,30 +1,63 @@
-"""The command `accord`: one file per family of commands. `--json` everywhere; exit codes 0 ok, 2 usage, 3 refused,
-4 unavailable, 5 corrupted."""
+"""The command `accord`: one file per family of commands, imported when it is called. `--json` everywhere; exit codes
+0 ok, 2 usage, 3 refused, 4 unavailable, 5 corrupted."""
 
 from __future__ import annotations
 
-import typer
+from importlib import import_module
+from typing import Any
 
-from exchange.cli import bench, consent, demo, dev, doctor, ledger, request, roles, topics
+import typer
+from typer.core import TyperGroup
+
+COMMANDS = {
+    "demo": "demo:demo",
+    "dev": "dev:dev",
+    "doctor": "doctor:doctor",
+    "request": "request:request",
+    "consent": "consent:app",
+    "ledger": "ledger:app",
+    "topics": "topics:app",
+    "worker": "roles:worker",
+    "connector": "roles:connector",
+    "sandbox": "roles:sandbox",
+    "bench": "bench:app",
+}
+"""Command → file and name, in the order of `accord --help`."""
+
+
+class _Lazy(TyperGroup):
+    """Each process of a bus is a command: it imports its own family, not all of them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name].partition(":")
+        found = getattr(import_module(f"exchange.cli.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            group = typer.main.get_command(found)
+            group.name = name
+            return group
+        single = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
+        single.command(name)(found)
+        return typer.main.get_command(single)
+
 
 app = typer.Typer(
+    cls=_Lazy,
     name="accord",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
     help="Accord : le bus d'échange soumis à l'accord du citoyen. / The consent-gated exchange bus.",
 )
-app.command()(demo.demo)
-app.command()(dev.dev)
-app.command()(doctor.doctor)
-app.command()(request.request)
-app.add_typer(consent.app, name="consent")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(topics.app, name="topics")
-app.command()(roles.worker)
-app.add_typer(roles.connector, name="connector")
-app.command()(roles.sandbox)
-app.add_typer(bench.app, name="bench")
+
+
+@app.callback()
+def accord() -> None:
+    """Accord : le bus d'échange soumis à l'accord du citoyen. / The consent-gated exchange bus."""
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Mesures côte à côte. / Side-by-side measures.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Mesures côte à côte. / Side-by-side measures.")
 
 
 @app.callback()

@@ -21,7 +21,7 @@ from exchange.introduction import PURPOSES, give, terms
 from exchange.local import open_wallet
 from exchange.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Les accords des citoyens. / Citizens' agreements.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Les accords des citoyens. / Citizens' agreements.")
 IdentityFile = Annotated[
     Path, typer.Option("--identity", help="Fichier JSON aux noms de l'État (nomNaissance…), ou - / JSON file, or -", allow_dash=True)
 ]

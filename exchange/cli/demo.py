@@ -8,7 +8,6 @@ from pathlib import Path
 from time import monotonic
 
 import typer
-from rich.table import Table
 
 from connectors.core.cases import Case
 from connectors.sandbox import FAMILIES, load_cases
@@ -46,7 +45,7 @@ async def _tell(folder: Path, hero: Case, sandbox_cases: list[Path], cases: list
     started_s, good = monotonic(), True
     settings = Settings()
     with Download(shown=not as_json) as progress:
-        async with local_bus(settings, settings.places(folder), cases=sandbox_cases, progress=progress, split=True) as local:
+        async with local_bus(settings, settings.places(folder), cases=sandbox_cases, progress=progress, brief=True) as local:
             async with client(settings, local.places, local.bootstrap) as bus:
                 _show(_ready(local.bootstrap, monotonic() - started_s), as_json)
                 identity, parameters = read_case(hero)
@@ -73,11 +72,10 @@ def _show(step: Step, as_json: bool) -> None:
         show.line(step=step.name, outcome=step.outcome, **step.facts)
         return
     mark = "[green]✓[/]" if step.as_told else "[red]✗[/]"
-    show.console.print(f"{mark} [bold]{step.name:<25}[/] [cyan]{step.outcome:<9}[/] {show.tr(step.fr, step.en)}")
+    show.console.print(f"{mark} [bold]{step.name:<25}[/] [cyan]{step.outcome:<9}[/] {show.tr(step.fr, step.en)}", soft_wrap=True)
     if "entries" in step.facts:
-        table = Table(box=None, padding=(0, 2), show_header=False)
         for entry in step.facts["entries"]:
-            table.add_row("  ", *(str(value) for value in entry.values()))
-        show.console.print(table)
+            told = (f"{entry['index']:>5}", entry["at"], f"{entry['kind']:<10}", entry["request"][:13], entry["code"])
+            show.console.print("   ", *told, soft_wrap=True)
     elif not step.as_told:
         show.console.print(f"    {step.facts}")

@@ -17,9 +17,9 @@ from exchange.cli.download import Download
 from exchange.cli.options import Cases, Data, Json
 from exchange.data_sets import DATA_SETS
 from exchange.local import LocalBus, local_bus
-from exchange.roles import stopping
 from exchange.schemas import catalogue
 from exchange.settings import Settings
+from exchange.stopping import stopping
 
 PARTS = ("broker", "ledger", "connectors", "collectivities", "run", "traces", "trust.json")
 

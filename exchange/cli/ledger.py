@@ -10,16 +10,16 @@ from consent.client import connect
 from consent.core import note
 from consent.keys import open_keys
 from consent.ledger import Ledger
+from consent.process import run_ledger
 from consent.stores.engine import open_sqlite
 from exchange.cli import show
 from exchange.cli.options import Data, Json, Name
 from exchange.clock import SystemClock
 from exchange.places import Places
-from exchange.roles import run_ledger
 from exchange.settings import Settings
 from exchange.trust import Trust
 
-app = typer.Typer(no_args_is_help=True, help="Le registre des accords. / The consent ledger.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Le registre des accords. / The consent ledger.")
 
 
 @app.command("run")

@@ -10,7 +10,7 @@ from exchange.cli import show
 from exchange.cli.consent import Purpose, Scope, parse_id
 from exchange.cli.options import Data, Json
 from exchange.introduction import PURPOSES
-from exchange.local import address, client
+from exchange.local import client
 from exchange.outcomes import Answer
 from exchange.settings import Settings
 
@@ -32,7 +32,7 @@ def request(
     chosen = dict(item.partition("=")[::2] for item in parameter or [])
 
     async def work() -> Answer:
-        bootstrap = settings.kafka if ":" in settings.kafka else address(places)["kafka"]
+        bootstrap = settings.kafka if ":" in settings.kafka else places.running()["kafka"]
         async with client(settings, places, bootstrap) as bus:
             asked = await bus.request(data_set, consent=parse_id(consent), purpose=purpose, scopes=scope, parameters=chosen, ttl_s=ttl)
             return await asked.answer(timeout)

@@ -10,12 +10,15 @@ import typer
 from connectors.sandbox import FAMILIES, Sandbox, load_cases
 from exchange.cli import show
 from exchange.cli.options import Cases, Data, Json, Kafka, Name
-from exchange.local import address
-from exchange.places import Places
-from exchange.roles import ROLES, run_connector, run_worker
+from exchange.places import ROLES, Places
 from exchange.settings import Settings
 
-connector = typer.Typer(no_args_is_help=True, help="Connecteurs aux API de l'État. / Connectors to State APIs.")
+connector = typer.Typer(no_args_is_help=True, add_completion=False, help="Connecteurs aux API de l'État. / Connectors to State APIs.")
+
+
+@connector.callback()
+def connectors() -> None:
+    """Connecteurs aux API de l'État. / Connectors to State APIs."""
 
 
 def worker(
@@ -25,12 +28,16 @@ def worker(
     name: Name = "worker",
 ) -> None:
     """Faire tourner les agents du bus. / Run the bus's agents."""
+    from exchange.roles import run_worker  # Faust takes a second to import
+
     settings = Settings()
     places = settings.places(data)
     chosen = [role.strip() for role in roles.split(",")]
     if not set(chosen) <= set(ROLES):
         raise typer.BadParameter(", ".join(ROLES), param_hint="--roles")
-    show.run(run_worker(places, _broker(kafka, settings, places), chosen, name, traced=settings.traces))
+    with show.explained():
+        broker = _broker(kafka, settings, places)
+    show.run(run_worker(places, broker, chosen, name, traced=settings.traces))
 
 
 @connector.command("run")
@@ -43,6 +50,8 @@ def connector_run(
     name: Name = "",
 ) -> None:
     """Répondre pour un fournisseur. / Answer for a provider."""
+    from exchange.roles import run_connector  # as above
+
     settings = Settings()
     places = settings.places(data)
     if provider != "cnaf":
@@ -50,10 +59,13 @@ def connector_run(
     path = token_file or settings.state_api_token_file or places.token
     try:
         token = path.read_text(encoding="ascii").strip()
-        base_url = url or settings.state_api_url or address(places)["api"]
     except OSError as error:
         show.fail("no_token", f"{path}: {error.strerror}", "--token-file", show.USAGE, as_json=False)
-    show.run(run_connector(places, _broker(kafka, settings, places), provider, base_url, token, traced=settings.traces))
+    with show.explained():
+        broker = _broker(kafka, settings, places)
+        places.awaited(places.ready("ledger"))
+        base_url = url or settings.state_api_url or places.awaited(places.ready("sandbox"))["url"]
+    show.run(run_connector(places, broker, provider, base_url, token, traced=settings.traces))
 
 
 def sandbox(
@@ -84,7 +96,7 @@ def sandbox(
 
 
 def _broker(kafka: str, settings: Settings, places: Places) -> str:
-    """The broker given, or that of the bus running over this data directory."""
-    if kafka:
-        return kafka
-    return settings.kafka if ":" in settings.kafka else address(places)["kafka"]
+    """The broker given, or that of the bus that runs or starts over this data directory."""
+    if kafka or ":" in settings.kafka:
+        return kafka or settings.kafka
+    return places.awaited(places.broker_ready)["kafka"]

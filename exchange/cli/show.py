@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import typer
@@ -16,8 +17,8 @@ from consent.keys import BadKeyFile
 from exchange.core.errors import CATALOGUE, Code
 from exchange.core.identity import BadIdentity
 from exchange.embedded.errors import EmbeddedError
-from exchange.local import RoleFailed
 from exchange.outcomes import BusUnavailable, ExchangeError
+from exchange.places import RoleFailed
 from exchange.ports import Refused, Unavailable
 
 T = TypeVar("T")
@@ -56,8 +57,15 @@ def fail(code: str, cause: str, todo: str, exit_code: int, *, as_json: bool) -> 
 
 def run(work: Coroutine[Any, Any, T], *, as_json: bool = False) -> T:
     """Run a command; every error it may meet becomes one clear message and its exit code."""
-    try:
+    with explained(as_json=as_json):
         return asyncio.run(work)
+
+
+@contextmanager
+def explained(*, as_json: bool = False) -> Iterator[None]:
+    """What / why / do this, in place of a stack trace."""
+    try:
+        yield
     except (Refused, ExchangeError) as error:
         entry = CATALOGUE[error.code]
         exit_code = UNAVAILABLE if isinstance(error, BusUnavailable) else REFUSED

@@ -86,8 +86,8 @@ class Story:
         )  # fmt: skip
 
     async def give_consent(self) -> Step:
-        self.agreement = await give(self.bus.ledger, self.bus.wallet, self.identity, SystemClock().now_ms())
-        held = (await self.bus.ledger.lookup([self.agreement]))[0]
+        self.agreement = await give(self.local.ledger, self.bus.wallet, self.identity, SystemClock().now_ms())
+        held = (await self.local.ledger.lookup([self.agreement]))[0]
         live = held is not None and held.state == "live"
         return Step(
             "consent_given", "given" if live else "failed", live,
@@ -112,7 +112,7 @@ class Story:
         assert self.answered is not None and self.asked is not None  # the step before raised otherwise
         outcome, verifier = self.answered.outcome, self.bus.trust.log
         receipt.verify_release(outcome, self.asked.digest, verifier)
-        leaf, path, checkpoint = await self.bus.ledger.proof(outcome.leaf_index)
+        leaf, path, checkpoint = await self.local.ledger.proof(outcome.leaf_index)
         head = receipt.verify_proof(leaf, outcome.leaf_index, path, checkpoint, verifier)
         same = leaf == outcome.leaf
         return Step(
@@ -127,9 +127,9 @@ class Story:
         await asyncio.to_thread(self.local.stop, "release")
         request = await self._ask(self.agreement)
         queued = await self._queued(request)
-        ack: Acknowledgement = await self.bus.ledger.withdraw(self.agreement, "withdrawn")
+        ack: Acknowledgement = await self.local.ledger.withdraw(self.agreement, "withdrawn")
         note.verify(ack.note, self.bus.trust.log)
-        keys_left = await self.bus.ledger.has_key(self.agreement)
+        keys_left = await self.local.ledger.has_key(self.agreement)
         openable = self._openable(request, queued)
         self.local.start_worker("release", ("release",))
         code = await _refusal(request)
@@ -174,7 +174,7 @@ class Story:
         )  # fmt: skip
 
     async def dpo(self) -> Step:
-        entries = [entry_line(entry) for entry in await self.bus.ledger.entries(self.agreement)]
+        entries = [entry_line(entry) for entry in await self.local.ledger.entries(self.agreement)]
         kinds = [entry["kind"] for entry in entries]
         return Step(
             "dpo_query", "answered", kinds == ["given", "released", "withdrawn", "refused", "refused"],
@@ -184,8 +184,8 @@ class Story:
         )  # fmt: skip
 
     async def verify_ledger(self) -> Step:
-        problems = await self.bus.ledger.verify()
-        head = note.parse_checkpoint(note.verify(await self.bus.ledger.checkpoint(), self.bus.trust.log))
+        problems = await self.local.ledger.verify()
+        head = note.parse_checkpoint(note.verify(await self.local.ledger.checkpoint(), self.bus.trust.log))
         return Step(
             "ledger_verified", "verified" if not problems else "corrupted", not problems,
             f"Le journal entier, recalculé depuis ses {head.size} feuilles, donne la racine signée.",
@@ -203,7 +203,7 @@ class Story:
     async def _case(self, case: Case) -> tuple[str, str | None, Any]:
         try:
             identity, parameters = read_case(case)
-            agreement = await give(self.bus.ledger, self.bus.wallet, identity, SystemClock().now_ms())
+            agreement = await give(self.local.ledger, self.bus.wallet, identity, SystemClock().now_ms())
             request = await self.bus.request(
                 QUOTIENT_FAMILIAL.name, consent=agreement, purpose=PURPOSES[0], parameters=parameters, ttl_s=60
             )

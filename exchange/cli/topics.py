@@ -11,10 +11,10 @@ from exchange.cli import show
 from exchange.cli.options import Data, Json, Kafka
 from exchange.core import topics
 from exchange.data_sets import PROVIDERS
-from exchange.local import PARTITIONS, address
+from exchange.local import PARTITIONS
 from exchange.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Topics Kafka du bus. / Kafka topics of the bus.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Topics Kafka du bus. / Kafka topics of the bus.")
 
 
 @app.callback()
@@ -36,7 +36,7 @@ def apply(
     operators = operator or [settings.operator_of(settings.recipient)]
 
     async def work() -> list[str]:
-        bootstrap = kafka or (settings.kafka if ":" in settings.kafka else address(settings.places(data))["kafka"])
+        bootstrap = kafka or (settings.kafka if ":" in settings.kafka else settings.places(data).running()["kafka"])
         wanted = topics.specs(operators, PROVIDERS, partitions=partitions, cluster=cluster)
         return await create_topics(bootstrap, [TopicSpec(*spec) for spec in wanted])
 

@@ -19,14 +19,14 @@ _IMAGE = "confluentinc/cp-kafka:8.0.0"
 
 
 @contextmanager
-def open_kafka(choice: str, data: Path, progress: Progress | None = None) -> Iterator[str]:
+def open_kafka(choice: str, data: Path, progress: Progress | None = None, *, train: bool = True) -> Iterator[str]:
     """A running broker for the block, given as its bootstrap address "host:port".
 
-    `data` is the folder of the embedded broker, kept; the other choices do not touch it.
+    `data` is the folder of the embedded broker, kept; the other choices do not touch it. `train` as in `EmbeddedKafka`.
     Errors: those of `EmbeddedKafka.start`, and no_docker, unreachable, unknown_choice.
     """
     if choice == EMBEDDED:
-        with EmbeddedKafka(data, progress=progress) as broker:
+        with EmbeddedKafka(data, progress=progress, train=train) as broker:
             yield broker.bootstrap
     elif choice == TESTCONTAINERS:
         with _container() as address:

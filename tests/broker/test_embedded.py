@@ -23,7 +23,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from exchange.embedded import EmbeddedError, EmbeddedKafka, aot, jars, open_kafka, probe, process, settings
+from exchange.embedded import aot, jars, probe, process, settings
+from exchange.embedded.broker import EmbeddedKafka
+from exchange.embedded.choose import open_kafka
+from exchange.embedded.errors import EmbeddedError
 from exchange.embedded.errors import CATALOGUE
 from exchange.embedded.node import Node, is_broker_of
 
@@ -247,7 +250,7 @@ def test_stranger_with_the_same_pid_is_left_alone(cache: Path, tmp_path: Path) -
 def test_killed_owner_leaves_no_jvm(copy: Path, tmp_path: Path) -> None:
     """After `kill -9` of the owner neither its broker nor its training runs, whatever thread started them."""
     program = (
-        "import sys, pathlib, threading; from exchange.embedded import EmbeddedKafka\n"
+        "import sys, pathlib, threading; from exchange.embedded.broker import EmbeddedKafka\n"
         "data, cache = map(pathlib.Path, sys.argv[1:]); broker = EmbeddedKafka(data, cache=cache)\n"
         "starter = threading.Thread(target=broker.start); starter.start(); starter.join()\n"
         "print(broker.pid, flush=True); sys.stdin.read()"
