@@ -1,1 +1,1 @@
-"""Measuring Accord beside its limit and its peers."""
+"""How fast, beside its limit, in the same run: `accord bench`."""

@@ -10,6 +10,7 @@ from consent.ledger import Ledger
 from consent.service import Service
 from consent.stores.engine import open_sqlite
 from exchange.clock import SystemClock
+from exchange.locks import owned
 from exchange.places import Places
 from exchange.sealing import public_bytes
 from exchange.stopping import stopping
@@ -19,21 +20,25 @@ SWEEP_S = 30.0
 
 
 async def run_ledger(places: Places, origin: str) -> None:
-    """The one process that owns the store and the keys. No core dumps: they would hold keys."""
+    """The one process that owns the store and the keys; `InUse` if another does. No core dumps: they would hold keys."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    stop, clock = stopping(), SystemClock()
-    keys = open_keys(places.ledger_keys, origin)
-    places.store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ledger = Ledger(open_sqlite(places.store), keys, clock, lambda p: read_or_make(places.connector(p) / "ledger.mac"))
-    Trust(keys.verifier, public_bytes(keys.certificate), public_bytes(keys.registrar)).save(places.trust)
-    places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    service = Service(ledger, places.socket)
-    await service.start()
-    places.announce(places.ready("ledger"))
+    with owned(places.store.parent):
+        keys = open_keys(places.ledger_keys, origin)
+        ledger = Ledger(open_sqlite(places.store), keys, SystemClock(), lambda p: read_or_make(places.connector(p) / "ledger.mac"))
+        Trust(keys.verifier, public_bytes(keys.certificate), public_bytes(keys.registrar)).save(places.trust)
+        places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        service = Service(ledger, places.socket)
+        await service.start()
+        places.announce(places.ready("ledger"))
+        await _sweep(ledger, stopping())
+        await service.stop()
+
+
+async def _sweep(ledger: Ledger, stop: asyncio.Event) -> None:
+    """Record what time has done, until told to stop."""
     while not stop.is_set():
         await ledger.sweep()
         try:
             await asyncio.wait_for(stop.wait(), SWEEP_S)
         except TimeoutError:
             continue
-    await service.stop()

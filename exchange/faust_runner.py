@@ -207,6 +207,7 @@ class _Host:
         pause_s = RETRY_FIRST_S
         while not await self._handled(chunk):
             self.retries += 1
+            structlog.get_logger("accord.runner").warning("chunk_unavailable", agent=self.agent.name, retry_s=pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, RETRY_MOST_S)
 
@@ -240,9 +241,10 @@ class _Host:
                     await self.agent.tick()
 
     def held(self, topic: str, partition: int) -> int | None:
+        found = []
         with self.total("held"):
-            return self.agent.held(topic, partition)
-        return 0  # a bug: commit nothing more
+            found.append(self.agent.held(topic, partition))
+        return found[0] if found else 0  # after a bug: commit nothing more
 
     def lost(self, places: set[Place]) -> None:
         """In its turn: after the chunk at work, before any chunk of the next assignment."""
@@ -278,7 +280,8 @@ class _Host:
         self.app.flow_control.suspend()
         self.consumer.stop_flow()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._turn.acquire(), GRACE_S)
+            async with asyncio.timeout(GRACE_S):
+                await self._turn.acquire()
         self.closed = True
         await self.consumer.commit()
         await self.app.stop()
@@ -309,6 +312,7 @@ class FaustRunner:
         self._agents = list(agents)
         self._hosts: list[_Host] = []
         self._loops: list[asyncio.Task[None]] = []
+        self._stopping = False
         self._stopped = asyncio.Event()
 
     def _new_app(self, host: _Host) -> ChunkApp:
@@ -333,6 +337,7 @@ class FaustRunner:
 
     async def stop(self) -> None:
         """Stop reading, finish the chunks at work, commit. Safe to call twice."""
+        self._stopping = True
         loops, self._loops = self._loops, []
         for task in loops:
             task.cancel()
@@ -357,7 +362,7 @@ class FaustRunner:
 
     def _loop(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         async def every() -> None:
-            while True:
+            while not self._stopping:  # Python 3.11 can lose a cancellation inside `wait_for`
                 await asyncio.sleep(seconds)
                 with suppress(Unavailable):
                     await work()

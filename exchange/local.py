@@ -31,6 +31,7 @@ from exchange.embedded import process
 from exchange.embedded.choose import open_kafka
 from exchange.embedded.jars import Progress
 from exchange.introduction import introduce_collectivity, introduce_provider, open_connector_keys
+from exchange.locks import owned
 from exchange.places import ROLES, Places, RoleFailed
 from exchange.sdk import Bus
 from exchange.settings import Settings
@@ -140,30 +141,31 @@ async def local_bus(
 ) -> AsyncIterator[LocalBus]:
     """Everything up, ready, and introduced; `brief` is for a bus that soon stops: release runs in a process of its own,
     which can be stopped alone, and the broker's next start is not prepared."""
-    bus = LocalBus(settings, places, cases=cases)
-    wallet = open_wallet(settings, places)
-    for provider in PROVIDERS:  # made here, before two processes could each make their own
-        open_connector_keys(places.connector(provider))
-    places.broker_ready.unlink(missing_ok=True)
-    try:
-        bus.start_ledger()
-        bus.start_sandbox()
-        names = bus.start_agents(apart=("release",) if brief else ())
-        with open_kafka(settings.kafka, places.broker, progress, train=not brief) as bus.bootstrap:
-            await bus.make_topics()
-            places.announce(places.broker_ready, kafka=bus.bootstrap)
-            await bus.ready("sandbox", "ledger")
-            bus.sandbox_url = json.loads(places.ready("sandbox").read_text(encoding="utf-8"))["url"]
-            await bus.introduce(wallet)
-            await bus.ready(*names)
-            facts = {"kafka": bus.bootstrap, "api": bus.sandbox_url, "console": None, "data": str(places.root)}
-            places.announce(places.address, **facts, pid=os.getpid())
-            try:
-                yield bus
-            finally:
-                await bus.close()
-    finally:
-        await bus.close()
+    with owned(places.run):
+        bus = LocalBus(settings, places, cases=cases)
+        wallet = open_wallet(settings, places)
+        for provider in PROVIDERS:  # made here, before two processes could each make their own
+            open_connector_keys(places.connector(provider))
+        places.broker_ready.unlink(missing_ok=True)
+        try:
+            bus.start_ledger()
+            bus.start_sandbox()
+            names = bus.start_agents(apart=("release",) if brief else ())
+            with open_kafka(settings.kafka, places.broker, progress, train=not brief) as bus.bootstrap:
+                await bus.make_topics()
+                places.announce(places.broker_ready, kafka=bus.bootstrap)
+                await bus.ready("sandbox", "ledger")
+                bus.sandbox_url = json.loads(places.ready("sandbox").read_text(encoding="utf-8"))["url"]
+                await bus.introduce(wallet)
+                await bus.ready(*names)
+                facts = {"kafka": bus.bootstrap, "api": bus.sandbox_url, "console": None, "data": str(places.root)}
+                places.announce(places.address, **facts, pid=os.getpid())
+                try:
+                    yield bus
+                finally:
+                    await bus.close()
+        finally:
+            await bus.close()
 
 
 def open_wallet(settings: Settings, places: Places) -> Wallet:

@@ -21,8 +21,11 @@ from typing import NamedTuple, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from connectors import contract
 from connectors.agent import Connector, ConnectorKeys
 from connectors.contract import StateApi
+from connectors.core.cases import QUOTIENT_FAMILIAL, Case, best, normalise
+from connectors.core.cnaf import interpret, query
 from consent.core.facts import Acknowledgement
 from consent.keys import KeyRing, ephemeral
 from consent.ledger import Ledger
@@ -223,6 +226,22 @@ class MemoryRunner:
     def rewind(self) -> None:
         """Everything is delivered again, from the first record."""
         self.committed.clear()
+
+
+class CasesApi:
+    """`connectors.contract.StateApi` that answers from sandbox cases, without HTTP. `calls` counts what was asked."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self._cases, self.calls = cases, 0
+
+    async def fetch(self, identity: contract.Identity, recipient: str, parameters: Mapping[str, str]) -> contract.Reading:
+        self.calls += 1
+        case = best(self._cases, QUOTIENT_FAMILIAL, normalise(query(identity, recipient, parameters)))
+        if case is None:
+            return contract.NotFound("35003", "Allocataire non référencé")
+        return interpret(case.status, {"content-type": "application/json"}, case.payload, identity)
+
+    async def close(self) -> None: ...
 
 
 class MemoryBus:

@@ -18,6 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from exchange.ports import Headers
 
 _PROPAGATOR = TraceContextTextMapPropagator()
+_ODD = tuple(b"%x" % digit for digit in range(1, 16, 2))
 _CARRIED = ("traceparent", "tracestate")
 _SIZE_MAX_BYTES = 512
 OutHeaders = list[tuple[str, bytes]]
@@ -30,7 +31,7 @@ def carried(headers: Headers) -> OutHeaders:
 
 def sampled(headers: Headers) -> bool:
     """Whether the message's trace is recorded (W3C trace-flags, lowest bit)."""
-    return any(name == "traceparent" and value[-2:] == b"01" for name, value in carried(headers))
+    return any(name == "traceparent" and value[-1:] in _ODD for name, value in carried(headers))
 
 
 class Tracing:

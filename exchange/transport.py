@@ -242,15 +242,10 @@ class _Thread(driver.AIOKafkaConsumerThread):
             if self._assignment() is not self.assignment_of_log:
                 self.chunks.clear()
                 self.assignment_of_log = self._assignment()
-            return {
-                TP(*place): [
-                    Chunk(
-                        self.chunks.hand(tuple(place), records[0].offset, records[-1].offset + 1), tuple(place), records
-                    )
-                ]
-                for place, records in fetched.items()
-                if records
-            }
+            return {TP(*place): [self._chunk(tuple(place), records)] for place, records in fetched.items() if records}
+
+    def _chunk(self, place: Place, records: Sequence[Record]) -> Chunk:
+        return Chunk(self.chunks.hand(place, records[0].offset, records[-1].offset + 1), place, records)
 
     async def rewind(self, chunk: Chunk) -> None:
         """Read this chunk again later. Nothing to do once its assignment is over: the next one starts at the commit."""
@@ -268,7 +263,8 @@ class _Thread(driver.AIOKafkaConsumerThread):
             return False
         wanted = {aiokafka.TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
         try:
-            await asyncio.wait_for(self._ensure_consumer().commit(wanted), COMMIT_TIMEOUT_S)
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                await self._ensure_consumer().commit(wanted)
         except (KafkaError, IllegalStateError, TimeoutError) as error:
             self.log.warning("commit not done: %s", type(error).__name__)
             return False
@@ -276,12 +272,9 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
     def fetched(self) -> dict[Place, int | None]:
         """Next offset to hand out, by assigned partition."""
-        assignment = self._assignment()
-        return (
-            {(tp.topic, tp.partition): assignment.state_value(tp)._position for tp in assignment.tps}
-            if assignment
-            else {}
-        )
+        if (assignment := self._assignment()) is None:
+            return {}
+        return {(tp.topic, tp.partition): assignment.state_value(tp)._position for tp in assignment.tps}
 
 
 class _NoReadOffsets(dict[TP, int | None]):
@@ -331,22 +324,9 @@ class Consumer(driver.Consumer):
         return False
 
     def _event(self, tp: TP, chunk: Chunk, generation: int) -> ConsumerMessage:
-        last = chunk.records[-1]
-        return ConsumerMessage(
-            tp.topic,
-            tp.partition,
-            last.offset,
-            last.timestamp / 1000,
-            0,
-            None,
-            None,
-            cast(Any, chunk),
-            None,
-            0,
-            0,
-            tp,
-            generation_id=generation,
-        )
+        last, value = chunk.records[-1], cast(Any, chunk)
+        at = (tp.topic, tp.partition, last.offset, last.timestamp / 1000)
+        return ConsumerMessage(*at, 0, None, None, value, None, tp=tp, generation_id=generation)
 
     def settle(self, chunk: Chunk) -> None:
         """The chunk is handled and its outputs are durable."""

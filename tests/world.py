@@ -6,9 +6,9 @@ import asyncio
 import hashlib
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -33,15 +33,18 @@ from consent.keys import KeyRing, ephemeral
 from consent.ledger import Ledger
 from consent.stores.engine import open_sqlite
 from exchange import wire
-from exchange.core import sealing
+from exchange.core import sealing, topics
 from exchange.core.decision import Ask
-from exchange.core.identity import Identity
+from exchange.core.heads import HEAD, varint
+from exchange.core.identity import Identity, canonical
 from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.introduction import PURPOSES, give, introduce_collectivity, introduce_provider
-from exchange.sealing import AnswerKeys, public_bytes, seal_answer
-from exchange.testing import START_MS
+from exchange.schemas import catalogue
+from exchange.sealing import AnswerKeys, public_bytes, seal_answer, seal_identity
+from exchange.testing import START_MS, TICK_S, MemoryBus
 from exchange.wallet import Wallet
 
+T = TypeVar("T")
 RECIPIENT, OPERATOR, PROVIDER = "21130055300016", "211300553", "cnaf"
 JEANNE = Identity("MARTIN", prenoms=("Jeanne",), date_naissance="1980-01-02", sexe_etat_civil="F")
 PAUL = Identity("DURAND", prenoms=("Paul",), date_naissance="1979-11-30", sexe_etat_civil="M")
@@ -188,3 +191,48 @@ def codes(results: Sequence[Outcome | Dropped | DeadLetter]) -> list[str]:
         r.code if isinstance(r, Outcome) else "dead:" + r.reason if isinstance(r, DeadLetter) else "dropped"
         for r in results
     ]
+
+
+async def until(bus: MemoryBus, what: Callable[[], T | None]) -> T:
+    """What is there at last, on the bus's own clock: ten minutes of it at most."""
+    for _ in range(1_200):
+        found = what()
+        if found is not None:
+            return found
+        await bus.clock.sleep(TICK_S)
+    raise AssertionError("it never came")
+
+
+def told(bus: MemoryBus, request: bytes) -> list[Outcome]:
+    """Every outcome of a request on its topic."""
+    read = [wire.read_outcome(record) for record in bus.broker.records(topics.outcomes(bus.operator))]
+    return [outcome for outcome in read if outcome.key.request == request]
+
+
+async def outcome_of(bus: MemoryBus, request: bytes) -> Outcome:
+    return await until(bus, lambda: next(iter(told(bus, request)), None))
+
+
+async def publish(
+    bus: MemoryBus, authorisation: bytes, identity: Identity, provider: X25519PrivateKey | None = None
+) -> bytes:
+    """A request made by hand, for whoever `identity` is, sealed to `provider` or else to the real one; its id."""
+    capsule = bus.wallet.capsule(authorisation)
+    assert capsule is not None
+    ask = wire.write_ask(
+        Ask(bus.recipient, QUOTIENT_FAMILIAL.name, PURPOSES[0], tuple(sorted(QUOTIENT_FAMILIAL.scopes)), ())
+    )
+    key = RequestKey(bus.operator, authorisation, os.urandom(16))
+    digest = sealing.request_digest(key.operator, authorisation, key.request, sealing.ask_hash(ask))
+    entries = await bus.ledger.directory()
+    sealed_to = public_bytes(provider) if provider else next(e.public_key for e in entries if e.kind == "provider")
+    identity_sealed = seal_identity(sealed_to, digest, capsule.salt, canonical(identity))
+    head = HEAD.pack(
+        catalogue().prefix("exchange-request"),
+        key.request,
+        authorisation,
+        certificates.certificate_hash(capsule.certificate),
+        60_000,
+    )
+    await bus.sdk.publish(key, head + varint(len(ask)) + ask + varint(len(identity_sealed)) + identity_sealed)
+    return key.request

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -39,18 +39,23 @@ def security(context: ssl.SSLContext | None) -> dict[str, Any]:
     return {"security_protocol": "SSL", "ssl_context": context} if context else {}
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
+@asynccontextmanager
+async def _asking(timeout_s: float = ADMIN_TIMEOUT_S) -> AsyncIterator[None]:
     try:
-        yield
+        async with asyncio.timeout(timeout_s):
+            yield
     except (KafkaError, OSError, TimeoutError) as error:
         raise Unavailable(type(error).__name__) from None
 
 
-async def create_topics(bootstrap: str, specs: Iterable[TopicSpec], *, ssl_context: ssl.SSLContext | None = None) -> list[str]:
+async def create_topics(
+    bootstrap: str, specs: Iterable[TopicSpec], *, ssl_context: ssl.SSLContext | None = None
+) -> list[str]:
     """Make the topics that do not exist yet; returns their names. Raises `Unavailable`."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(ADMIN_TIMEOUT_S * 1000), **security(ssl_context))
-    with _translated():
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap, request_timeout_ms=int(ADMIN_TIMEOUT_S * 1000), **security(ssl_context)
+    )
+    async with _asking():
         try:
             await admin.start()
             asked = [NewTopic(s.name, s.partitions, s.replication, topic_configs=dict(s.config)) for s in specs]
@@ -76,8 +81,8 @@ class KafkaView:
         )
 
     async def __aenter__(self) -> Self:
-        with _translated():
-            await asyncio.wait_for(self._consumer.start(), ADMIN_TIMEOUT_S)
+        async with _asking():
+            await self._consumer.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -86,15 +91,15 @@ class KafkaView:
 
     async def topics(self) -> dict[str, int]:
         """Number of partitions of each topic that we may see."""
-        with _translated():
-            cluster = await asyncio.wait_for(self._consumer._client.fetch_all_metadata(), ADMIN_TIMEOUT_S)
+        async with _asking():
+            cluster = await self._consumer._client.fetch_all_metadata()
             return {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in cluster.topics()}
 
     async def end_offsets(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """The end of each partition for one who reads committed records only."""
-        with _translated():
+        async with _asking():
             asked = [TopicPartition(*place) for place in places]
-            ends = await asyncio.wait_for(self._consumer.end_offsets(asked), ADMIN_TIMEOUT_S)
+            ends = await self._consumer.end_offsets(asked)
             return {(tp.topic, tp.partition): end for tp, end in ends.items()}
 
 
@@ -126,8 +131,8 @@ class KafkaReader:
         )
 
     async def __aenter__(self) -> Self:
-        with _translated():
-            await asyncio.wait_for(self._consumer.start(), ADMIN_TIMEOUT_S)
+        async with _asking():
+            await self._consumer.start()
             count = len((await self._consumer._client.fetch_all_metadata()).partitions_for_topic(self._topic) or ())
         self._places = [TopicPartition(self._topic, partition) for partition in range(count)]
         self._consumer.assign(self._places)
@@ -142,7 +147,7 @@ class KafkaReader:
 
     async def next(self, timeout_ms: int = 500) -> list[Sequence[Record]]:
         """The chunks that are there, one per partition, or none after `timeout_ms`."""
-        with _translated():
+        async with _asking():
             found = await self._consumer.getmany(timeout_ms=timeout_ms)
         return [chunk for chunk in found.values() if chunk]
 
@@ -160,12 +165,12 @@ class KafkaReader:
 
     async def end_offsets(self) -> dict[int, int]:
         """By partition."""
-        with _translated():
-            ends = await asyncio.wait_for(self._consumer.end_offsets(self._places), ADMIN_TIMEOUT_S)
+        async with _asking():
+            ends = await self._consumer.end_offsets(self._places)
             return {place.partition: end for place, end in ends.items()}
 
     async def _behind(self, ends: Mapping[int, int]) -> bool:
-        with _translated():
+        async with _asking():
             return any([await self._consumer.position(place) < ends[place.partition] for place in self._places])
 
 
@@ -177,7 +182,9 @@ class KafkaOutbox:
     already in the network may still arrive; hence `Unavailable` means "not known", never "not written".
     """
 
-    def __init__(self, bootstrap: str, *, request_timeout_ms: int = 20_000, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, bootstrap: str, *, request_timeout_ms: int = 20_000, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
         self._bootstrap, self._timeout_ms, self._security = bootstrap, request_timeout_ms, security(ssl_context)
         self._view = KafkaView(bootstrap, ssl_context=ssl_context)
         self._producer: Any = None
@@ -188,7 +195,7 @@ class KafkaOutbox:
     async def start(self) -> None:
         await self._view.__aenter__()
         self._partitions = await self._view.topics()
-        with _translated():
+        async with _asking():
             await self._fresh_producer()
         self._background(self._refresh())
 
@@ -197,8 +204,9 @@ class KafkaOutbox:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._producer is not None:
-            with suppress(TimeoutError, KafkaError):
-                await asyncio.wait_for(self._producer.stop(), self._timeout_ms / 1000)
+            with suppress(Unavailable):
+                async with _asking(self._timeout_ms / 1000):
+                    await self._producer.stop()
         await self._view.__aexit__()
 
     async def __aenter__(self) -> Self:
@@ -218,18 +226,19 @@ class KafkaOutbox:
         """Durable on return. Raises `Unavailable` within the time, `TooLarge` before anything is written."""
         if any(_size(message) > MESSAGE_BYTES for messages in batches.values() for message in messages):
             raise TooLarge
-        with _translated():
+        async with _asking((timeout_ms or self._timeout_ms) / 1000):
             try:
-                async with asyncio.timeout((timeout_ms or self._timeout_ms) / 1000):
-                    if self._producer is None:
-                        await self._fresh_producer()
-                    await self._send(batches)
+                if self._producer is None:
+                    await self._fresh_producer()
+                await self._send(batches)
             except BaseException:
                 self._abandon()
                 raise
 
     async def _send(self, batches: Batches) -> None:
-        sent = await asyncio.gather(*(self._send_to(*place, messages) for place, messages in batches.items() if messages))
+        sent = await asyncio.gather(
+            *(self._send_to(*place, messages) for place, messages in batches.items() if messages)
+        )
         await asyncio.gather(*(ack for acks in sent for ack in acks))
 
     async def _send_to(self, topic: str, partition: int, messages: Sequence[Message]) -> list[asyncio.Future[object]]:
@@ -269,7 +278,9 @@ class KafkaOutbox:
         for connection in list(producer.client._conns.values()):
             if connection._writer is not None:
                 connection._writer.transport.abort()  # close() would still write what is buffered
-        producer._message_accumulator.fail_all(KafkaError())
+        queued = producer._message_accumulator
+        for batch in [*queued._pending_batches, *(batch for batches in queued._batches.values() for batch in batches)]:
+            batch.future.cancel()
         self._background(_buried(producer))
 
     def _background(self, work: Any) -> None:
@@ -280,7 +291,8 @@ class KafkaOutbox:
     async def _refresh(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), REFRESH_S)
+                async with asyncio.timeout(REFRESH_S):
+                    await self._wanted.wait()
             self._wanted.clear()
             with suppress(Unavailable):
                 self._partitions = await self._view.topics()
@@ -292,5 +304,6 @@ def _size(message: Message) -> int:
 
 
 async def _buried(producer: Any) -> None:
-    with suppress(TimeoutError, KafkaError, OSError):
-        await asyncio.wait_for(producer.stop(), ADMIN_TIMEOUT_S)
+    with suppress(Unavailable):
+        async with _asking():
+            await producer.stop()

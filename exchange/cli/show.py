@@ -17,6 +17,7 @@ from consent.keys import BadKeyFile
 from exchange.core.errors import CATALOGUE, Code
 from exchange.core.identity import BadIdentity
 from exchange.embedded.errors import EmbeddedError
+from exchange.locks import InUse
 from exchange.outcomes import BusUnavailable, ExchangeError
 from exchange.places import RoleFailed
 from exchange.ports import Refused, Unavailable
@@ -76,6 +77,10 @@ def explained(*, as_json: bool = False) -> Iterator[None]:
         entry = CATALOGUE[Code.UNAVAILABLE]
         todo = tr("démarrer le bus : accord dev", "start the bus: accord dev")
         fail(Code.UNAVAILABLE.value, entry.cause(language()), todo, UNAVAILABLE, as_json=as_json)
+    except InUse as error:
+        cause = tr(f"déjà en marche : {error.folder}", f"already running: {error.folder}")
+        todo = tr("s'en servir, l'arrêter, ou choisir --data", "use it, stop it, or choose --data")
+        fail("data_in_use", cause, todo, UNAVAILABLE, as_json=as_json)
     except RoleFailed as error:
         cause = tr(f"le processus {error.name} s'est arrêté", f"the process {error.name} ended")
         fail("role_failed", cause, tr(f"lire {error.log}", f"read {error.log}"), UNAVAILABLE, as_json=as_json)

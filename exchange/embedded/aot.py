@@ -20,7 +20,8 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
-from exchange.embedded import locks, probe, process
+from exchange import locks
+from exchange.embedded import probe, process
 from exchange.embedded.errors import EmbeddedError
 from exchange.embedded.jars import classpath
 from exchange.embedded.node import HEAP, STOP_S, Node, is_broker_of, java

@@ -21,7 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from exchange.embedded import aot, jars, locks, probe, process
+from exchange import locks
+from exchange.embedded import aot, jars, probe, process
 from exchange.embedded.errors import EmbeddedError
 from exchange.embedded.jars import Progress
 from exchange.embedded.node import MIN_FREE_BYTES, STOP_S, Node, is_broker_of

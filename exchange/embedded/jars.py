@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx
 
 from exchange.embedded.errors import EmbeddedError
-from exchange.embedded.locks import exclusive
+from exchange.locks import exclusive
 
 Progress = Callable[[int, int], None]
 """Called with (done_bytes, total_bytes); first with (0, total), only when something is downloaded."""

@@ -18,11 +18,17 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from exchange.adapters.kafka import MESSAGE_BYTES, KafkaOutbox, KafkaReader, TooLarge, TopicSpec, create_topics, list_topics
+from exchange.adapters.kafka import (
+    MESSAGE_BYTES,
+    KafkaOutbox,
+    KafkaReader,
+    TooLarge,
+    TopicSpec,
+    create_topics,
+    list_topics,
+)
 from exchange.faust_runner import EXIT_BUG, FaustRunner, Stalled
 from exchange.ports import Agent, Message, Record, Unavailable
-
-sys.path.insert(0, str(Path(__file__).parent))
 from transport_worker import Forward
 
 DEADLINE_S = 40.0
@@ -72,7 +78,9 @@ async def committed(kafka: str, name: str) -> dict[int, int]:
 
 
 @asynccontextmanager
-async def running(kafka: str, *agents: Agent, bugs: list[BaseException] | None = None, **options: float) -> AsyncIterator[FaustRunner]:
+async def running(
+    kafka: str, *agents: Agent, bugs: list[BaseException] | None = None, **options: float
+) -> AsyncIterator[FaustRunner]:
     """A runner whose bugs fail the test, unless it asks for them."""
     found: list[BaseException] = []
     runner = FaustRunner(agents, kafka, on_bug=lambda _agent, _where, error: found.append(error), **options)  # type: ignore[arg-type]
@@ -91,7 +99,9 @@ class Process:
     """One worker process; `wait_ready` returns once it reads."""
 
     def __init__(self, *argv: str) -> None:
-        self._process = subprocess.Popen([sys.executable, str(WORKER), *argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._process = subprocess.Popen(
+            [sys.executable, str(WORKER), *argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -428,7 +438,9 @@ def test_outbox_and_reader(kafka: str) -> None:
             big = [Message(str(i).encode(), bytes(100_000), [("n", b"1")]) for i in range(25)]
             await outbox.send({(topic, 0): big, (topic, 1): [Message(b"one", b"v", [])]})
             with pytest.raises(TooLarge):
-                await outbox.send({(topic, 1): [Message(b"small", b"v", []), Message(b"large", bytes(MESSAGE_BYTES), [])]})
+                await outbox.send(
+                    {(topic, 1): [Message(b"small", b"v", []), Message(b"large", bytes(MESSAGE_BYTES), [])]}
+                )
             await outbox.send({(topic, 1): [Message(b"most", bytes(MESSAGE_BYTES - 4), [])]})
         assert await keys_of(kafka, topic) == {0: [str(i) for i in range(25)], 1: ["one", "most"]}
         async with KafkaReader(kafka, topic, {0: 23, 1: 2}) as reader:

@@ -20,7 +20,9 @@ from exchange.ports import Message, Outbox, Record
 class Forward:
     """Forwards each chunk whole; remembers what it was given."""
 
-    def __init__(self, name: str, topics: tuple[str, ...], outbox: Outbox | None, out: str = "", poison: bytes = b"") -> None:
+    def __init__(
+        self, name: str, topics: tuple[str, ...], outbox: Outbox | None, out: str = "", poison: bytes = b""
+    ) -> None:
         self.name, self.topics = name, topics
         self._outbox, self._out, self._poison = outbox, out, poison
         self.seen: list[Record] = []

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from world import World
+
+from tests.world import World
 
 
 @pytest.fixture

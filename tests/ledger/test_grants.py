@@ -6,7 +6,6 @@ import os
 
 import msgspec
 import pytest
-from world import JEANNE, OPERATOR, PAUL, RECIPIENT, World, codes
 
 from consent.core import note
 from consent.core.facts import (
@@ -18,6 +17,7 @@ from exchange.core.errors import Code
 from exchange.core.identity import canonical
 from exchange.introduction import terms as agreement_terms
 from exchange.ports import Refused, Unavailable
+from tests.world import JEANNE, OPERATOR, PAUL, RECIPIENT, World, codes
 
 QUOTIENT_ONLY = ("cnaf_quotient_familial",)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from world import OPERATOR, PAUL, RECIPIENT, World, codes
 
 from consent.core import note
 from consent.core.facts import (
@@ -18,6 +17,7 @@ from consent.core.facts import (
 from exchange.core.errors import Code
 from exchange.receipt import BadReceipt, verify_proof, verify_release
 from exchange.sealing import open_inner, public_bytes
+from tests.world import OPERATOR, PAUL, RECIPIENT, World, codes
 
 QUOTIENT_ONLY = ("cnaf_quotient_familial",)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from sqlalchemy import delete, event, select, text, update
-from world import OPERATOR, PAUL, RECIPIENT, World, codes
 
 from consent.core import merkle, note
 from consent.core.facts import (
@@ -23,6 +22,7 @@ from consent.ledger import Ledger
 from consent.stores import tables as t
 from exchange.core.errors import Code
 from exchange.ports import Refused, Unavailable
+from tests.world import OPERATOR, PAUL, RECIPIENT, World, codes
 
 QUOTIENT_ONLY = ("cnaf_quotient_familial",)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from world import PAUL, World
 
 from consent.core import merkle, note
 from consent.core.facts import (
@@ -18,6 +17,7 @@ from consent.stores import tables as t
 from exchange.core.errors import Code
 from exchange.ports import LEASE_MS, Refused
 from exchange.receipt import verify_proof, verify_release
+from tests.world import PAUL, World
 
 
 async def held(world: World, authorisation: bytes):

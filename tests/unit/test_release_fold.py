@@ -44,7 +44,7 @@ def fate(seen: Seen, known: Row | None = None, held: Held | None = HELD, now_ms:
 
 NO_ROW, DUE, RELEASED, FAILED, CONFIRMED = "no row", "no row, late", "released", "failed", "confirmed"
 YES, NO, OTHER, REFUSED, BROKEN, CANCELLED, EXPIRED = (
-    "valid answer, rule yes", "valid answer, rule no", "another answer", "refused", "failed ", "cancelled", "expired",
+    "valid answer, rule yes", "valid answer, rule no", "another answer", "verdict refused", "verdict failed", "verdict cancelled", "verdict expired",
 )  # fmt: skip
 TABLE = [
     (NO_ROW, YES, "insert released key"),
@@ -52,7 +52,7 @@ TABLE = [
     (NO_ROW, REFUSED, "insert refused provider_error"),
     (NO_ROW, BROKEN, "insert failed provider_error"),
     (NO_ROW, CANCELLED, "insert cancelled provider_error"),
-    (NO_ROW, EXPIRED, "drop refused"),
+    (NO_ROW, EXPIRED, "drop"),
     (DUE, YES, "insert expired deadline_passed"),
     (DUE, NO, "insert expired deadline_passed"),
     (DUE, REFUSED, "insert refused provider_error"),
@@ -87,7 +87,7 @@ def test_each_cell(known: str, message: str, expected: str) -> None:
     """The protocol's table, read aloud: what is there, what comes, what becomes of it."""
     now_ms = DEADLINE_MS if known == DUE else NOW_MS
     held = WITHDRAWN if message == NO else HELD
-    assert fate(MESSAGES[message], ROWS[known], held, now_ms) == expected.replace("drop refused", "drop")
+    assert fate(MESSAGES[message], ROWS[known], held, now_ms) == expected
 
 
 @pytest.mark.parametrize("known", ["released", "refused", "failed", "expired", "cancelled"])

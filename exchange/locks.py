@@ -23,6 +23,27 @@ def acquire(path: Path, *, wait: bool) -> int | None:
     return descriptor
 
 
+class InUse(Exception):
+    """Another live process owns this folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder))
+        self.folder = folder
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Own `folder` (made if missing, mode 0700) for the block; `InUse` if somebody does already."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = acquire(folder / ".owner.lock", wait=False)
+    if descriptor is None:
+        raise InUse(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold `path` locked for the block, waiting as long as it takes."""

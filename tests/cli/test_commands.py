@@ -1,0 +1,223 @@
+"""The commands as a person or a program runs them, each in its own process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+STATE_CASES = Path("../shared/state-api-cases/api_particulier_v3_cnav_quotient_familial_with_civility")
+STORY = [
+    "broker_ready", "request_without_consent", "consent_given", "request_with_consent", "receipt_verified", "withdrawn_in_flight",
+    "request_after_withdrawal", "dpo_query", "ledger_verified",
+]  # fmt: skip
+
+
+def accord(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "exchange.cli", *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, env=os.environ | env, timeout=200, check=False)
+
+
+def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Live processes whose command line names the folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in command and int(process.name) != os.getpid():
+            found.append(command)
+    return found
+
+
+class TestDemo:
+    """`accord demo` tells the story on a real broker."""
+
+    @pytest.mark.skipif(not STATE_CASES.exists(), reason="the State's cases (../shared) are not here")
+    def test_story_and_state_cases(self, tmp_path: Path) -> None:
+        """Each step goes as told, each of the State's cases ends as the State says, data unchanged; nothing is left running."""
+        done = accord("demo", "--json", "--data", str(tmp_path), "--cases", str(STATE_CASES))
+        told = lines(done)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert [line["step"] for line in told if line["step"] != "case"] == STORY
+        cases = {line["case"]: line for line in told if line["step"] == "case"}
+        assert set(cases) == {path.name for path in STATE_CASES.glob("*.yaml")}
+        for path in STATE_CASES.glob("*.yaml"):
+            expected = json.loads(_payload(path))
+            line = cases[path.name]
+            assert (line["data"], line["outcome"]) == ((expected["data"], "released") if line["status"] == 200 else (None, "not_found"))
+            assert line["code"] == (None if line["status"] == 200 else expected["errors"][0]["code"])
+        assert left_behind(tmp_path) == []
+
+    def test_story_in_words(self, tmp_path: Path) -> None:
+        """Without --json the story is told in the language of the locale, withdrawn answers shown unopenable."""
+        done = accord("demo", "--data", str(tmp_path), LC_ALL="en_GB.UTF-8")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Everything went as told." in done.stdout
+        assert "nobody can open it any more" in done.stdout
+        assert left_behind(tmp_path) == []
+
+    def test_nothing_personal_at_rest(self, tmp_path: Path) -> None:
+        """After the story no name of the family lies in clear in any file: topics, ledger, logs, traces."""
+        assert accord("demo", "--json", "--data", str(tmp_path)).returncode == 0
+        words = [word.encode() for word in ("TREVARIN", "OSTREVANT", "MAËLLE", "TILLEULS")]
+        found = {(path.name, word) for path in tmp_path.rglob("*") if path.is_file() for word in words if word in path.read_bytes()}
+        assert found == set()
+        traces = [json.loads(line) for path in (tmp_path / "traces").glob("*.jsonl") for line in path.read_text().splitlines()]
+        by_trace: dict[str, set[str]] = {}
+        for span in traces:
+            by_trace.setdefault(span["context"]["trace_id"], set()).add(span["name"])
+        assert {"request", "gate", "connector", "release"} in by_trace.values()
+
+
+def _payload(path: Path) -> str:
+    import yaml
+
+    return str(yaml.safe_load(path.read_text(encoding="utf-8"))["payload"])
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A bus kept up by `accord dev`, ended by Ctrl-C."""
+    folder = tmp_path_factory.mktemp("dev")
+    argv = [sys.executable, "-m", "exchange.cli", "dev", "--json", "--data", str(folder)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    ready = json.loads(process.stdout.readline())
+    yield folder, ready
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    assert left_behind(folder) == []
+
+
+class TestDev:
+    """`accord dev` keeps a bus up; the other commands use it."""
+
+    def test_ready(self, dev: tuple[Path, dict[str, Any]]) -> None:
+        """One object says how to reach it; null for what does not exist yet."""
+        folder, ready = dev
+        assert ready == {"kafka": ready["kafka"], "api": ready["api"], "console": None, "data": str(folder)}
+        assert ready["kafka"].startswith("127.0.0.1:")
+
+    def test_give_request_withdraw(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+        """Agree, ask, withdraw, ask again, from the command line: 0, 0, 0, then 3 with the reason."""
+        folder, _ = dev
+        person = tmp_path / "person.json"
+        person.write_text(json.dumps(_family()), encoding="utf-8")
+        where = ("--data", str(folder), "--json")
+        given = accord("consent", "give", "--identity", str(person), *where)
+        assert given.returncode == 0, given.stderr
+        consent = lines(given)[0]["consent"]
+        asked = accord("request", "cnaf.quotient-familial.v1", "--consent", consent, *where)
+        assert asked.returncode == 0, asked.stdout + asked.stderr
+        assert lines(asked)[0]["data"]["quotient_familial"]["valeur"] == 742
+        withdrawn = accord("consent", "withdraw", consent, *where)
+        assert (withdrawn.returncode, lines(withdrawn)[0]["named"]) == (0, [])
+        again = accord("request", "cnaf.quotient-familial.v1", "--consent", consent, *where)
+        assert (again.returncode, lines(again)[0]["error"]) == (3, "withdrawn")
+        shown = lines(accord("consent", "show", consent, *where))[0]
+        assert [entry["kind"] for entry in shown["entries"]] == ["given", "released", "withdrawn", "refused"]
+
+    def test_not_found(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+        """A person the State does not know: `not_found`, with the State's code."""
+        folder, _ = dev
+        person = tmp_path / "person.json"
+        person.write_text(json.dumps(_family() | {"nomNaissance": "INCONNUE"}), encoding="utf-8")
+        where = ("--data", str(folder), "--json")
+        consent = lines(accord("consent", "give", "--identity", str(person), *where))[0]["consent"]
+        asked = lines(accord("request", "cnaf.quotient-familial.v1", "--consent", consent, *where))[0]
+        assert (asked["outcome"], asked["code"]) == ("not_found", "35003")
+
+    def test_ledger_and_topics(self, dev: tuple[Path, dict[str, Any]]) -> None:
+        """The running ledger verifies; topics are there already; an operator more gets its own."""
+        folder, _ = dev
+        where = ("--data", str(folder), "--json")
+        assert lines(accord("ledger", "verify", *where))[0]["ok"] is True
+        assert lines(accord("topics", "apply", *where)) == [{"created": []}]
+        assert lines(accord("topics", "apply", "--operator", "213105554", *where)) == [
+            {"created": ["outcomes.213105554.v1", "requests.213105554.v1"]}
+        ]
+
+    def test_second_instance(self, dev: tuple[Path, dict[str, Any]]) -> None:
+        """A second bus on the same data is one clear error, and the first goes on."""
+        folder, _ = dev
+        second = accord("dev", "--json", "--data", str(folder))
+        assert (second.returncode, lines(second)[0]["error"]) == (4, "data_in_use")
+        assert lines(accord("ledger", "verify", "--data", str(folder), "--json"))[0]["ok"] is True
+
+
+class TestErrors:
+    """What / why / do this, with the right exit code, and never a stack trace."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "said"),
+        [
+            (("request", "cnaf.quotient-familial.v1", "--consent", "00" * 16), 4, "unavailable"),
+            (("consent", "withdraw", "00" * 16), 4, "unavailable"),
+            (("ledger", "verify"), 4, "no_ledger"),
+        ],
+    )
+    def test_no_bus(self, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
+        """Without a bus every command says so and leaves with 4."""
+        done = accord(*arguments, "--data", str(tmp_path), "--json")
+        assert (done.returncode, lines(done)[0]["error"]) == (code, said)
+        assert "Traceback" not in done.stdout + done.stderr
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("nonsense",),
+            ("consent", "withdraw", "not-an-id"),
+            ("worker", "--roles", "emperor"),
+            ("sandbox", "--cases", "/nowhere"),
+            ("demo", "--cases", "/nowhere"),
+        ],
+    )
+    def test_usage(self, arguments: tuple[str, ...]) -> None:
+        """A wrong call leaves with 2 and says what is wrong."""
+        done = accord(*arguments)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stdout + done.stderr
+
+    def test_bad_cases(self, tmp_path: Path) -> None:
+        """A broken case file is named."""
+        (tmp_path / "broken.yaml").write_text("status: [", encoding="utf-8")
+        done = accord("demo", "--json", "--cases", str(tmp_path))
+        assert (done.returncode, lines(done)[0]["error"]) == (2, "bad_cases")
+        assert "broken.yaml" in lines(done)[0]["cause"]
+
+    def test_key_readable_by_others(self, tmp_path: Path) -> None:
+        """A key file that others can read stops the ledger, with 5; doctor sees it too."""
+        keys = tmp_path / "ledger" / "keys"
+        keys.mkdir(parents=True)
+        (keys / "log.key").write_bytes(bytes(32))
+        (keys / "log.key").chmod(0o644)
+        assert accord("ledger", "run", "--data", str(tmp_path)).returncode == 5
+        assert accord("doctor", "--data", str(tmp_path)).returncode == 4
+
+    def test_doctor(self, tmp_path: Path) -> None:
+        """A sound machine passes every check."""
+        done = accord("doctor", "--json", "--data", str(tmp_path))
+        assert (done.returncode, {line["ok"] for line in lines(done)}) == (0, {True})
+
+
+def _family() -> dict[str, Any]:
+    import yaml
+
+    from connectors.sandbox import FAMILIES
+
+    path = next(FAMILIES.rglob("01-*.yaml"))
+    params: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["params"]
+    return params

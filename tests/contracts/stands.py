@@ -1,0 +1,95 @@
+"""One bus for the contract suite, in memory or on a real broker, behind the same few methods."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from connectors.sandbox import FAMILIES, load_cases
+from consent.core.facts import Acknowledgement
+from consent.door import Door
+from exchange import introduction
+from exchange.adapters.kafka import KafkaReader
+from exchange.clock import SystemClock
+from exchange.core.identity import Identity
+from exchange.local import LocalBus, client, local_bus
+from exchange.ports import Record
+from exchange.sdk import Bus
+from exchange.settings import Settings
+from exchange.testing import CasesApi, MemoryBus
+
+
+class Stand(Protocol):
+    """What a scenario needs."""
+
+    sdk: Bus
+    ledger: Door
+
+    async def give(self, identity: Identity, **changes: object) -> bytes: ...
+    async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement: ...
+    async def pause(self, agent: str) -> None: ...
+    async def resume(self, agent: str) -> None: ...
+    async def records(self, topic: str) -> list[Record]: ...
+    async def moment(self) -> None: ...
+
+
+class MemoryStand:
+    """`Stand` in memory."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus, self.sdk, self.ledger = bus, bus.sdk, bus.ledger
+        self.give, self.withdraw, self.pause, self.resume = bus.give, bus.withdraw, bus.pause, bus.resume
+
+    async def records(self, topic: str) -> list[Record]:
+        return list(self._bus.broker.records(topic))
+
+    async def moment(self) -> None:
+        await self._bus.clock.sleep(0.2)
+
+
+class KafkaStand:
+    """`Stand` on processes and a broker. Each agent runs in a process of its own."""
+
+    def __init__(self, local: LocalBus, sdk: Bus) -> None:
+        self._local, self.sdk, self.ledger = local, sdk, local.ledger
+
+    async def give(self, identity: Identity, **changes: object) -> bytes:
+        return await introduction.give(self.ledger, self.sdk.wallet, identity, SystemClock().now_ms(), **changes)
+
+    async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement:
+        return await self.ledger.withdraw(authorisation, happening)
+
+    async def pause(self, agent: str) -> None:
+        await asyncio.to_thread(self._local.kill, agent.replace(".", "-"))
+
+    async def resume(self, agent: str) -> None:
+        if agent.startswith("connector."):
+            self._local.start_connector(agent.partition(".")[2])
+        else:
+            self._local.start_worker(agent, (agent,))
+
+    async def records(self, topic: str) -> list[Record]:
+        async with KafkaReader(self._local.bootstrap, topic) as reader:
+            return [record async for chunk in reader.to_end() for record in chunk]
+
+    async def moment(self) -> None:
+        await asyncio.sleep(0.2)
+
+
+@asynccontextmanager
+async def memory_stand() -> AsyncIterator[Stand]:
+    async with MemoryBus(CasesApi(load_cases(FAMILIES))) as bus:
+        yield MemoryStand(bus)
+
+
+@asynccontextmanager
+async def kafka_stand(folder: Path) -> AsyncIterator[Stand]:
+    settings = Settings(data=folder)
+    async with (
+        local_bus(settings, settings.places(), brief=True) as local,
+        client(settings, local.places, local.bootstrap) as sdk,
+    ):
+        yield KafkaStand(local, sdk)

@@ -1,0 +1,294 @@
+"""What the bus promises, told once and held by both: the bus in memory and the bus of processes on a real broker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+import pytest_asyncio
+
+from connectors.sandbox import FAMILIES, load_cases
+from exchange import outcomes, wire
+from exchange.cli.story import read_case
+from exchange.core import topics
+from exchange.core.errors import Code
+from exchange.core.identity import Identity, canonical
+from exchange.outcomes import Answer, ExchangeError
+from exchange.ports import Message
+from exchange.sdk import Request
+from exchange.wallet import Capsule
+from tests.contracts.stands import Stand, kafka_stand, memory_stand
+
+DATA_SET, PURPOSE = "cnaf.quotient-familial.v1", "tarification-cantine"
+CASES = {case.name: case for case in load_cases(FAMILIES)}
+FAMILY = read_case(CASES["01-couple-deux-enfants"])[0]
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["memory", "kafka"])
+async def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
+    """The same scenarios on both."""
+    opened = memory_stand() if request.param == "memory" else kafka_stand(tmp_path_factory.mktemp("bus"))
+    async with opened as bus:
+        yield bus
+
+
+async def ask(stand: Stand, agreement: bytes, **more: object) -> Request:
+    return await stand.sdk.request(DATA_SET, consent=agreement, purpose=PURPOSE, **more)  # type: ignore[arg-type]
+
+
+async def refused(request: Request) -> ExchangeError:
+    with pytest.raises(ExchangeError) as caught:
+        await request.answer(60)
+    return caught.value
+
+
+async def until(stand: Stand, topic: str, request: Request, count: int = 1) -> None:
+    """Until so many messages about this request lie on the topic."""
+    for _ in range(300):
+        seen = [r for r in await stand.records(topic) if dict(r.headers).get("ce_id") == request.key.request.hex().encode()]
+        if len(seen) >= count:
+            return
+        await stand.moment()
+    raise AssertionError(f"{topic} has no such message")
+
+
+class TestAnswers:
+    """An agreement opens an answer, and only what was agreed."""
+
+    async def test_answered(self, stand: Stand) -> None:
+        """Under an agreement the collectivity reads what the State said, and its receipt verifies."""
+        answer = await (await ask(stand, await stand.give(FAMILY))).answer()
+        assert answer.status == "found"
+        assert answer.data is not None
+        assert answer.data["quotient_familial"]["valeur"] == 742
+
+    async def test_minimised(self, stand: Stand) -> None:
+        """Only the scopes asked leave the connector, though the agreement has more."""
+        answer = await (await ask(stand, await stand.give(FAMILY), scopes=["cnaf_quotient_familial"])).answer()
+        assert answer.data is not None
+        assert list(answer.data) == ["quotient_familial"]
+
+    async def test_not_found_is_sealed(self, stand: Stand) -> None:
+        """On the wire `not found` looks like any answer; the collectivity reads the State's own code."""
+        request = await ask(stand, await stand.give(read_case(CASES["13-non-reference-35003"])[0]))
+        outcome = await request.outcome()
+        answer = stand.sdk.open(request, outcome)
+        assert (outcome.code, outcome.reason, outcome.provider_code) == ("released", "", "")
+        assert (answer.status, answer.code, answer.data) == ("not_found", "35003", None)
+
+    async def test_state_refusal_is_sealed(self, stand: Stand) -> None:
+        """The State's refusal about a person travels sealed too."""
+        answer = await (await ask(stand, await stand.give(read_case(CASES["16-non-identifiable-00355"])[0]))).answer()
+        assert (answer.status, answer.code) == ("refused", "00355")
+
+    async def test_failure_keeps_the_state_code(self, stand: Stand) -> None:
+        """A technical failure of the State ends in `failed`, with the State's code."""
+        error = await refused(await ask(stand, await stand.give(read_case(CASES["19-reponse-inconnue-37999"])[0])))
+        assert isinstance(error, outcomes.ProviderUnavailable)
+        assert error.provider_code == "37999"
+
+
+class TestRefusals:
+    """Each no is one outcome with its reason."""
+
+    async def test_without_agreement(self, stand: Stand) -> None:
+        """Without an agreement the bus refuses, and says what to do."""
+        nobody = Capsule(canonical(FAMILY), os.urandom(32), b"")
+        error = await refused(await ask(stand, os.urandom(16), capsule=nobody))
+        assert isinstance(error, outcomes.ConsentRequired)
+        assert error.code == Code.AUTHORISATION_UNKNOWN
+
+    async def test_wrong_person(self, stand: Stand) -> None:
+        """The identity of one person under the agreement of another is refused, without any State call."""
+        agreement = await stand.give(FAMILY)
+        capsule = stand.sdk.wallet.capsule(agreement)
+        assert capsule is not None
+        other = Identity("OSTREVANT", prenoms=("GWENDAL",))
+        request = await ask(stand, agreement, capsule=capsule._replace(identity=canonical(other)))
+        error = await refused(request)
+        assert isinstance(error, outcomes.InvalidSubject)
+        entries = await stand.ledger.entries(agreement)
+        assert [e.kind for e in entries] == ["given", "refused"]
+
+    async def test_more_than_agreed(self, stand: Stand) -> None:
+        """A scope outside the agreement is refused."""
+        agreement = await stand.give(FAMILY, scopes=("cnaf_quotient_familial",))
+        error = await refused(await ask(stand, agreement, scopes=["cnaf_adresse"]))
+        assert error.code == Code.SCOPE_EXCEEDED
+
+    async def test_another_purpose(self, stand: Stand) -> None:
+        """An agreement for one purpose does not serve another."""
+        agreement = await stand.give(FAMILY)
+        request = await stand.sdk.request(DATA_SET, consent=agreement, purpose="tarification-periscolaire")
+        assert (await refused(request)).code == Code.PURPOSE_MISMATCH
+
+    async def test_used_up(self, stand: Stand) -> None:
+        """An agreement for one use serves once."""
+        agreement = await stand.give(FAMILY, max_uses=1)
+        assert (await (await ask(stand, agreement)).answer()).status == "found"
+        assert (await refused(await ask(stand, agreement))).code == Code.USED_UP
+
+
+class TestWithdrawal:
+    """A consent is a key."""
+
+    async def test_in_flight(self, stand: Stand) -> None:
+        """An answer sealed and queued when the citizen withdraws is never opened: it is refused, and no key is left."""
+        agreement = await stand.give(FAMILY)
+        await stand.pause("release")
+        request = await ask(stand, agreement)
+        await until(stand, topics.answers("cnaf"), request)
+        ack = await stand.withdraw(agreement)
+        await stand.resume("release")
+        assert ack.named == ()
+        assert isinstance(await refused(request), outcomes.ConsentWithdrawn)
+        assert not await stand.ledger.has_key(agreement)
+
+    async def test_narrowed_in_flight(self, stand: Stand) -> None:
+        """Taking back one scope closes the answers in flight that hold it; the narrower agreement goes on."""
+        agreement = await stand.give(FAMILY)
+        await stand.pause("release")
+        request = await ask(stand, agreement)
+        await until(stand, topics.answers("cnaf"), request)
+        grant = await stand.ledger.narrow(agreement, ("cnaf_quotient_familial",), stand.sdk.wallet.operator)
+        stand.sdk.wallet.keep(agreement, grant.capsule)
+        await stand.resume("release")
+        assert (await refused(request)).code == Code.CERTIFICATE_OUTDATED
+        again = await (await ask(stand, agreement, scopes=["cnaf_quotient_familial"])).answer(60)
+        assert again.status == "found"
+
+    async def test_acknowledged_once(self, stand: Stand) -> None:
+        """Withdrawing twice gets the same acknowledgement; erasing after it gets its own."""
+        agreement = await stand.give(FAMILY)
+        first = await stand.withdraw(agreement)
+        assert await stand.withdraw(agreement) == first
+        assert (await stand.withdraw(agreement, "erased")).state == "erased"
+        assert (await refused(await ask(stand, agreement))).code in (Code.ERASED, Code.WITHDRAWN)
+
+
+class TestOneOutcome:
+    """Every accepted request gets exactly one terminal outcome."""
+
+    async def test_same_bytes(self, stand: Stand) -> None:
+        """The same id and the same ask, sent twice, are one request and one use."""
+        agreement = await stand.give(FAMILY)
+        first = await ask(stand, agreement)
+        answer = await first.answer()
+        await ask(stand, agreement, request_id=first.key.request)
+        assert (await (await ask(stand, agreement)).answer()).status == answer.status
+        held = (await stand.ledger.lookup([agreement]))[0]
+        assert held is not None
+        assert held.uses == 2
+
+    async def test_conflict(self, stand: Stand) -> None:
+        """The same id with another ask is a conflict for that submission only."""
+        agreement = await stand.give(FAMILY)
+        first = await ask(stand, agreement)
+        assert isinstance(await first.answer(), Answer)
+        second = await ask(stand, agreement, request_id=first.key.request, scopes=["cnaf_enfants"])
+        assert isinstance(await refused(second), outcomes.Conflict)
+
+    async def test_expired(self, stand: Stand) -> None:
+        """With its connector dead, a request expires by the bus's own word."""
+        agreement = await stand.give(FAMILY)
+        await stand.pause("connector.cnaf")
+        error = await refused(await ask(stand, agreement, ttl_s=3))
+        await stand.resume("connector.cnaf")
+        assert isinstance(error, outcomes.Expired)
+
+    async def test_crash_of_release(self, stand: Stand) -> None:
+        """Release killed with requests at work loses none and doubles none."""
+        agreement = await stand.give(FAMILY)
+        asked = [await ask(stand, agreement) for _ in range(20)]
+        await stand.pause("release")
+        asked += [await ask(stand, agreement) for _ in range(20)]
+        await stand.resume("release")
+        answers = [await request.answer(60) for request in asked]
+        held = (await stand.ledger.lookup([agreement]))[0]
+        assert held is not None
+        assert (len(answers), held.uses) == (40, 40)
+
+
+class TestBadBytes:
+    """Bad bytes never stop the bus."""
+
+    async def test_poison(self, stand: Stand) -> None:
+        """Undecodable bytes on a request topic become a dead letter with reason and position; the next request is answered."""
+        topic = topics.requests(stand.sdk.wallet.operator)
+        poison = [b"", b"\0", b"\0\0\0\0\x63" + bytes(80), os.urandom(300), b"{}"]
+        before = len(await stand.records(topics.DEAD_LETTERS))
+        await stand.sdk.outbox.send({(topic, 0): [Message(os.urandom(16), value, []) for value in poison]})
+        assert (await (await ask(stand, await stand.give(FAMILY))).answer()).status == "found"
+        for _ in range(100):
+            letters = [wire.read("dead-letter", r.value) for r in await stand.records(topics.DEAD_LETTERS)][before:]
+            if len(letters) >= len(poison):
+                break
+            await stand.moment()
+        assert {(letter["topic"], letter["reason"]) for letter in letters} == {(topic, "bad_avro")}
+        assert sorted(letter["value"] for letter in letters) == sorted(poison)
+
+    async def test_poison_answers(self, stand: Stand) -> None:
+        """A forged answer is never terminal: the request it names is still answered."""
+        agreement = await stand.give(FAMILY)
+        await stand.pause("connector.cnaf")
+        request = await ask(stand, agreement)
+        await until(stand, topics.tasks("cnaf"), request)
+        forged = wire.write_answer(request.key, request.digest, bytes(32), b"x" * 80, b"y" * 100)
+        message = wire.message("exchange-answer", agreement, forged, request.key.request.hex())
+        await stand.sdk.outbox.send({(topics.answers("cnaf"), 0): [message]})
+        await stand.resume("connector.cnaf")
+        assert (await request.answer(60)).status == "found"
+
+
+class TestEvents:
+    """An application that was away reads what it missed."""
+
+    async def test_resume(self, stand: Stand) -> None:
+        """Events after a cursor are those that followed, in order, and none twice."""
+        agreement = await stand.give(FAMILY)
+        asked = []
+        for _ in range(3):
+            request = await ask(stand, agreement)
+            await request.answer()
+            asked.append(request.key.request)
+        seen, cursor = [], ""
+        events = stand.sdk.events()
+        async for event in events:
+            if event.request in asked:
+                seen.append(event.request)
+                cursor = cursor or event.cursor
+            if len(seen) == 3:
+                break
+        await events.aclose()  # type: ignore[attr-defined]  # an async generator
+        assert seen == asked
+        later = stand.sdk.events(cursor)
+        async for event in later:
+            if event.request in asked:
+                assert event.request == asked[1]
+                break
+        with suppress(RuntimeError):
+            await later.aclose()  # type: ignore[attr-defined]  # as above
+
+
+class TestProof:
+    """The data protection officer can prove it."""
+
+    async def test_ledger_is_sound(self, stand: Stand) -> None:
+        """After all this the log still recomputes to its signed root."""
+        assert await stand.ledger.verify() == []
+
+    async def test_journal(self, stand: Stand) -> None:
+        """The journal says who asked what, when, and what became of it, and holds no agreement id."""
+        agreement = await stand.give(FAMILY)
+        request = await ask(stand, agreement)
+        await request.answer()
+        await until(stand, topics.JOURNAL, request, count=2)
+        lines = [wire.read("journal-entry", r.value) for r in await stand.records(topics.JOURNAL)]
+        mine = [line for line in lines if line["request_id"] == request.key.request]
+        assert {line["step"] for line in mine} == {"requested", "ended"}
+        assert {line["recipient"] for line in mine} == {stand.sdk.wallet.recipient, ""}
+        assert all(agreement not in (r.value or b"") for r in await stand.records(topics.JOURNAL))
