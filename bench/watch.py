@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from subprocess import Popen
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
-from exchange.adapters.kafka import KafkaView
+from exchange.adapters.kafka import KafkaReader, KafkaView
 from exchange.clock import SystemClock
 
 TIME_LIMIT_S = 600.0
-POLL_S, OUTPUT_POLL_S = 0.01, 0.1
+GROUP_POLL_S, OUTPUT_POLL_S = 0.01, 0.1
 
 Ends = Mapping[tuple[str, int], int]
 
@@ -31,12 +32,23 @@ class Figures(NamedTuple):
     per_s: float
     per_cpu_s: float | None
 
+    def rounded(self) -> dict[str, int | None]:
+        return {"per_s": round(self.per_s), "per_cpu_s": None if self.per_cpu_s is None else round(self.per_cpu_s)}
 
-class Started(NamedTuple):
-    """When the broker gave a contender its partitions, and the CPU time it had used by then."""
 
-    at_ms: int
-    cpu_s: float | None
+class Contender(NamedTuple):
+    """A process that reads as `group`."""
+
+    child: Popen[bytes]
+    group: str
+    log: Path
+
+    async def pause(self, seconds: float) -> None:
+        """Raises `Ended` if it has ended."""
+        if self.child.poll() is not None:
+            said = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            raise Ended(f"{self.log.stem}: exit code {self.child.returncode}: {said[-1] if said else ''}")
+        await asyncio.sleep(seconds)
 
 
 def cpu_s(pid: int) -> float | None:
@@ -49,46 +61,48 @@ def cpu_s(pid: int) -> float | None:
 
 
 class Watch:
-    """Sees groups and topics of one broker."""
+    """Sees groups, topics and processes."""
 
-    def __init__(self, view: KafkaView, admin: AIOKafkaAdminClient) -> None:
-        self._view, self._admin, self._clock = view, admin, SystemClock()
+    def __init__(self, bootstrap: str, view: KafkaView, admin: AIOKafkaAdminClient) -> None:
+        self._bootstrap, self._view, self._admin = bootstrap, view, admin
 
-    async def ends(self, *topics: str) -> dict[tuple[str, int], int]:
-        """How far these topics go."""
+    async def ends(self, *topics: str) -> Ends:
+        """How far these topics go, by partition."""
         counts = await self._view.topics()
         return await self._view.end_offsets([(topic, p) for topic in topics for p in range(counts[topic])])
 
-    async def started(self, child: subprocess.Popen[bytes], group: str) -> Started:
-        """Once the group has its partitions: just before its first fetch."""
-        async with asyncio.timeout(TIME_LIMIT_S):
-            while await self._state(group) != "Stable":
-                _require_alive(child)
-                await asyncio.sleep(POLL_S)
-        return Started(self._clock.now_ms(), cpu_s(child.pid))
-
-    async def done(self, child: subprocess.Popen[bytes], before: Ends, count: int) -> float | None:
-        """Once `count` more records are there; the CPU time used by then."""
-        async with asyncio.timeout(TIME_LIMIT_S):
-            while sum((await self._view.end_offsets(before)).values()) - sum(before.values()) < count:
-                _require_alive(child)
-                await asyncio.sleep(OUTPUT_POLL_S)
-        return cpu_s(child.pid)
+    async def measure(self, contender: Contender, before: Ends, count: int) -> Figures:
+        """From when the broker gives the contender its partitions (just before the first fetch) until it has appended `count` records
+        after `before`. Raises `Ended`."""
+        try:
+            async with asyncio.timeout(TIME_LIMIT_S):
+                while await self._state(contender.group) != "Stable":
+                    await contender.pause(GROUP_POLL_S)
+                started_ms, started_cpu_s = SystemClock().now_ms(), cpu_s(contender.child.pid)
+                while sum((ends := await self._view.end_offsets(before)).values()) < sum(before.values()) + count:
+                    await contender.pause(OUTPUT_POLL_S)
+                ended_cpu_s = cpu_s(contender.child.pid)
+        except TimeoutError:
+            raise Ended("too slow") from None
+        wall_s = (await self._last_ms(ends) - started_ms) / 1000
+        used_s = ended_cpu_s - started_cpu_s if ended_cpu_s and started_cpu_s else None
+        return Figures(count / wall_s, count / used_s if used_s else None)
 
     async def _state(self, group: str) -> str:
-        (answer,) = await self._admin.describe_consumer_groups([group])
+        try:
+            (answer,) = await self._admin.describe_consumer_groups([group])
+        except KafkaError:
+            return ""  # a new broker has no coordinator yet
         return str(answer.groups[0][2])
 
-
-def _require_alive(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is not None:
-        raise Ended(f"exit code {child.returncode}")
-
-
-def figures(count: int, started: Started, last_ms: int, cpu_end_s: float | None) -> Figures:
-    """From the first fetch to the last output."""
-    used_s = None if cpu_end_s is None or started.cpu_s is None else cpu_end_s - started.cpu_s
-    return Figures(count * 1000 / (last_ms - started.at_ms), count / used_s if used_s else None)
+    async def _last_ms(self, ends: Ends) -> int:
+        """When the broker appended the last of the records before `ends`."""
+        last_ms = 0
+        for topic in {topic for topic, _ in ends}:
+            offsets = {p: max(end - 1, 0) for (name, p), end in ends.items() if name == topic}
+            async with KafkaReader(self._bootstrap, topic, offsets) as reader:
+                last_ms = max([last_ms, *[chunk[-1].timestamp async for chunk in reader.to_end()]])
+        return last_ms
 
 
 @asynccontextmanager
@@ -97,6 +111,6 @@ async def watching(bootstrap: str) -> AsyncIterator[Watch]:
     async with KafkaView(bootstrap) as view:
         await admin.start()
         try:
-            yield Watch(view, admin)
+            yield Watch(bootstrap, view, admin)
         finally:
             await admin.close()

@@ -27,7 +27,7 @@ class Door(Ledger, Protocol):
         """A public key enters the directory; countersigned."""
 
     async def sweep(self) -> int:
-        """Record what time has done; how many authorisations expired."""
+        """Record what time has done: expiries, settled withdrawals; how many leaves."""
 
     async def verify(self) -> list[str]:
         """Recompute the log from its leaves; what does not hold."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select
 
-from consent import grants, register, releases, withdrawals
+from consent import grants, register, releases, sweeps, withdrawals
 from consent.core import merkle, note
 from consent.core.facts import (
     Acknowledgement,
@@ -28,12 +28,11 @@ from consent.core.facts import (
     Evidence,
     Grant,
     Outcome,
-    State,
     Submission,
     Terms,
     Verdict,
 )
-from consent.core.rules import Happening, step
+from consent.core.rules import Happening
 from consent.keys import KeyRing
 from consent.stores import tables as t
 from consent.stores.engine import unpack_frontier
@@ -192,9 +191,10 @@ class Ledger:
             return register.enter(tx, entry)
 
     async def sweep(self) -> int:
-        """Records what time has done: expired authorisations get their leaf. The leaf is a record, not the cause."""
+        """Record what time has done (`consent.sweeps`); how many leaves."""
         with self._begin() as tx:
-            return _expire(tx)
+            sweeps.destroy_retired(tx)
+            return sweeps.expire(tx) + sweeps.settle(tx)
 
     async def verify(self) -> list[str]:
         """Recomputes the log from its leaves; the list of what does not hold is empty when all does."""
@@ -213,15 +213,3 @@ class Ledger:
         query = select(func.count()).where(t.release_key.c.authorisation == authorisation)
         with self._engine.begin() as connection:
             return bool(connection.execute(query).scalar())
-
-
-def _expire(tx: Transaction) -> int:
-    a = t.authorisation
-    rows = tx.connection.execute(select(a).where(a.c.state == State.LIVE.value, a.c.not_after <= tx.now_ms)).all()
-    for row in rows:
-        cell = step(State.LIVE, Happening.EXPIRED)
-        assert cell is not None  # the table has this cell
-        tx.append("expired", row.id, b"")
-        tx.connection.execute(update(a).where(a.c.id == row.id).values(state=cell.state.value, version=row.version + 1))
-        tx.emit(row.id, row.version + 1, cell.state.value)
-    return len(rows)

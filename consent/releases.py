@@ -67,16 +67,11 @@ def attempt(tx: Transaction, attempts: Sequence[Attempt]) -> list[Attempted]:
         results.append(Attempted(reason or "", entry if reason is None else None))
     if inserted:
         tx.connection.execute(insert(t.attempt), inserted)
-    if updated:
-        c = t.attempt.c
-        where = (
-            (c.request == bindparam("b_request"))
-            & (c.authorisation == bindparam("b_authorisation"))
-            & (c.operator == bindparam("b_operator"))
-            & (c.digest == bindparam("b_digest"))
-        )
-        tx.connection.execute(update(t.attempt).where(where).values(calls=bindparam("b_calls")),
-                              [{f"b_{k}": v[k] for k in ("request", "authorisation", "operator", "digest", "calls")} for v in updated])  # fmt: skip
+    if updated:  # the person's agreement or the recipient's key may have changed since the last call
+        keys = ("request", "authorisation", "operator", "digest")
+        changes: dict[str, Any] = {c.name: bindparam(f"b_{c.name}") for c in t.attempt.c if c.name not in keys}
+        where = _same(t.attempt) & (t.attempt.c.digest == bindparam("b_digest"))
+        tx.connection.execute(update(t.attempt).where(where).values(changes), [{f"b_{k}": v for k, v in row.items()} for row in updated])
     if inserted or updated:
         digests = [v["digest"] + bytes([v["calls"]]) for v in inserted + updated]
         tx.append("attempted", b"", merkle.root([merkle.leaf_hash(d) for d in digests]))

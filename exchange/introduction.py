@@ -14,8 +14,10 @@ from consent import certificates
 from consent.core.facts import Evidence, Terms
 from consent.door import Door
 from consent.keys import read_or_make
+from exchange.clock import SystemClock
 from exchange.core.identity import Identity, canonical
-from exchange.data_sets import DATA_SETS, QUOTIENT_FAMILIAL
+from exchange.data_sets import DATA_SETS, PROVIDERS, QUOTIENT_FAMILIAL
+from exchange.places import Places
 from exchange.sealing import public_bytes
 from exchange.wallet import Wallet
 
@@ -31,6 +33,21 @@ def open_connector_keys(folder: Path) -> ConnectorKeys:
         Ed25519PrivateKey.from_private_bytes(read_or_make(folder / "signing.key")),
         read_or_make(folder / "ledger.mac"),
     )
+
+
+def open_wallet(places: Places, recipient: str, operator: str) -> Wallet:
+    """The wallet of a collectivity (SIRET) under an operator (SIREN) in this data directory."""
+    return Wallet.open(places.collectivity(recipient), recipient, operator)
+
+
+async def introduce(ledger: Door, places: Places, wallet: Wallet) -> None:
+    """The providers of this data directory and this collectivity become known to the ledger; repeating it changes nothing."""
+    now_ms = SystemClock().now_ms()
+    for provider in PROVIDERS:
+        folder = places.connector(provider)
+        enrolment = Ed25519PrivateKey.from_private_bytes(read_or_make(folder / "enrolment.key"))
+        await introduce_provider(ledger, provider, open_connector_keys(folder), enrolment, now_ms)
+    await introduce_collectivity(ledger, wallet, now_ms)
 
 
 async def introduce_provider(

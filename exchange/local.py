@@ -18,11 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from signal import SIGKILL
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from consent.client import connect, hang_up
 from consent.door import Door
-from consent.keys import read_or_make
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader, TopicSpec, create_topics
 from exchange.clock import SystemClock
 from exchange.core import topics
@@ -30,14 +27,13 @@ from exchange.data_sets import PROVIDERS
 from exchange.embedded import process
 from exchange.embedded.choose import open_kafka
 from exchange.embedded.jars import Progress
-from exchange.introduction import introduce_collectivity, introduce_provider, open_connector_keys
+from exchange.introduction import introduce, open_connector_keys, open_wallet
 from exchange.locks import owned
 from exchange.places import ROLES, Places, RoleFailed
 from exchange.sdk import Bus
 from exchange.settings import Settings
 from exchange.tracing import Tracing, to_file
 from exchange.trust import Trust
-from exchange.wallet import Wallet
 
 READY_S = 60.0
 STOP_S = 8.0
@@ -107,15 +103,6 @@ class LocalBus:
         wanted = topics.specs([operator], PROVIDERS, partitions=PARTITIONS, cluster=cluster)
         await create_topics(self.bootstrap, [TopicSpec(*spec) for spec in wanted])
 
-    async def introduce(self, wallet: Wallet) -> None:
-        """The providers and this collectivity become known to the ledger; once."""
-        now_ms = SystemClock().now_ms()
-        for provider in PROVIDERS:
-            folder = self.places.connector(provider)
-            enrolment = Ed25519PrivateKey.from_private_bytes(read_or_make(folder / "enrolment.key"))
-            await introduce_provider(self.ledger, provider, open_connector_keys(folder), enrolment, now_ms)
-        await introduce_collectivity(self.ledger, wallet, now_ms)
-
     def start_agents(self, apart: tuple[str, ...] = ()) -> list[str]:
         """The worker, a process for each role `apart`, and the connectors; their names."""
         self.start_worker("worker", tuple(role for role in ROLES if role not in apart))
@@ -143,7 +130,7 @@ async def local_bus(
     which can be stopped alone, and the broker's next start is not prepared."""
     with owned(places.run):
         bus = LocalBus(settings, places, cases=cases)
-        wallet = open_wallet(settings, places)
+        wallet = open_wallet(places, settings.recipient, settings.operator_of(settings.recipient))
         for provider in PROVIDERS:  # made here, before two processes could each make their own
             open_connector_keys(places.connector(provider))
         places.broker_ready.unlink(missing_ok=True)
@@ -156,7 +143,7 @@ async def local_bus(
                 places.announce(places.broker_ready, kafka=bus.bootstrap)
                 await bus.ready("sandbox", "ledger")
                 bus.sandbox_url = json.loads(places.ready("sandbox").read_text(encoding="utf-8"))["url"]
-                await bus.introduce(wallet)
+                await introduce(bus.ledger, places, wallet)
                 await bus.ready(*names)
                 facts = {"kafka": bus.bootstrap, "api": bus.sandbox_url, "console": None, "data": str(places.root)}
                 places.announce(places.address, **facts, pid=os.getpid())
@@ -168,18 +155,13 @@ async def local_bus(
             await bus.close()
 
 
-def open_wallet(settings: Settings, places: Places) -> Wallet:
-    recipient = settings.recipient
-    return Wallet.open(places.collectivity(recipient), recipient, settings.operator_of(recipient))
-
-
 @asynccontextmanager
 async def client(settings: Settings, places: Places, bootstrap: str) -> AsyncIterator[Bus]:
     """The SDK of the settings' collectivity, on a broker."""
     spans = to_file("sdk", places.traces("sdk")) if settings.traces else Tracing()
     async with KafkaOutbox(bootstrap) as outbox:
-        wallet, trust = open_wallet(settings, places), Trust.load(places.trust)
-        ledger = connect(settings.ledger or places.socket)
+        wallet = open_wallet(places, settings.recipient, settings.operator_of(settings.recipient))
+        trust, ledger = Trust.load(places.trust), connect(places.socket)
         reader = lambda topic, offsets: KafkaReader(bootstrap, topic, offsets)  # noqa: E731  # a reader for any topic
         try:
             async with Bus(wallet, outbox, reader, ledger, trust, SystemClock(), spans) as bus:

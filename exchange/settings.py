@@ -32,8 +32,6 @@ class Settings(BaseSettings):
     """SIRET of the collectivity a command acts for."""
     operator: str = ""
     """SIREN of its operator; empty: the collectivity itself."""
-    ledger: Path | None = None
-    """Path of the ledger's socket; empty: in the data directory."""
     state_api_url: str = ""
     """Base URL of the State API; empty: the sandbox of a running bus."""
     state_api_token_file: Path | None = None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -61,5 +62,6 @@ def accord() -> None:
 
 
 def main() -> None:
-    """The entry point; a bug ends with its type and place, never with values."""
+    """The entry point. Whatever a command writes is its owner's alone."""
+    os.umask(0o077)
     app()

@@ -15,10 +15,10 @@ from consent.core.facts import Acknowledgement, Evidence
 from exchange.cli import show
 from exchange.cli.options import Data, Json
 from exchange.clock import SystemClock
+from exchange.core.errors import Code
 from exchange.core.identity import BadIdentity, Identity
 from exchange.core.rendering import entry_line
-from exchange.introduction import PURPOSES, give, terms
-from exchange.local import open_wallet
+from exchange.introduction import PURPOSES, give, open_wallet, terms
 from exchange.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Les accords des citoyens. / Citizens' agreements.")
@@ -63,7 +63,7 @@ def give_(identity: IdentityFile, purpose: Purpose = PURPOSES[0], scope: Scope =
 
     async def work() -> bytes:
         changes: dict[str, object] = {"purpose": purpose} | ({"scopes": tuple(sorted(scope))} if scope else {})
-        wallet = open_wallet(settings, places)
+        wallet = open_wallet(places, settings.recipient, settings.operator_of(settings.recipient))
         return await give(connect(places.socket), wallet, read_identity(identity), SystemClock().now_ms(), **changes)
 
     authorisation = show.run(work(), as_json=as_json)
@@ -108,7 +108,7 @@ def show_(agreement: Agreement, data: Data = None, as_json: Json = False) -> Non
 
     held, entries = show.run(work(), as_json=as_json)
     if held is None:
-        show.fail("authorisation_unknown", agreement, "accord consent give", show.REFUSED, as_json=as_json)
+        show.fail(Code.AUTHORISATION_UNKNOWN, agreement, show.REFUSED, as_json=as_json)
     facts = {
         "consent": agreement, "state": held.state, "recipient": held.recipient, "data_set": held.data_set, "purpose": held.purpose,
         "scopes": list(held.scopes), "uses": held.uses, "max_uses": held.max_uses, "not_after_ms": held.not_after_ms,

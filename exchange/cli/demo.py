@@ -15,6 +15,7 @@ from exchange.cli import show
 from exchange.cli.download import Download
 from exchange.cli.options import Data, Json
 from exchange.cli.story import Step, Story, read_case
+from exchange.core.errors import Code
 from exchange.local import client, local_bus
 from exchange.settings import Settings
 
@@ -31,7 +32,7 @@ def demo(
         loaded = load_cases(cases or FAMILIES)
         fallback = load_cases(FAMILIES)
     except ValueError as error:
-        show.fail("bad_cases", str(error), show.tr("corriger ce fichier", "mend this file"), show.USAGE, as_json=as_json)
+        show.fail(Code.BAD_CASES, str(error), show.USAGE, as_json=as_json)
     with ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="accord-demo-")))
         found = [case for case in loaded if case.status == 200]

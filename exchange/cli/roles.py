@@ -10,6 +10,7 @@ import typer
 from connectors.sandbox import FAMILIES, Sandbox, load_cases
 from exchange.cli import show
 from exchange.cli.options import Cases, Data, Json, Kafka, Name
+from exchange.core.errors import Code
 from exchange.places import ROLES, Places
 from exchange.settings import Settings
 
@@ -60,7 +61,7 @@ def connector_run(
     try:
         token = path.read_text(encoding="ascii").strip()
     except OSError as error:
-        show.fail("no_token", f"{path}: {error.strerror}", "--token-file", show.USAGE, as_json=False)
+        show.fail(Code.NO_TOKEN, f"{path}: {error.strerror}", show.USAGE, as_json=False)
     with show.explained():
         broker = _broker(kafka, settings, places)
         places.awaited(places.ready("ledger"))
@@ -81,7 +82,7 @@ def sandbox(
     try:
         loaded = [case for folder in cases or [FAMILIES] for case in load_cases(folder)]
     except ValueError as error:
-        show.fail("bad_cases", str(error), show.tr("corriger ce fichier", "mend this file"), show.USAGE, as_json=as_json)
+        show.fail(Code.BAD_CASES, str(error), show.USAGE, as_json=as_json)
     token = places.token.read_text(encoding="ascii").strip() if name else None
 
     def announce(url: str) -> None:

@@ -47,13 +47,19 @@ def _plain(value: Any) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
-def fail(code: str, cause: str, todo: str, exit_code: int, *, as_json: bool) -> NoReturn:
-    """Say what happened and what to do, and leave."""
+def fail(code: Code, detail: str, exit_code: int, *, as_json: bool) -> NoReturn:
+    """Say what happened and what to do, and leave. `detail` names a place or a field, never a value."""
+    entry = CATALOGUE[code]
+    tell(code.value, " : ".join(filter(None, (entry.cause(language()), detail))), entry.todo(language()), as_json=as_json)
+    raise typer.Exit(exit_code)
+
+
+def tell(code: str, cause: str, todo: str, *, as_json: bool) -> None:
+    """What / why / do this."""
     if as_json:
         line(error=code, cause=cause, todo=todo)
     else:
-        errors.print(f"[bold red]{code}[/]  {cause}\n  → {todo}")
-    raise typer.Exit(exit_code)
+        errors.print(f"[bold red]{code}[/]  {cause}\n  → {todo}", soft_wrap=True)
 
 
 def run(work: Coroutine[Any, Any, T], *, as_json: bool = False) -> T:
@@ -64,31 +70,24 @@ def run(work: Coroutine[Any, Any, T], *, as_json: bool = False) -> T:
 
 @contextmanager
 def explained(*, as_json: bool = False) -> Iterator[None]:
-    """What / why / do this, in place of a stack trace."""
+    """One clear message in place of a stack trace."""
     try:
         yield
     except (Refused, ExchangeError) as error:
-        entry = CATALOGUE[error.code]
-        exit_code = UNAVAILABLE if isinstance(error, BusUnavailable) else REFUSED
-        fail(error.code.value, entry.cause(language()), entry.todo(language()), exit_code, as_json=as_json)
+        fail(error.code, "", UNAVAILABLE if isinstance(error, BusUnavailable) else REFUSED, as_json=as_json)
     except EmbeddedError as error:
-        fail(error.code, tr(error.cause.fr, error.cause.en), tr(error.todo.fr, error.todo.en), UNAVAILABLE, as_json=as_json)
+        tell(error.code, tr(error.cause.fr, error.cause.en), tr(error.todo.fr, error.todo.en), as_json=as_json)
+        raise typer.Exit(UNAVAILABLE) from None
     except Unavailable:
-        entry = CATALOGUE[Code.UNAVAILABLE]
-        todo = tr("démarrer le bus : accord dev", "start the bus: accord dev")
-        fail(Code.UNAVAILABLE.value, entry.cause(language()), todo, UNAVAILABLE, as_json=as_json)
+        fail(Code.UNAVAILABLE, "", UNAVAILABLE, as_json=as_json)
     except InUse as error:
-        cause = tr(f"déjà en marche : {error.folder}", f"already running: {error.folder}")
-        todo = tr("s'en servir, l'arrêter, ou choisir --data", "use it, stop it, or choose --data")
-        fail("data_in_use", cause, todo, UNAVAILABLE, as_json=as_json)
+        fail(Code.DATA_IN_USE, str(error.folder), UNAVAILABLE, as_json=as_json)
     except RoleFailed as error:
-        cause = tr(f"le processus {error.name} s'est arrêté", f"the process {error.name} ended")
-        fail("role_failed", cause, tr(f"lire {error.log}", f"read {error.log}"), UNAVAILABLE, as_json=as_json)
+        fail(Code.ROLE_FAILED, f"{error.name}, {error.log}", UNAVAILABLE, as_json=as_json)
     except BadKeyFile as error:
-        fail("bad_key_file", str(error), tr("corriger ce fichier", "mend this file"), CORRUPTED, as_json=as_json)
+        fail(Code.BAD_KEY_FILE, str(error), CORRUPTED, as_json=as_json)
     except BadIdentity as error:
-        cause = tr(f"identité inutilisable : {error}", f"unusable identity: {error}")
-        fail("bad_identity", cause, tr("corriger ce champ", "correct this field"), USAGE, as_json=as_json)
+        fail(Code.BAD_IDENTITY, str(error), USAGE, as_json=as_json)
     except KeyboardInterrupt:
         sys.stdout.flush()
         raise typer.Exit(130) from None

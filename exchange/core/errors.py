@@ -73,8 +73,16 @@ class Code(StrEnum):
     BAD_KEY = "bad_key"
     BAD_SEAL = "bad_seal"
     NO_ATTEMPT = "no_attempt"
-    # The bus
+    # The bus, and the commands
     UNAVAILABLE = "unavailable"
+    ROLE_FAILED = "role_failed"
+    DATA_IN_USE = "data_in_use"
+    NO_LEDGER = "no_ledger"
+    NO_TOKEN = "no_token"  # noqa: S105  # the name of an error
+    BAD_CASES = "bad_cases"
+    BAD_IDENTITY = "bad_identity"
+    BAD_KEY_FILE = "bad_key_file"
+    BAD_CHECKPOINT = "bad_checkpoint"
 
 
 def _entry(origin: Origin, retry: bool, *texts: str) -> Entry:
@@ -140,4 +148,14 @@ CATALOGUE: dict[Code, Entry] = {
     Code.BAD_SEAL: _entry("provider", False, "réponse scellée pour une autre demande, ou altérée", "answer sealed for another request, or altered", _REPORT_FR, _REPORT_EN),
     Code.NO_ATTEMPT: _entry("provider", False, "réponse à une demande qui n'a pas été tentée", "answer to a request never attempted", _REPORT_FR, _REPORT_EN),
     Code.UNAVAILABLE: _entry("bus", True, "le bus ne répond pas", "the bus does not answer", "refaire la demande plus tard (accord doctor)", "ask again later (accord doctor)"),
+    Code.ROLE_FAILED: _entry("bus", True, "un processus du bus s'est arrêté", "a process of the bus ended", "lire son journal", "read its log"),
+    Code.DATA_IN_USE: _entry("bus", True, "déjà en marche dans ce dossier", "already running in this directory",
+        "s'en servir, l'arrêter, ou choisir --data", "use it, stop it, or choose --data"),
+    Code.NO_LEDGER: _entry("caller", False, "pas de registre ici", "no ledger here", "choisir --data, ou démarrer le bus (accord dev)", "choose --data, or start the bus (accord dev)"),
+    Code.NO_TOKEN: _entry("caller", False, "jeton de l'API de l'État illisible", "the State API's token cannot be read", "donner son fichier par --token-file", "give its file with --token-file"),
+    Code.BAD_CASES: _entry("caller", False, "cas de bac à sable illisible", "a sandbox case cannot be read", "corriger ce fichier", "mend this file"),
+    Code.BAD_IDENTITY: _entry("caller", False, "identité inutilisable", "unusable identity", "corriger ce champ", "correct this field"),
+    Code.BAD_KEY_FILE: _entry("bus", False, "fichier de clé inutilisable", "unusable key file", "en corriger les droits ou le contenu", "mend its mode or content"),
+    Code.BAD_CHECKPOINT: _entry("bus", False, "la tête du journal n'est pas signée par la clé connue", "the log's head is not signed by the known key",
+        "prévenir l'exploitant du bus et les témoins", "tell the bus operator and the witnesses"),
 }  # fmt: skip

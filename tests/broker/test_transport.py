@@ -5,18 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
-import threading
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from transport_worker import (
+    DEADLINE_S,
+    Failing,
+    Forward,
+    Holder,
+    committed,
+    ends,
+    fill,
+    fresh,
+    keys_of,
+    limited,
+    process,
+    running,
+    topics,
+    until,
+)
 
 from exchange.adapters.kafka import (
     MESSAGE_BYTES,
@@ -27,130 +38,9 @@ from exchange.adapters.kafka import (
     create_topics,
     list_topics,
 )
+from exchange.embedded.broker import EmbeddedKafka
 from exchange.faust_runner import EXIT_BUG, FaustRunner, Stalled
-from exchange.ports import Agent, Message, Record, Unavailable
-from transport_worker import Forward
-
-DEADLINE_S = 40.0
-WORKER = Path(__file__).with_name("transport_worker.py")
-
-
-def fresh(name: str) -> str:
-    return f"{name}.{uuid.uuid4().hex[:9]}.v1"
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Poll; a test that waits says for what."""
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not condition():
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        pytest.fail(f"never happened: {what}")
-
-
-async def topics(kafka: str, *names: str, partitions: int = 4) -> None:
-    await create_topics(kafka, [TopicSpec(name, partitions) for name in names])
-
-
-async def fill(outbox: KafkaOutbox, topic: str, keys: Sequence[str], partitions: int = 4) -> None:
-    """Key i goes to partition i mod `partitions`."""
-    batches = {(topic, p): [Message(key.encode(), b"v", []) for key in keys[p::partitions]] for p in range(partitions)}
-    await outbox.send({place: messages for place, messages in batches.items() if messages})
-
-
-async def keys_of(kafka: str, topic: str) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
-    async with KafkaReader(kafka, topic) as reader:
-        async for chunk in reader.to_end():
-            found.setdefault(chunk[0].partition, []).extend((r.key or b"").decode() for r in chunk)
-    return found
-
-
-async def committed(kafka: str, name: str) -> dict[int, int]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        found = await admin.list_consumer_group_offsets(f"accord.{name}")
-    finally:
-        await admin.close()
-    return {tp.partition: offset.offset for tp, offset in found.items()}
-
-
-@asynccontextmanager
-async def running(
-    kafka: str, *agents: Agent, bugs: list[BaseException] | None = None, **options: float
-) -> AsyncIterator[FaustRunner]:
-    """A runner whose bugs fail the test, unless it asks for them."""
-    found: list[BaseException] = []
-    runner = FaustRunner(agents, kafka, on_bug=lambda _agent, _where, error: found.append(error), **options)  # type: ignore[arg-type]
-    await runner.start()
-    try:
-        yield runner
-    finally:
-        await runner.stop()
-        if bugs is None:
-            assert found == []
-        else:
-            bugs.extend(found)
-
-
-class Process:
-    """One worker process; `wait_ready` returns once it reads."""
-
-    def __init__(self, *argv: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(WORKER), *argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        self.lines.extend(iter(self._process.stdout.readline, ""))
-
-    async def wait_ready(self) -> None:
-        await until(lambda: "ready\n" in self.lines or self._process.poll() is not None, "the worker is ready")
-
-    async def exit_code(self) -> int:
-        await until(lambda: self._process.poll() is not None, "the worker ends")
-        self._reader.join(DEADLINE_S)
-        return self._process.returncode
-
-    def kill(self, signum: signal.Signals = signal.SIGKILL) -> None:
-        if self._process.poll() is None:
-            os.kill(self._process.pid, signum)
-
-
-@contextmanager
-def process(*argv: str) -> Iterator[Process]:
-    worker = Process(*argv)
-    try:
-        yield worker
-    finally:
-        worker.kill()
-        worker._process.wait(DEADLINE_S)
-
-
-class Holder(Forward):
-    """Keeps back one offset of partition 0."""
-
-    hold: int | None = None
-
-    def held(self, topic: str, partition: int) -> int | None:
-        return self.hold if partition == 0 else None
-
-
-class Failing(Forward):
-    """Fails as told by `errors`, one per call, before it takes a chunk."""
-
-    errors: list[BaseException]
-
-    async def handle(self, chunk: Sequence[Record]) -> None:
-        if self.errors:
-            raise self.errors.pop()
-        await super().handle(chunk)
+from exchange.ports import Message, Unavailable
 
 
 def test_clean_run(kafka: str) -> None:
@@ -257,12 +147,6 @@ def test_join_and_leave(kafka: str) -> None:
     asyncio.run(run())
 
 
-def ends(*agents: Forward) -> dict[int, int]:
-    """How many different offsets of each partition the agents have seen together."""
-    seen = {(r.partition, r.offset) for agent in agents for r in agent.seen}
-    return Counter(partition for partition, _ in seen)
-
-
 def test_kill_9(kafka: str) -> None:
     """`kill -9` of one of two worker processes in the middle: all outputs are there, some perhaps twice."""
 
@@ -315,15 +199,6 @@ def test_a_bug_ends_the_process(kafka: str) -> None:
         assert found == [b"a", b"poison"]
 
     asyncio.run(run())
-
-
-async def limited(reader: KafkaReader, count: int) -> AsyncIterator[Sequence[Record]]:
-    """Chunks until `count` records have come."""
-    async for chunk in reader:
-        yield chunk
-        count -= len(chunk)
-        if count <= 0:
-            return
 
 
 def test_unavailable_comes_again_in_order(kafka: str) -> None:
@@ -450,6 +325,57 @@ def test_outbox_and_reader(kafka: str) -> None:
         assert await create_topics(kafka, [TopicSpec(topic, 2)]) == []
 
     asyncio.run(run())
+
+
+def test_a_standby_worker_stays(kafka: str) -> None:
+    """A worker left without a partition for longer than the poll interval stays in the group, and takes over."""
+
+    async def run() -> None:
+        source, name = fresh("requests"), fresh("gate")
+        await topics(kafka, source, partitions=1)
+        first, second = Forward(name, (source,), None), Forward(name, (source,), None)
+        runners = [FaustRunner([agent], kafka) for agent in (first, second)]
+        for runner in runners:
+            runner._tuning = replace(runner._tuning, max_poll_s=1.0)
+            await runner.start()
+        async with KafkaOutbox(kafka) as outbox:
+            await until(lambda: min(first.ticks, second.ticks) >= 6, "three times the poll interval passes")
+            await fill(outbox, source, ["a"], partitions=1)
+            await until(lambda: bool(first.seen or second.seen), "one of them works")
+            at_work, standby = (0, second) if first.seen else (1, first)
+            await runners[at_work].stop()
+            await fill(outbox, source, ["b"], partitions=1)
+            await until(lambda: bool(standby.seen), "the other takes over")
+        await runners[1 - at_work].stop()
+        assert [r.key for r in standby.seen] == [b"b"]
+
+    asyncio.run(run())
+
+
+def test_a_frozen_broker(tmp_path: Path) -> None:
+    """A send gives up on time and what it had queued is never written later; the worker waits, and goes on afterwards."""
+
+    async def run(broker: EmbeddedKafka) -> None:
+        assert broker.pid is not None
+        source, out, name = fresh("requests"), fresh("outcomes"), fresh("release")
+        await topics(broker.bootstrap, source, out, partitions=1)
+        agent = Forward(name, (source,), None)
+        async with KafkaOutbox(broker.bootstrap) as outbox, running(broker.bootstrap, agent, stall_s=2.0):
+            await fill(outbox, source, ["before"], partitions=1)
+            os.kill(broker.pid, signal.SIGSTOP)
+            frozen_at = agent.ticks
+            batches = {(out, 0): [Message(b"%d" % i, bytes(900_000), []) for i in range(20)]}
+            with pytest.raises(Unavailable):
+                await outbox.send(batches, timeout_ms=500)
+            await until(lambda: agent.ticks >= frozen_at + 6, "longer than a stall passes")
+            os.kill(broker.pid, signal.SIGCONT)
+            await fill(outbox, source, ["after"], partitions=1)
+            await until(lambda: len(agent.seen) >= 2, "the worker goes on")
+            assert {r.key for r in agent.seen} == {b"before", b"after"}
+        assert len((await keys_of(broker.bootstrap, out)).get(0, [])) <= 1  # what lay in the network already
+
+    with EmbeddedKafka(tmp_path, train=False) as broker:
+        asyncio.run(run(broker))
 
 
 def test_nobody_there() -> None:

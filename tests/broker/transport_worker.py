@@ -1,4 +1,4 @@
-"""A worker process for the tests: forwards every record of a topic to the same partition of another.
+"""What the transport's tests work with; run as a program, a worker process that forwards one topic to another.
 
     python transport_worker.py BOOTSTRAP NAME TOPIC OUT [POISON]
 
@@ -8,13 +8,24 @@ A record whose key is POISON makes the handler raise. SIGTERM stops it cleanly. 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
-from exchange.adapters.kafka import KafkaOutbox
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from exchange.adapters.kafka import KafkaOutbox, KafkaReader, TopicSpec, create_topics
 from exchange.faust_runner import FaustRunner
-from exchange.ports import Message, Outbox, Record
+from exchange.ports import Agent, Message, Outbox, Record
+
+DEADLINE_S = 40.0
 
 
 class Forward:
@@ -45,6 +56,141 @@ class Forward:
 
     def revoked(self, partitions: set[tuple[str, int]]) -> None:
         self.lost.append(partitions)
+
+
+class Holder(Forward):
+    """Keeps back one offset of partition 0."""
+
+    hold: int | None = None
+
+    def held(self, topic: str, partition: int) -> int | None:
+        return self.hold if partition == 0 else None
+
+
+class Failing(Forward):
+    """Fails as told by `errors`, one per call, before it takes a chunk."""
+
+    errors: list[BaseException]
+
+    async def handle(self, chunk: Sequence[Record]) -> None:
+        if self.errors:
+            raise self.errors.pop()
+        await super().handle(chunk)
+
+
+def fresh(name: str) -> str:
+    return f"{name}.{uuid.uuid4().hex[:9]}.v1"
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Poll; a test that waits says for what."""
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                if condition():
+                    return
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        pytest.fail(f"never happened: {what}")
+
+
+async def topics(kafka: str, *names: str, partitions: int = 4) -> None:
+    await create_topics(kafka, [TopicSpec(name, partitions) for name in names])
+
+
+async def fill(outbox: KafkaOutbox, topic: str, keys: Sequence[str], partitions: int = 4) -> None:
+    """Key i goes to partition i mod `partitions`."""
+    batches = {(topic, p): [Message(key.encode(), b"v", []) for key in keys[p::partitions]] for p in range(partitions)}
+    await outbox.send({place: messages for place, messages in batches.items() if messages})
+
+
+async def keys_of(kafka: str, topic: str) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    async with KafkaReader(kafka, topic) as reader:
+        async for chunk in reader.to_end():
+            found.setdefault(chunk[0].partition, []).extend((r.key or b"").decode() for r in chunk)
+    return found
+
+
+async def committed(kafka: str, name: str) -> dict[int, int]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(f"accord.{name}")
+    finally:
+        await admin.close()
+    return {tp.partition: offset.offset for tp, offset in found.items()}
+
+
+@asynccontextmanager
+async def running(
+    kafka: str, *agents: Agent, bugs: list[BaseException] | None = None, **options: float
+) -> AsyncIterator[FaustRunner]:
+    """A runner whose bugs fail the test, unless it asks for them."""
+    found: list[BaseException] = []
+    runner = FaustRunner(agents, kafka, on_bug=lambda _agent, _where, error: found.append(error), **options)  # type: ignore[arg-type]
+    await runner.start()
+    try:
+        yield runner
+    finally:
+        await runner.stop()
+        if bugs is None:
+            assert found == []
+        else:
+            bugs.extend(found)
+
+
+class Process:
+    """One worker process; `wait_ready` returns once it reads."""
+
+    def __init__(self, *argv: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, *argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        self.lines.extend(iter(self._process.stdout.readline, ""))
+
+    async def wait_ready(self) -> None:
+        await until(lambda: "ready\n" in self.lines or self._process.poll() is not None, "the worker is ready")
+
+    async def exit_code(self) -> int:
+        await until(lambda: self._process.poll() is not None, "the worker ends")
+        self._reader.join(DEADLINE_S)
+        return self._process.returncode
+
+    def kill(self, signum: signal.Signals = signal.SIGKILL) -> None:
+        if self._process.poll() is None:
+            os.kill(self._process.pid, signum)
+
+
+@contextmanager
+def process(*argv: str) -> Iterator[Process]:
+    worker = Process(*argv)
+    try:
+        yield worker
+    finally:
+        worker.kill()
+        worker._process.wait(DEADLINE_S)
+
+
+def ends(*agents: Forward) -> dict[int, int]:
+    """How many different offsets of each partition the agents have seen together."""
+    seen = {(r.partition, r.offset) for agent in agents for r in agent.seen}
+    return Counter(partition for partition, _ in seen)
+
+
+async def limited(reader: KafkaReader, count: int) -> AsyncIterator[Sequence[Record]]:
+    """Chunks until `count` records have come."""
+    async for chunk in reader:
+        yield chunk
+        count -= len(chunk)
+        if count <= 0:
+            return
 
 
 async def main(bootstrap: str, name: str, topic: str, out: str, poison: str = "") -> None:

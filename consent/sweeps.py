@@ -1,0 +1,52 @@
+"""What time does to authorisations, recorded: expiries, retired keys that nothing needs any more, withdrawals that are settled.
+
+None of it decides anything: the clock in each transaction does. A sweep that never ran would only leave records and keys behind.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import delete, exists, select, update
+
+from consent.core.facts import State
+from consent.core.rules import CLOSED, Happening, step
+from consent.stores import tables as t
+from consent.transaction import Transaction
+
+_RETIRED = (State.EXPIRED.value, State.USED_UP.value)
+_LIMIT = 1_000
+
+
+def expire(tx: Transaction) -> int:
+    """Live authorisations whose validity is over get their leaf; how many."""
+    a = t.authorisation
+    rows = tx.connection.execute(select(a).where(a.c.state == State.LIVE.value, a.c.not_after <= tx.now_ms).limit(_LIMIT)).all()
+    for row in rows:
+        cell = step(State.LIVE, Happening.EXPIRED)
+        assert cell is not None  # the table has this cell
+        tx.append(Happening.EXPIRED, row.id, b"")
+        tx.connection.execute(update(a).where(a.c.id == row.id).values(state=cell.state.value, version=row.version + 1))
+        tx.emit(row.id, row.version + 1, cell.state.value)
+    return len(rows)
+
+
+def destroy_retired(tx: Transaction) -> None:
+    """A retired key dies once nothing is unconfirmed: destroyed earlier, a crash would lose the last answer (protocol §4)."""
+    c, k = t.terminal.c, t.release_key
+    retired = select(t.authorisation.c.id).where(t.authorisation.c.state.in_(_RETIRED))
+    needed = exists().where(c.authorisation == k.c.authorisation, c.code == "released", c.confirmed_at.is_(None))
+    tx.connection.execute(delete(k).where(k.c.authorisation.in_(retired), ~needed))
+
+
+def settle(tx: Transaction) -> int:
+    """The second leaf of a withdrawal, once all it named is confirmed: which answers were cut; how many leaves."""
+    a, c, leaf = t.authorisation, t.terminal.c, t.leaf
+    told = exists().where(leaf.c.authorisation == a.c.id, leaf.c.kind == "withdrawal_settled")
+    acknowledged = exists().where(t.acknowledgement.c.authorisation == a.c.id)
+    pending = exists().where(c.authorisation == a.c.id, c.code == "released", c.confirmed_at.is_(None))
+    closed = [state.value for state in CLOSED]
+    ids = tx.connection.execute(select(a.c.id).where(a.c.state.in_(closed), acknowledged, ~told, ~pending).limit(_LIMIT)).scalars().all()
+    for identifier in ids:
+        cut = tx.connection.execute(select(c.request).where(c.authorisation == identifier, c.with_key.is_(False)).order_by(c.request)).scalars()
+        tx.append("withdrawal_settled", identifier, msgspec.json.encode({"cut": list(cut)}))
+    return len(ids)
