@@ -29,8 +29,8 @@ from exchange.data_sets import PROVIDERS
 from exchange.embedded import process
 from exchange.embedded.choose import EMBEDDED, open_kafka
 from exchange.embedded.jars import KAFKA_VERSION, Progress
-from exchange.introduction import terms
-from exchange.local import PARTITIONS, STOP_S, LocalBus, 
+from exchange.introduction import introduce, open_wallet, terms
+from exchange.local import PARTITIONS, STOP_S, LocalBus
 from exchange.places import Places
 from exchange.settings import Settings
 
