@@ -33,7 +33,7 @@ async def echo(bootstrap: str, source: str, sink: str, group: str) -> None:
 async def _forward(producer: Any, records: Sequence[Any], sink: str, partition: int) -> None:
     batch = producer.create_batch()
     for record in records:
-        key, value, headers = record.key, record.value, record.headers
+        key, value, headers = record.key, record.value, list(record.headers)
         if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
             batch.close()
             await producer.send_batch(batch, sink, partition=partition)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Callable
 
 from consent.keys import open_keys, read_or_make
 from consent.ledger import Ledger
@@ -19,7 +20,7 @@ from exchange.trust import Trust
 SWEEP_S = 30.0
 
 
-async def run_ledger(places: Places, origin: str) -> None:
+async def run_ledger(places: Places, origin: str, ready: Callable[[], None]) -> None:
     """The one process that owns the store and the keys; `InUse` if another does. No core dumps: they would hold keys."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with owned(places.store.parent):
@@ -29,7 +30,7 @@ async def run_ledger(places: Places, origin: str) -> None:
         places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
         service = Service(ledger, places.socket)
         await service.start()
-        places.announce(places.ready("ledger"))
+        ready()
         await _sweep(ledger, stopping())
         await service.stop()
 

@@ -49,6 +49,7 @@ class LocalBus:
     bootstrap: str = ""
     sandbox_url: str = ""
     cases: Sequence[Path] = ()
+    notices: list[str] = field(default_factory=list)
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @cached_property
@@ -138,7 +139,8 @@ async def local_bus(
             bus.start_ledger()
             bus.start_sandbox()
             names = bus.start_agents(apart=("release",) if brief else ())
-            with open_kafka(settings.kafka, places.broker, progress, train=not brief) as bus.bootstrap:
+            kafka = open_kafka(settings.kafka, places.broker, progress, train=not brief, notices=bus.notices)
+            with kafka as bus.bootstrap:
                 await bus.make_topics()
                 places.announce(places.broker_ready, kafka=bus.bootstrap)
                 await bus.ready("sandbox", "ledger")
@@ -168,3 +170,13 @@ async def client(settings: Settings, places: Places, bootstrap: str) -> AsyncIte
                 yield bus
         finally:
             await hang_up(ledger)
+
+
+@asynccontextmanager
+async def open_bus(settings: Settings | None = None, data: Path | None = None) -> AsyncIterator[Bus]:
+    """The SDK on the bus that the environment names (`ACCORD_…`), or that runs over this data directory; else `Unavailable`."""
+    settings = settings or Settings()
+    places = settings.places(data)
+    bootstrap = settings.kafka if ":" in settings.kafka else places.running()["kafka"]
+    async with client(settings, places, bootstrap) as bus:
+        yield bus

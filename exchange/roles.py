@@ -1,13 +1,13 @@
 """The processes of a bus, each joined from its parts here and nowhere else: worker and connector (the ledger's is `consent.process`).
 
-Each runs until SIGTERM or Ctrl-C, writes `run/<name>.ready` once it works, and ends with exit code 70 on a bug.
+Each runs until SIGTERM or Ctrl-C, calls `ready` once it works, and ends with exit code 70 on a bug.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 
 from connectors.agent import Connector
 from connectors.cnaf import CnafApi
@@ -31,13 +31,16 @@ from exchange.tracing import Tracing, to_file
 from exchange.trust import Trust
 
 RELAY_S = 0.25
+Ready = Callable[[], None]
 
 
 def tracing(places: Places, name: str, enabled: bool) -> Tracing:
     return to_file(name, places.traces(name)) if enabled else Tracing()
 
 
-async def run_worker(places: Places, bootstrap: str, roles: Sequence[str], name: str, *, traced: bool) -> None:
+async def run_worker(
+    places: Places, bootstrap: str, roles: Sequence[str], name: str, ready: Ready, *, traced: bool
+) -> None:
     """Gate, release, deadlines, journal, or some of them; the gate brings the relay of the ledger's outbox along."""
     stop, clock, ledger = stopping(), SystemClock(), connect(places.socket)
     spans = tracing(places, name, traced)
@@ -48,7 +51,7 @@ async def run_worker(places: Places, bootstrap: str, roles: Sequence[str], name:
         if "gate" in roles:
             relay = Relay(ledger, await _outbox(stack, bootstrap), clock, await _last_sequence(bootstrap))
             background = [asyncio.create_task(_relay(relay)), asyncio.create_task(_listen(bootstrap, Listener(memory)))]
-        await _host(agents, bootstrap, places, name, stop)
+        await _host(agents, bootstrap, ready, stop)
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
@@ -63,7 +66,9 @@ def _agent(role: str, ledger: Ledger, outbox: KafkaOutbox, memory: Memory, spans
     return Deadline(ledger, outbox, clock) if role == "deadline" else Journal(outbox)
 
 
-async def run_connector(places: Places, bootstrap: str, provider: str, url: str, token: str, *, traced: bool) -> None:
+async def run_connector(
+    places: Places, bootstrap: str, provider: str, url: str, token: str, ready: Ready, *, traced: bool
+) -> None:
     """The connector of one provider."""
     stop, clock, name = stopping(), SystemClock(), f"connector-{provider}"
     api = CnafApi(url, token)
@@ -72,7 +77,7 @@ async def run_connector(places: Places, bootstrap: str, provider: str, url: str,
         keys, trust = open_connector_keys(places.connector(provider)), Trust.load(places.trust)
         spans = tracing(places, name, traced)
         agent = Connector(provider, api, keys, trust, connect(places.socket), outbox, clock, spans)
-        await _host([agent], bootstrap, places, name, stop)
+        await _host([agent], bootstrap, ready, stop)
     await api.close()
 
 
@@ -80,20 +85,18 @@ async def _outbox(stack: AsyncExitStack, bootstrap: str) -> KafkaOutbox:
     return await stack.enter_async_context(KafkaOutbox(bootstrap))
 
 
-async def _host(agents: Sequence[Agent], bootstrap: str, places: Places, name: str, stop: asyncio.Event) -> None:
+async def _host(agents: Sequence[Agent], bootstrap: str, ready: Ready, stop: asyncio.Event) -> None:
     runner = FaustRunner(agents, bootstrap)
     await runner.start()
-    places.announce(places.ready(name))
+    ready()
     await stop.wait()
     await runner.stop()
 
 
 async def _relay(relay: Relay) -> None:
     while True:
-        try:
+        with suppress(Unavailable):  # the gate trusts no memory meanwhile
             await relay.tick()
-        except Unavailable:
-            pass  # the gate trusts no memory meanwhile
         await asyncio.sleep(RELAY_S)
 
 

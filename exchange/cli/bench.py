@@ -51,9 +51,8 @@ def gate(
         with Download(shown=not as_json) as progress:
             result = show.run(run(Size(requests, authorisations, repeat), say, progress), as_json=as_json)
     except (WrongCount, Ended) as error:
-        what = show.tr("mesure sans valeur", "measure without worth")
-        todo = show.tr("ne pas publier de chiffre ; ouvrir une anomalie", "publish no figure; report a bug")
-        show.tell("bench_failed", f"{what}: {error}", todo, as_json=as_json)
+        cause = show.tr(f"mesure sans valeur : {error}", f"measure without worth: {error}")
+        show.tell("bench_failed", cause, show.tr("ne pas publier de chiffre", "publish no figure"), as_json=as_json)
         raise typer.Exit(show.CORRUPTED) from None
     if out is not None:
         out.write_text(json.dumps(result.as_json(), indent=2) + "\n", encoding="utf-8")

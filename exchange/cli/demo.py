@@ -46,13 +46,15 @@ async def _tell(folder: Path, hero: Case, sandbox_cases: list[Path], cases: list
     started_s, good = monotonic(), True
     settings = Settings()
     with Download(shown=not as_json) as progress:
-        async with local_bus(settings, settings.places(folder), cases=sandbox_cases, progress=progress, brief=True) as local:
-            async with client(settings, local.places, local.bootstrap) as bus:
-                _show(_ready(local.bootstrap, monotonic() - started_s), as_json)
-                identity, parameters = read_case(hero)
-                async for step in Story(local, bus, identity, parameters, cases).tell():
-                    good = good and step.as_told
-                    _show(step, as_json)
+        async with (
+            local_bus(settings, settings.places(folder), cases=sandbox_cases, progress=progress, brief=True) as local,
+            client(settings, local.places, local.bootstrap) as bus,
+        ):
+            _show(_ready(local.bootstrap, monotonic() - started_s), as_json)
+            identity, parameters = read_case(hero)
+            async for step in Story(local, bus, identity, parameters, cases).tell():
+                good = good and step.as_told
+                _show(step, as_json)
     if not as_json:
         ending = show.tr("Tout s'est passé comme dit.", "Everything went as told.") if good else show.tr("Une étape n'a pas tenu.", "A step did not hold.")
         show.console.print(f"\n[bold {'green' if good else 'red'}]{ending}[/]  {monotonic() - started_s:.1f} s")

@@ -73,6 +73,8 @@ def _screen(local: LocalBus, cases: list[Path], took_s: float) -> None:
         (show.tr("Données", "Data"), str(local.places.root)),
     ]
     show.console.print(f"\n  [bold]{title}[/]   [green]{ready}[/]")
+    for notice in local.notices:  # French, then English, a line each
+        show.console.print(f"  [yellow]{show.tr(*notice.splitlines()[:2])}[/]", soft_wrap=True)
     for name, value in rows:
         show.console.print(f"  {name:<15}{value}", soft_wrap=True)
     counts = show.tr(

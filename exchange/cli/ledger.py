@@ -25,10 +25,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Le registre 
 
 
 @app.command("run")
-def run(data: Data = None, origin: Annotated[str, typer.Option("--origin")] = "", name: Name = "ledger") -> None:
+def run(
+    data: Data = None, origin: Annotated[str, typer.Option("--origin")] = "", as_json: Json = False, name: Name = "ledger"
+) -> None:
     """Faire tourner le registre, seul maître de ses clés. / Run the ledger, sole owner of its keys."""
     settings = Settings()
-    show.run(run_ledger(settings.places(data), origin or settings.origin))
+    places = settings.places(data)
+    show.run(run_ledger(places, origin or settings.origin, show.announcer(places, name, as_json)), as_json=as_json)
 
 
 @app.command("verify")

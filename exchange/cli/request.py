@@ -10,9 +10,8 @@ from exchange.cli import show
 from exchange.cli.consent import Purpose, Scope, parse_id
 from exchange.cli.options import Data, Json
 from exchange.introduction import PURPOSES
-from exchange.local import client
+from exchange.local import open_bus
 from exchange.outcomes import Answer
-from exchange.settings import Settings
 
 
 def request(
@@ -27,13 +26,10 @@ def request(
     as_json: Json = False,
 ) -> None:
     """Demander une donnée sous un accord. / Ask for a datum under an agreement."""
-    settings = Settings()
-    places = settings.places(data)
     chosen = dict(item.partition("=")[::2] for item in parameter or [])
 
     async def work() -> Answer:
-        bootstrap = settings.kafka if ":" in settings.kafka else places.running()["kafka"]
-        async with client(settings, places, bootstrap) as bus:
+        async with open_bus(data=data) as bus:
             asked = await bus.request(data_set, consent=parse_id(consent), purpose=purpose, scopes=scope, parameters=chosen, ttl_s=ttl)
             return await asked.answer(timeout)
 

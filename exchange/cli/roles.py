@@ -26,6 +26,7 @@ def worker(
     data: Data = None,
     kafka: Kafka = "",
     roles: Annotated[str, typer.Option("--roles", help="gate,release,deadline,journal")] = ",".join(ROLES),
+    as_json: Json = False,
     name: Name = "worker",
 ) -> None:
     """Faire tourner les agents du bus. / Run the bus's agents."""
@@ -36,9 +37,10 @@ def worker(
     chosen = [role.strip() for role in roles.split(",")]
     if not set(chosen) <= set(ROLES):
         raise typer.BadParameter(", ".join(ROLES), param_hint="--roles")
-    with show.explained():
+    with show.explained(as_json=as_json):
         broker = _broker(kafka, settings, places)
-    show.run(run_worker(places, broker, chosen, name, traced=settings.traces))
+    ready = show.announcer(places, name, as_json)
+    show.run(run_worker(places, broker, chosen, name, ready, traced=settings.traces), as_json=as_json)
 
 
 @connector.command("run")
@@ -48,6 +50,7 @@ def connector_run(
     kafka: Kafka = "",
     url: Annotated[str, typer.Option("--url", help="Adresse de l'API de l'État. / Base URL of the State API.")] = "",
     token_file: Annotated[Path | None, typer.Option("--token-file", help="Fichier du jeton. / File of the token.")] = None,
+    as_json: Json = False,
     name: Name = "",
 ) -> None:
     """Répondre pour un fournisseur. / Answer for a provider."""
@@ -61,12 +64,14 @@ def connector_run(
     try:
         token = path.read_text(encoding="ascii").strip()
     except OSError as error:
-        show.fail(Code.NO_TOKEN, f"{path}: {error.strerror}", show.USAGE, as_json=False)
-    with show.explained():
+        show.fail(Code.NO_TOKEN, f"{path}: {error.strerror}", show.USAGE, as_json=as_json)
+    with show.explained(as_json=as_json):
         broker = _broker(kafka, settings, places)
         places.awaited(places.ready("ledger"))
         base_url = url or settings.state_api_url or places.awaited(places.ready("sandbox"))["url"]
-    show.run(run_connector(places, broker, provider, base_url, token, traced=settings.traces))
+    ready = show.announcer(places, name or f"connector-{provider}", as_json)
+    work = run_connector(places, broker, provider, base_url, token, ready, traced=settings.traces)
+    show.run(work, as_json=as_json)
 
 
 def sandbox(

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
@@ -19,7 +19,7 @@ from exchange.core.identity import BadIdentity
 from exchange.embedded.errors import EmbeddedError
 from exchange.locks import InUse
 from exchange.outcomes import BusUnavailable, ExchangeError
-from exchange.places import RoleFailed
+from exchange.places import Places, RoleFailed
 from exchange.ports import Refused, Unavailable
 
 T = TypeVar("T")
@@ -60,6 +60,17 @@ def tell(code: str, cause: str, todo: str, *, as_json: bool) -> None:
         line(error=code, cause=cause, todo=todo)
     else:
         errors.print(f"[bold red]{code}[/]  {cause}\n  → {todo}", soft_wrap=True)
+
+
+def announcer(places: Places, name: str, as_json: bool) -> Callable[[], None]:
+    """What a process calls once it works: a file for who started it, a line for who reads it."""
+
+    def ready() -> None:
+        places.announce(places.ready(name))
+        if as_json:
+            line(ready=name)
+
+    return ready
 
 
 def run(work: Coroutine[Any, Any, T], *, as_json: bool = False) -> T:

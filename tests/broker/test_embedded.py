@@ -26,8 +26,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from exchange.embedded import aot, jars, probe, process, settings
 from exchange.embedded.broker import EmbeddedKafka
 from exchange.embedded.choose import open_kafka
-from exchange.embedded.errors import EmbeddedError
-from exchange.embedded.errors import CATALOGUE
+from exchange.embedded.errors import CATALOGUE, EmbeddedError
 from exchange.embedded.node import Node, is_broker_of
 
 CLOSED = "http://127.0.0.1:1"

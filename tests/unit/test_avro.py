@@ -211,7 +211,7 @@ def test_as_many_levels_as_the_cap_are_read() -> None:
 
 
 def test_a_schema_s_word_that_it_was_parsed_is_not_taken() -> None:
-    """fastavro's own hints in a schema are ignored: its names are resolved like any other's."""
+    """Fastavro's own hints in a schema are ignored: its names are resolved like any other's."""
     schema = record(ACCESS, "E")
     codec = Codec({**schema, "__fastavro_parsed": True, "__named_schemas": {}})
     assert codec.decode(b"\x00\x02") == {"f0": "DENY", "f1": "ALLOW"}
