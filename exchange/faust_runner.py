@@ -190,7 +190,7 @@ class _Host:
             await self.app.start()
         elif names - self.topics or self._unsubscribed():
             self.topics |= names
-            await self.consumer.commit()  # at the rebalance that follows the partitions are gone before we are told
+            await self.consumer.commit()  # at the rebalance that follows it is too late: the old subscription is gone
             for channel in self.app.topics:
                 cast(Any, channel).topics = sorted(self.topics)
             cast(Any, self.app.topics)._flag_changes()

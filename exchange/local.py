@@ -18,6 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from signal import SIGKILL
 
+import structlog
+
 from consent.client import connect, hang_up
 from consent.door import Door
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader, TopicSpec, create_topics
@@ -37,6 +39,7 @@ from exchange.trust import Trust
 
 READY_S = 60.0
 STOP_S = 8.0
+RESTART_S = 1.0
 PARTITIONS = 4
 
 
@@ -51,6 +54,7 @@ class LocalBus:
     cases: Sequence[Path] = ()
     notices: list[str] = field(default_factory=list)
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _commands: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def ledger(self) -> Door:
@@ -61,7 +65,17 @@ class LocalBus:
         self.places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.places.ready(name).unlink(missing_ok=True)
         argv = [sys.executable, "-m", "exchange.cli", *arguments, "--data", str(self.places.root), "--name", name]
+        self._commands[name] = arguments
         self.children[name] = process.spawn(argv, cwd=Path.cwd(), output=self.places.log(name), death_signal=SIGKILL)
+
+    async def supervise(self) -> None:
+        """For ever: start again what ended by itself (a bug is exit code 70), each at most once a second."""
+        while True:
+            await asyncio.sleep(RESTART_S)
+            for name, child in list(self.children.items()):
+                if child.poll() is not None:
+                    structlog.get_logger().warning("restarted", process=name, exit_code=child.returncode)
+                    self.spawn(name, *self._commands[name])
 
     async def ready(self, *names: str) -> None:
         """Until these processes work; `RoleFailed` if one ends first."""
@@ -149,9 +163,11 @@ async def local_bus(
                 await bus.ready(*names)
                 facts = {"kafka": bus.bootstrap, "api": bus.sandbox_url, "console": None, "data": str(places.root)}
                 places.announce(places.address, **facts, pid=os.getpid())
+                supervisor = asyncio.create_task(bus.supervise())
                 try:
                     yield bus
                 finally:
+                    supervisor.cancel()
                     await bus.close()
         finally:
             await bus.close()

@@ -22,6 +22,7 @@ from exchange.core import sealing
 from exchange.core.decision import Ask
 from exchange.core.errors import Code
 from exchange.core.heads import HEAD, varint
+from exchange.core.identity import commitment
 from exchange.core.shape import present
 from exchange.core.topics import outcomes as outcomes_topic
 from exchange.core.topics import requests as requests_topic
@@ -176,6 +177,8 @@ class Bus:
         certificate = certificates.read(capsule.certificate, self.trust.certificate)
         if certificate.hash != outcome.certificate_hash:
             raise Unopenable("answer bound to another certificate")
+        if commitment(capsule.salt, capsule.identity) != certificate.commitment:
+            raise Unopenable("answer about somebody else")
         connector = self._known("connector", certificate.provider)
         plain = open_inner(
             receipt.context(outcome, request.digest), outcome.inner, self.wallet.private, connector.public_key

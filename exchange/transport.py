@@ -369,11 +369,10 @@ class Consumer(driver.Consumer):
         self.app.flow_control.clear()
         await self.commit()
         with self._thread.log_lock:
-            read = self._thread.chunks.places()  # after a change of topics aiokafka names no partition as revoked
             self._thread.chunks.clear()
         self._committed_offset.clear()
         self._room.set()
-        _hosted(self.app).lost({*read, *((tp.topic, tp.partition) for tp in revoked)})
+        _hosted(self.app).lost({(tp.topic, tp.partition) for tp in revoked})
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:

@@ -38,7 +38,7 @@ def dev(
         if ephemeral:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="accord-dev-")))
         elif reset:
-            _reset(folder)
+            reset(folder)
         show.run(_serve(settings, folder, cases or [], as_json), as_json=as_json)
 
 

@@ -48,6 +48,9 @@ class Forward:
             await self._outbox.send({(self._out, chunk[0].partition): messages})
         self.seen.extend(chunk)
 
+    def keys(self) -> list[str]:
+        return [(record.key or b"").decode() for record in self.seen]
+
     async def tick(self) -> None:
         self.ticks += 1
 

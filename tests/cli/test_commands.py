@@ -8,10 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
+
+from exchange.cli.dev import reset
 
 STATE_CASES = Path("../shared/state-api-cases/api_particulier_v3_cnav_quotient_familial_with_civility")
 STORY = [
@@ -30,6 +34,10 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 
 def left_behind(folder: Path) -> list[str]:
+    return [command for _, command in processes(folder)]
+
+
+def processes(folder: Path) -> list[tuple[int, str]]:
     """Live processes whose command line names the folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -38,7 +46,7 @@ def left_behind(folder: Path) -> list[str]:
         except OSError:
             continue
         if str(folder) in command and int(process.name) != os.getpid():
-            found.append(command)
+            found.append((int(process.name), command))
     return found
 
 
@@ -88,18 +96,23 @@ def _payload(path: Path) -> str:
     return str(yaml.safe_load(path.read_text(encoding="utf-8"))["payload"])
 
 
-@pytest.fixture(scope="module")
-def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """A bus kept up by `accord dev`, ended by Ctrl-C."""
-    folder = tmp_path_factory.mktemp("dev")
-    argv = [sys.executable, "-m", "exchange.cli", "dev", "--json", "--data", str(folder)]
+@contextmanager
+def running(folder: Path, *more: str) -> Iterator[dict[str, Any]]:
+    """A bus kept up by `accord dev`, ended by Ctrl-C, leaving nothing."""
+    argv = [sys.executable, "-m", "exchange.cli", "dev", "--json", "--data", str(folder), *more]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    ready = json.loads(process.stdout.readline())
-    yield folder, ready
+    yield json.loads(process.stdout.readline())
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
     assert left_behind(folder) == []
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
+    folder = tmp_path_factory.mktemp("dev")
+    with running(folder) as ready:
+        yield folder, ready
 
 
 class TestDev:
@@ -150,12 +163,46 @@ class TestDev:
             {"created": ["outcomes.213105554.v1", "requests.213105554.v1"]}
         ]
 
+    def test_restarted(self, dev: tuple[Path, dict[str, Any]]) -> None:
+        """A process of the bus that dies is started again."""
+        folder, _ = dev
+        ready = folder / "run" / "connector-cnaf.ready"
+        victims = [pid for pid, command in processes(folder) if "connector" in command]
+        ready.unlink()
+        os.kill(victims[0], signal.SIGKILL)
+        deadline_s = monotonic() + 60
+        while not ready.exists():
+            assert monotonic() < deadline_s
+            sleep(0.1)
+
     def test_second_instance(self, dev: tuple[Path, dict[str, Any]]) -> None:
         """A second bus on the same data is one clear error, and the first goes on."""
         folder, _ = dev
         second = accord("dev", "--json", "--data", str(folder))
         assert (second.returncode, lines(second)[0]["error"]) == (4, "data_in_use")
         assert lines(accord("ledger", "verify", "--data", str(folder), "--json"))[0]["ok"] is True
+
+
+class TestKept:
+    """Data are kept between runs."""
+
+    def test_agreement_of_an_earlier_run(self, tmp_path: Path) -> None:
+        """An agreement given in one run serves in the next."""
+        person = tmp_path / "person.json"
+        person.write_text(json.dumps(_family()), encoding="utf-8")
+        where = ("--data", str(tmp_path / "bus"), "--json")
+        with running(tmp_path / "bus"):
+            consent = lines(accord("consent", "give", "--identity", str(person), *where))[0]["consent"]
+        with running(tmp_path / "bus"):
+            assert accord("request", "cnaf.quotient-familial.v1", "--consent", consent, *where).returncode == 0
+
+    def test_reset(self, tmp_path: Path) -> None:
+        """`--reset` removes what is the bus's in the folder, and nothing else."""
+        for part in ("ledger/ledger.db", "broker/meta", "trust.json", "mine.txt"):
+            (tmp_path / part).parent.mkdir(exist_ok=True)
+            (tmp_path / part).touch()
+        reset(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 class TestErrors:

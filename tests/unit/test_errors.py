@@ -1,0 +1,346 @@
+"""The closed catalogue: every code has its words, and every code is given by something."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import typer
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from typer.testing import CliRunner
+
+from connectors.contract import Failure, Found, Reading, Retry
+from consent.core.facts import DeadLetter, Outcome, State
+from consent.core.rules import REFUSAL, usable
+from consent.keys import BadKeyFile, ephemeral, open_keys
+from consent.stores.engine import open_sqlite
+from exchange import outcomes, wire
+from exchange.cli import app, show
+from exchange.core import topics
+from exchange.core.decision import DataSet, instant, standing
+from exchange.core.errors import CATALOGUE, Code
+from exchange.core.identity import BadIdentity
+from exchange.locks import InUse
+from exchange.outcomes import ConsentRequired, ConsentWithdrawn, ExchangeError, UnknownDataSet
+from exchange.places import Places, RoleFailed
+from exchange.ports import Message, Refused
+from exchange.sealing import public_bytes
+from exchange.testing import MemoryBus
+from exchange.trust import Trust
+from tests.world import JEANNE, PAUL, QUOTIENT, RECIPIENT, ScriptedApi, World, outcome_of, publish, until
+
+DATA_SET = "cnaf.quotient-familial.v1"
+Producer = Callable[[], Awaitable[str]]
+
+
+# The catalogue
+
+
+def test_every_code_has_an_entry_and_nothing_else_has() -> None:
+    """Codes and catalogue are one list."""
+    assert set(CATALOGUE) == set(Code)
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_every_entry_says_what_happened_and_what_to_do_in_both_languages(code: Code) -> None:
+    """Neither empty nor equal, in lower case, without full stop, without a place for a value."""
+    entry = CATALOGUE[code]
+    assert entry.origin in ("caller", "citizen", "provider", "bus")
+    texts = [entry.cause("fr"), entry.cause("en"), entry.todo("fr"), entry.todo("en")]
+    assert entry.cause("fr") != entry.cause("en") and entry.todo("fr") != entry.todo("en")
+    for text in texts:
+        assert text.strip() == text != ""
+        assert text[0].islower()
+        assert not text.endswith(".") and not re.search(r"[{}%<>\n]|\$", text)
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", code.value)
+
+
+def test_codes_are_told_apart_by_their_words() -> None:
+    """Two codes never have the same cause."""
+    for language in ("fr", "en"):
+        assert len({entry.cause(language) for entry in CATALOGUE.values()}) == len(Code)
+
+
+def test_every_code_is_an_error_of_the_sdk() -> None:
+    """An outcome with any reason becomes an error with its code, cause and next step; cut is withdrawn."""
+    outcome = Outcome(None, bytes(32), "refused", "none", "", "", 0, 0)  # type: ignore[arg-type]  # the key plays no part
+    for code in Code:
+        found = outcomes.error(Outcome(*[*_fields(outcome)[:4], code.value, *_fields(outcome)[5:]]))
+        assert isinstance(found, ExchangeError) and found.code is code
+        assert CATALOGUE[code].cause_en in str(found) and found.todo == CATALOGUE[code].todo_en
+    cut = Outcome(*[*_fields(outcome)[:2], "released", "cut", *_fields(outcome)[4:]])
+    assert isinstance(outcomes.error(cut), ConsentWithdrawn)
+
+
+def _fields(outcome: Outcome) -> list[Any]:
+    return [getattr(outcome, name) for name in outcome.__struct_fields__]
+
+
+# Who gives each code
+
+
+PRODUCERS: dict[Code, Producer] = {}
+
+
+def gives(*codes: Code) -> Callable[[Callable[[Code], Awaitable[str]]], Callable[[Code], Awaitable[str]]]:
+    """Marks how these codes come about."""
+
+    def note(produce: Callable[[Code], Awaitable[str]]) -> Callable[[Code], Awaitable[str]]:
+        PRODUCERS.update({code: lambda code=code: produce(code) for code in codes})  # type: ignore[misc]
+        return produce
+
+    return note
+
+
+async def reason(api: ScriptedApi, terms: dict[str, Any] | None = None, **ask: Any) -> str:
+    """Why one request on a whole bus ended without an answer."""
+    async with MemoryBus(api) as bus:
+        consent = await bus.give(JEANNE, **(terms or {}))
+        request = await bus.sdk.request(
+            DATA_SET, consent=consent, purpose=ask.pop("purpose", "tarification-cantine"), **ask
+        )
+        return (await request.outcome()).reason
+
+
+@gives(*REFUSAL.values())
+async def state(code: Code) -> str:
+    """Each state but live, in the rule that gate, attempt and release share."""
+    states = [s for s, c in REFUSAL.items() if c is code]
+    assert len(states) == 1 and states[0] is not State.LIVE
+    return usable(states[0], 0, 10, 0, 1, 5) or ""
+
+
+ASKED: dict[Code, dict[str, Any]] = {
+    Code.PARAMETER_UNKNOWN: {"parameters": {"nomNaissance": "X"}},
+    Code.TTL_OUT_OF_BOUNDS: {"ttl_s": 0.5},
+    Code.PURPOSE_MISMATCH: {"purpose": "tarification-periscolaire"},
+    Code.SCOPE_EXCEEDED: {"terms": {"scopes": ("cnaf_enfants",)}},
+    Code.NOT_YET_VALID: {"terms": {"not_before_ms": 1_900_000_000_000, "not_after_ms": 1_900_000_000_001}},
+}
+
+
+@gives(*ASKED)
+async def gate(code: Code) -> str:
+    """The gate refuses on the ledger's word."""
+    return await reason(ScriptedApi(), **ASKED[code])
+
+
+@gives(Code.DATA_SET_UNKNOWN, Code.AUTHORISATION_UNKNOWN)
+async def sdk(code: Code) -> str:
+    """The SDK knows already."""
+    async with MemoryBus(ScriptedApi()) as bus:
+        name = "cnaf.autre.v1" if code is Code.DATA_SET_UNKNOWN else DATA_SET
+        with pytest.raises((UnknownDataSet, ConsentRequired)) as error:
+            await bus.sdk.request(name, consent=bytes(16), purpose="tarification-cantine")
+        return error.value.code
+
+
+@gives(Code.RECIPIENT_MISMATCH, Code.DATA_SET_MISMATCH)
+async def decision(code: Code) -> str:
+    """An agreement given to somebody else, or for something else: one data set is not enough to show it on a bus."""
+    world = await World.open()
+    (held,) = await world.ledger.lookup([await world.give()])
+    assert held is not None
+    data_sets = {
+        name: DataSet(name, "cnaf", frozenset(held.scopes), frozenset()) for name in (held.data_set, "other.v1")
+    }
+    ask = wire.Ask(RECIPIENT, held.data_set, held.purpose, held.scopes, ())
+    changed = ask._replace(recipient="x") if code is Code.RECIPIENT_MISMATCH else ask._replace(data_set="other.v1")
+    return standing(changed, "211300553", held, data_sets).reason or ""
+
+
+@gives(Code.DELEGATION_ABSENT, Code.HABILITATION_ABSENT)
+async def register(code: Code) -> str:
+    """Who may ask has changed since the agreement was given."""
+    async with MemoryBus(ScriptedApi()) as bus:
+        consent, now_ms = await bus.give(JEANNE), bus.clock.now_ms()
+        if code is Code.DELEGATION_ABSENT:
+            await bus.ledger.delegate(bus.recipient, bus.operator, now_ms)
+        else:
+            await bus.ledger.habilitate(bus.recipient, DATA_SET, "tarification-cantine", (), "", now_ms + 10**9)
+        request = await bus.sdk.request(DATA_SET, consent=consent, purpose="tarification-cantine")
+        return (await request.outcome()).reason
+
+
+@gives(Code.DEADLINE_PASSED)
+async def deadline(_: Code) -> str:
+    """Nobody answers in time."""
+    async with MemoryBus(ScriptedApi()) as bus:
+        await bus.pause("connector.cnaf")
+        request = await bus.sdk.request(
+            DATA_SET, consent=await bus.give(JEANNE), purpose="tarification-cantine", ttl_s=2
+        )
+        return (await request.outcome()).reason
+
+
+@gives(Code.UNAVAILABLE)
+async def silence(_: Code) -> str:
+    """No outcome within the time the application gives."""
+    async with MemoryBus(ScriptedApi()) as bus:
+        await bus.pause("release")
+        request = await bus.sdk.request(DATA_SET, consent=await bus.give(JEANNE), purpose="tarification-cantine")
+        with pytest.raises(ExchangeError) as error:
+            await request.answer(timeout_s=1)
+        return error.value.code
+
+
+READINGS: dict[Code, Reading] = {
+    Code.PROVIDER_UNAVAILABLE: Retry("37002", 0.0),
+    Code.PROVIDER_ERROR: Failure("", "garbage"),
+    Code.WRONG_PERSON: Failure("", "wrong_person"),
+}
+
+
+@gives(*READINGS)
+async def provider(code: Code) -> str:
+    """What the State says, or does not."""
+    return await reason(ScriptedApi(READINGS[code]))
+
+
+@gives(Code.SUBJECT_MISMATCH, Code.IDENTITY_UNOPENABLE)
+async def identity(code: Code) -> str:
+    """Somebody else's identity; an identity sealed to another provider."""
+    async with MemoryBus(ScriptedApi(Found(QUOTIENT))) as bus:
+        mismatch = code is Code.SUBJECT_MISMATCH
+        request = await publish(
+            bus, await bus.give(JEANNE), PAUL if mismatch else JEANNE, None if mismatch else X25519PrivateKey.generate()
+        )
+        return (await outcome_of(bus, request)).reason
+
+
+@gives(Code.CERTIFICATE_INVALID)
+async def certificate(_: Code) -> str:
+    """A task whose certificate no ledger signed, and a directory entry no organisation signed."""
+    async with MemoryBus(ScriptedApi()) as bus:
+        body = {
+            "request_id": b"r" * 16, "authorisation_id": b"a" * 16, "operator": bus.operator.encode(),
+            "deadline_ms": (bus.clock.now_ms() + 60_000).to_bytes(8, "big"), "certificate": b"none", "ask": b"", "identity": b"",
+        }  # fmt: skip
+        await bus.broker.send({(topics.tasks("cnaf"), 0): [Message(b"a" * 16, wire.write("exchange-task", body), [])]})
+        return (await outcome_of(bus, b"r" * 16)).reason
+
+
+@gives(Code.CONFLICT, Code.CERTIFICATE_OUTDATED, Code.ATTEMPTS_EXHAUSTED)
+async def ledger(code: Code) -> str:
+    """Another ask under a known id; a narrowed agreement; a fourth attempt."""
+    world = await World.open()
+    asked, answer = await world.answered(await world.give())
+    if code is Code.CONFLICT:
+        await world.told(answer)
+        _, other = await world.answered(asked.key.authorisation, request=asked.key.request, month="4")
+        return (await world.told(other)).reason
+    if code is Code.CERTIFICATE_OUTDATED:
+        await world.ledger.narrow(asked.key.authorisation, ("cnaf_enfants",), asked.key.operator)
+        (held,) = await world.ledger.lookup([asked.key.authorisation])
+        assert held is not None and instant(held, asked.certificate.hash, 5_000, world.clock.now_ms()).reason is code
+        return (await world.told(answer)).reason
+    return [await world.attempt(asked) for _ in range(3)][-1].reason
+
+
+@gives(Code.BAD_SEAL, Code.NO_ATTEMPT)
+async def seal(code: Code) -> str:
+    """An answer with a forged tag; an answer to a request nobody attempted."""
+    world = await World.open()
+    asked = world.ask(await world.give())
+    if code is Code.BAD_SEAL:
+        await world.attempt(asked)
+    (dead,) = await world.release(world.answer(asked, mac=bytes(32)))
+    assert isinstance(dead, DeadLetter)
+    return dead.reason
+
+
+BYTES: dict[Code, tuple[str, Message]] = {
+    Code.BAD_FRAME: (topics.VERDICTS, Message(b"", b"garbage", [])),
+    Code.BAD_AVRO: (topics.requests("211300553"), Message(b"", b"garbage", [])),
+    Code.BAD_KEY: (
+        topics.answers("cnaf"),
+        Message(
+            b"",
+            wire.write_answer(wire.RequestKey("211300553", bytes(16), bytes(16)), bytes(32), bytes(32), b"", b""),
+            [],
+        ),
+    ),
+}
+
+
+@gives(*BYTES)
+async def dead_letter(code: Code) -> str:
+    """Bytes nobody can use, on a topic."""
+    async with MemoryBus(ScriptedApi()) as bus:
+        topic, message = BYTES[code]
+        await bus.broker.send({(topic, 0): [message]})
+        letters = await until(bus, lambda: bus.broker.records(topics.DEAD_LETTERS) or None)
+        return str(wire.read("dead-letter", letters[0].value)["reason"])
+
+
+# The command line
+
+
+COMMANDS: dict[Code, list[str]] = {
+    Code.NO_LEDGER: ["ledger", "verify", "--data", "{folder}"],
+    Code.BAD_CHECKPOINT: ["ledger", "verify", "--data", "{folder}"],
+    Code.NO_TOKEN: ["connector", "run", "cnaf", "--data", "{folder}", "--token-file", "{folder}/absent"],
+    Code.BAD_CASES: ["sandbox", "--cases", "{folder}"],
+}
+
+
+@gives(*COMMANDS)
+async def command(code: Code) -> str:
+    """A command in a folder that does not have what it needs, as a program runs it."""
+    with TemporaryDirectory() as folder:
+        places = Places(Path(folder))
+        if code is Code.BAD_CHECKPOINT:
+            keys = open_keys(places.ledger_keys, "accord.test/x")
+            open_sqlite(places.store).dispose()
+            other = ephemeral("accord.test/x")
+            Trust(other.verifier, public_bytes(other.certificate), public_bytes(other.registrar)).save(places.trust)
+            assert keys.origin == other.origin
+        elif code is Code.BAD_CASES:
+            (places.root / "case.yaml").write_text("params: none")
+        argv = [argument.format(folder=folder) for argument in COMMANDS[code]]
+        done = await asyncio.to_thread(CliRunner().invoke, app, [*argv, "--json"])
+        assert done.exit_code in (2, 4, 5), done.output
+        return str(json.loads(done.stdout.splitlines()[-1])["error"])
+
+
+MET: dict[Code, Exception] = {
+    Code.DATA_IN_USE: InUse(Path("folder")),
+    Code.ROLE_FAILED: RoleFailed("gate", Path("gate.log")),
+    Code.BAD_KEY_FILE: BadKeyFile("log.key: 0 bytes instead of 32"),
+    Code.BAD_IDENTITY: BadIdentity("date_naissance"),
+}
+
+
+@gives(*MET)
+async def met(code: Code) -> str:
+    """What a command may meet while it works, said in one line."""
+    said = io.StringIO()
+    with redirect_stdout(said), pytest.raises(typer.Exit), show.explained(as_json=True):
+        raise MET[code]
+    return str(json.loads(said.getvalue())["error"])
+
+
+def test_every_code_has_a_producer() -> None:
+    """100 % of the catalogue is reachable; a code nothing gives is removed."""
+    assert set(PRODUCERS) == set(Code)
+
+
+@pytest.mark.parametrize("code", list(Code))
+async def test_every_code_is_given(code: Code) -> None:
+    """Its producer gives it, here and now."""
+    assert await PRODUCERS[code]() == code
+
+
+async def test_a_refusal_of_the_ledger_carries_its_code() -> None:
+    """`Refused` says the code and nothing else."""
+    world = await World.open()
+    with pytest.raises(Refused, match=f"^{Code.AUTHORISATION_UNKNOWN}$"):
+        await world.ledger.withdraw(bytes(16), "withdrawn")
