@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.agreements import agree
 from bench.load import Load, WrongCount
-from bench.watch import Contender, Figures, Watch, watching
+from bench.watch import Contender, Ended, Figures, Watch, last_line, watching
 from consent.keys import open_keys
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader, TopicSpec, create_topics
 from exchange.agents.relay import Relay
@@ -31,7 +31,7 @@ from exchange.embedded.choose import EMBEDDED, open_kafka
 from exchange.embedded.jars import KAFKA_VERSION, Progress
 from exchange.introduction import introduce, open_wallet, terms
 from exchange.local import PARTITIONS, STOP_S, LocalBus
-from exchange.places import Places
+from exchange.places import Places, RoleFailed
 from exchange.settings import Settings
 
 ASKS = 10
@@ -71,15 +71,22 @@ async def run(size: Size, say: Say, progress: Progress | None = None) -> Result:
     """The whole bench in a folder of its own; nothing is left. Raises `WrongCount` or `Ended` rather than give a wrong figure."""
     with tempfile.TemporaryDirectory(prefix="accord-bench-") as folder:
         say("préparation du broker et du registre", "preparing broker and ledger")
-        async with _arena(Path(folder), size, progress) as arena:
-            say("chargement des demandes", "loading the requests")
-            size_bytes = await arena.publish()
-            echoes, gates = [], []
-            for turn in range(size.repeat):
-                say(f"écho, puis portier ({turn + 1}/{size.repeat})", f"echo, then gate ({turn + 1}/{size.repeat})")
-                echoes.append(await arena.echo(turn))
-                gates.append(await arena.gate())
-        return Result(size, size_bytes // size.requests, _median(echoes), _median(gates))
+        try:
+            async with _arena(Path(folder), size, progress) as arena:
+                return await _measure(arena, size, say)
+        except RoleFailed as error:
+            raise Ended(f"{error.name}: {last_line(error.log)}") from None
+
+
+async def _measure(arena: _Arena, size: Size, say: Say) -> Result:
+    say("chargement des demandes", "loading the requests")
+    size_bytes = await arena.publish()
+    echoes, gates = [], []
+    for turn in range(size.repeat):
+        say(f"écho, puis portier ({turn + 1}/{size.repeat})", f"echo, then gate ({turn + 1}/{size.repeat})")
+        echoes.append(await arena.echo(turn))
+        gates.append(await arena.gate())
+    return Result(size, size_bytes // size.requests, _median(echoes), _median(gates))
 
 
 def _median(found: list[Figures]) -> Figures:
@@ -137,39 +144,33 @@ class _Arena:
         }
         readers = [KafkaReader(self.bus.bootstrap, topic, at) for topic, at in offsets.items()]
         async with readers[1] as tasks, readers[0] as verdicts:
-            await self.load.check(tasks, verdicts)
+            await self.load.check(tasks.to_end(), verdicts.to_end())
         return found
 
 
 @asynccontextmanager
 async def _arena(folder: Path, size: Size, progress: Progress | None) -> AsyncIterator[_Arena]:
-    settings = Settings(data=folder, kafka=EMBEDDED, operator="", traces=False)
-    places, now_ms = Places(folder), SystemClock().now_ms()
-    agreed = terms(settings.recipient, now_ms)
-    keys = open_keys(places.ledger_keys, settings.origin)
-    agreements = agree(places, keys, agreed, size.agreements)
+    settings, places, now_ms = Settings(data=folder, kafka=EMBEDDED), Places(folder), SystemClock().now_ms()
+    recipient, operator = settings.recipient, settings.operator_of(settings.recipient)
+    agreed = terms(recipient, now_ms)
+    agreements = agree(places, open_keys(places.ledger_keys, settings.origin), agreed, size.agreements)
     asks = [
-        Ask(settings.recipient, agreed.data_set, agreed.purpose, agreed.scopes, (("mois", str(month)),))
-        for month in range(1, ASKS + 1)
+        Ask(recipient, agreed.data_set, agreed.purpose, agreed.scopes, (("mois", str(n)),)) for n in range(1, ASKS + 1)
     ]
     bus = LocalBus(settings, places)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(bus.close)
         bus.bootstrap = stack.enter_context(open_kafka(EMBEDDED, places.broker, progress, train=False))
         stack.push_async_callback(bus.close)
         bus.start_ledger()
         await bus.make_topics()
-        config = {"message.timestamp.type": "LogAppendTime"}
-        await create_topics(bus.bootstrap, [TopicSpec(ECHO, PARTITIONS, config=config)])
-        await bus.ready("ledger")
-        await introduce(
-            bus.ledger, places, open_wallet(places, settings.recipient, settings.operator_of(settings.recipient))
+        await create_topics(
+            bus.bootstrap, [TopicSpec(ECHO, PARTITIONS, config={"message.timestamp.type": "LogAppendTime"})]
         )
+        await bus.ready("ledger")
+        await introduce(bus.ledger, places, open_wallet(places, recipient, operator))
         await _relayed(bus, size.agreements)
         watch = await stack.enter_async_context(watching(bus.bootstrap))
-        yield _Arena(
-            bus, watch, Load.draw(agreements, asks, size.requests, now_ms), settings.operator_of(settings.recipient)
-        )
+        yield _Arena(bus, watch, Load.draw(agreements, asks, size.requests, now_ms), operator)
 
 
 async def _relayed(bus: LocalBus, agreements: int) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random  # noqa: TID251  # a load drawn from a seed
 
 from bench.agreements import Agreement, person
 from exchange import wire
-from exchange.adapters.kafka import KafkaOutbox, KafkaReader
+from exchange.adapters.kafka import KafkaOutbox
 from exchange.core.decision import Ask
 from exchange.core.encoding import join
 from exchange.core.errors import Code
@@ -18,6 +18,8 @@ from exchange.core.identity import SALT_BYTES
 from exchange.ports import Message, Record
 from exchange.schemas import catalogue
 from exchange.sdk import uuid7
+
+Chunks = AsyncIterator[Sequence[Record]]
 
 AT_ONCE = 4_000
 TTL_MS = 24 * 3_600_000
@@ -79,11 +81,11 @@ class Load:
                 batches.clear()
         return size_bytes
 
-    async def check(self, tasks: KafkaReader, verdicts: KafkaReader) -> None:
+    async def check(self, tasks: Chunks, verdicts: Chunks) -> None:
         """Every request exactly once with its own fate: a task, or a refusal because withdrawn. Raises `WrongCount`."""
         seen = bytearray(self.count)
-        for reader, live in ((tasks, True), (verdicts, False)):
-            async for chunk in reader.to_end():
+        for chunks, live in ((tasks, True), (verdicts, False)):
+            async for chunk in chunks:
                 for record in chunk:
                     number = self._number(record, live=live)
                     if seen[number]:

@@ -46,9 +46,14 @@ class Contender(NamedTuple):
     async def pause(self, seconds: float) -> None:
         """Raises `Ended` if it has ended."""
         if self.child.poll() is not None:
-            said = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise Ended(f"{self.log.stem}: exit code {self.child.returncode}: {said[-1] if said else ''}")
+            raise Ended(f"{self.log.stem}: exit code {self.child.returncode}: {last_line(self.log)}")
         await asyncio.sleep(seconds)
+
+
+def last_line(log: Path) -> str:
+    """The last word of a process."""
+    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
+    return said[-1] if said else ""
 
 
 def cpu_s(pid: int) -> float | None:

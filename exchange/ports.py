@@ -82,7 +82,10 @@ class Outbox(Protocol):
     async def send(self, batches: Batches, timeout_ms: int | None = None) -> None: ...
 
     def partitions(self, topic: str) -> int:
-        """How many partitions a topic has; 0 if it does not exist."""
+        """How many partitions a topic has; 0 if it does not exist, or is too new to be known."""
+
+    async def refresh(self) -> None:
+        """Ask which topics exist, now."""
 
 
 class Reader(Protocol):

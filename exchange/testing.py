@@ -121,6 +121,8 @@ class MemoryBroker:
     def partitions(self, topic: str) -> int:
         return sum(1 for name, _ in self.logs if name == topic)
 
+    async def refresh(self) -> None: ...
+
     async def send(self, batches: Batches, timeout_ms: int | None = None) -> None:
         await asyncio.sleep(0)
         failing, self.fail_next = self.fail_next > 0, max(0, self.fail_next - 1)

@@ -112,6 +112,7 @@ def _key_fields(key: RequestKey) -> dict[str, Any]:
 
 
 def read_answer(record: Record) -> Answer:
+    """An answer whose outcome still fits in a message."""
     body = _keyed(record, read("exchange-answer", record.value))
     if len(body["outer"]) > OUTER_MAX_BYTES:
         raise BadBytes(Code.BAD_AVRO)
@@ -134,6 +135,7 @@ def write_answer(key: RequestKey, digest: bytes, tag: bytes, sealed_key: bytes, 
 
 
 def read_verdict(record: Record) -> Verdict:
+    """A verdict whose reason is of the closed catalogue: it will be repeated in the outcome."""
     body = _keyed(record, read("verdict", record.value))
     deadline_ms, code = time_ms(body["deadline_ms"]), body["provider_code"]
     if body["reason"] not in CATALOGUE or len(code) > 16 or (code and not (code.isascii() and code.isalnum())):

@@ -222,6 +222,10 @@ class KafkaOutbox:
             self._wanted.set()
         return self._partitions.get(topic, 0)
 
+    async def refresh(self) -> None:
+        """Ask which topics exist, now. Raises `Unavailable`."""
+        self._partitions = await self._view.topics()
+
     async def send(self, batches: Batches, timeout_ms: int | None = None) -> None:
         """Durable on return. Raises `Unavailable` within the time, `TooLarge` before anything is written."""
         if any(_size(message) > MESSAGE_BYTES for messages in batches.values() for message in messages):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from exchange import wire
 from exchange.core.errors import Code
 from exchange.core.topics import DEAD_LETTERS
-from exchange.ports import Message, Outbox, Record
+from exchange.ports import Message, Outbox, Record, Unavailable
 
 
 class Quiet:
@@ -22,26 +22,40 @@ class Quiet:
 
 
 class Outgoing:
-    """Messages gathered in order, then sent at once."""
+    """Messages gathered in order, then sent at once, to the partitions that follow from those of the records they come from:
+    so one authorisation stays in order."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._batches: dict[tuple[str, int], list[Message]] = {}
+        self._gathered: dict[tuple[str, int], list[Message]] = {}
 
-    def add(self, topic: str, record: Record, message: Message) -> bool:
-        """To the partition that follows from the record's own, so that one authorisation stays in order. False: no such topic."""
-        count = self._outbox.partitions(topic)
-        if count:
-            self._batches.setdefault((topic, record.partition % count), []).append(message)
-        return count > 0
+    def add(self, topic: str, record: Record, message: Message) -> None:
+        self.extend(topic, record, [message])
+
+    def extend(self, topic: str, record: Record, messages: Iterable[Message]) -> None:
+        """The same for what follows from several records of one partition."""
+        self._gathered.setdefault((topic, record.partition), []).extend(messages)
 
     def bury(self, record: Record, code: Code) -> None:
         """To the dead letters."""
-        self._batches.setdefault((DEAD_LETTERS, 0), []).append(wire.dead_letter(record, code))
+        self._gathered.setdefault((DEAD_LETTERS, 0), []).append(wire.dead_letter(record, code))
 
     async def send(self, timeout_ms: int | None = None) -> None:
-        if self._batches:
-            await self._outbox.send(self._batches, timeout_ms)
+        """`Unavailable` also where a topic does not exist: nothing of it may be lost."""
+        batches: dict[tuple[str, int], list[Message]] = {}
+        for (topic, partition), messages in self._gathered.items():
+            if not (count := await partitions(self._outbox, topic)):
+                raise Unavailable(topic)
+            batches.setdefault((topic, partition % count), []).extend(messages)
+        if batches:
+            await self._outbox.send(batches, timeout_ms)
+
+
+async def partitions(outbox: Outbox, topic: str) -> int:
+    """How many partitions a topic has; 0 if the broker says, now, that it does not exist."""
+    if not outbox.partitions(topic):
+        await outbox.refresh()
+    return outbox.partitions(topic)
 
 
 def slices(items: Sequence[Record], size: int) -> list[Sequence[Record]]:

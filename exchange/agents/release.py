@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from consent.core.facts import Answer, Confirmation, DeadLetter, Dropped, Outcome, Verdict
 from exchange import wire
-from exchange.agents.base import Outgoing, Quiet, slices
+from exchange.agents.base import Outgoing, Quiet, partitions, slices
 from exchange.core.errors import Code
 from exchange.core.topics import ALL_ANSWERS, VERDICTS, outcomes
 from exchange.ports import LEASE_MS, Clock, Ledger, Outbox, Record, Unavailable
@@ -46,7 +46,10 @@ class Release(Quiet):
         records: list[Record] = []
         for record in part:
             try:
-                items.append(wire.read_verdict(record) if record.topic == VERDICTS else wire.read_answer(record))
+                item = wire.read_verdict(record) if record.topic == VERDICTS else wire.read_answer(record)
+                if not await partitions(self._outbox, _topic(item.key.operator)):
+                    raise wire.BadBytes(Code.DELEGATION_ABSENT)  # nobody could be told
+                items.append(item)
                 records.append(record)
             except wire.BadBytes as bad:
                 buried.bury(record, bad.code)
@@ -84,13 +87,13 @@ class Release(Quiet):
                 request = result.key.request
                 headers = self._tracing.mark("release", record.headers, record.topic, request)
                 message = wire.message("outcome", record.key, wire.write_outcome(result), request.hex(), headers)
-                if outgoing.add(_topic(result), record, message):
-                    told.append(result)
+                outgoing.add(_topic(result.key.operator), record, message)
+                told.append(result)
         return outgoing, told, dead
 
 
-def _topic(outcome: Outcome) -> str:
+def _topic(operator: str) -> str:
     try:
-        return outcomes(outcome.key.operator)
+        return outcomes(operator)
     except ValueError:
-        return ""  # an operator that is none has no topic: nobody can be told, the row stands
+        return ""

@@ -38,11 +38,11 @@ def dev(
         if ephemeral:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="accord-dev-")))
         elif reset:
-            reset(folder)
+            clear(folder)
         show.run(_serve(settings, folder, cases or [], as_json), as_json=as_json)
 
 
-def _reset(folder: Path) -> None:
+def clear(folder: Path) -> None:
     """Only what is ours in the folder."""
     for part in PARTS:
         path = folder / part

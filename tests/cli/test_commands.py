@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from exchange.cli.dev import reset
+from exchange.cli.dev import clear
 
 STATE_CASES = Path("../shared/state-api-cases/api_particulier_v3_cnav_quotient_familial_with_civility")
 STORY = [
@@ -201,7 +201,7 @@ class TestKept:
         for part in ("ledger/ledger.db", "broker/meta", "trust.json", "mine.txt"):
             (tmp_path / part).parent.mkdir(exist_ok=True)
             (tmp_path / part).touch()
-        reset(tmp_path)
+        clear(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

@@ -11,18 +11,20 @@ from typing import Any, NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import select
 
 from consent.core import merkle, note
-from consent.core.facts import Acknowledgement, Answer, Outcome, State, Verdict
+from consent.core.facts import Acknowledgement, Answer, DeadLetter, Dropped, Outcome, State, Verdict
 from consent.stores import tables as t
 from exchange.core.errors import Code
 from exchange.ports import Refused
 from exchange.receipt import verify_release
 from tests.world import OPERATOR, Asked, World, confirmation
 
+CLOSERS = ("withdrawn", "opposed", "erased")
 VERDICTS = ("refused", "failed", "cancelled", "expired")
+PICK = st.integers(0, 11)
 SCOPES = ("cnaf_adresse", "cnaf_allocataires", "cnaf_enfants", "cnaf_quotient_familial")
 
 
@@ -36,71 +38,86 @@ class Sent(NamedTuple):
 class Exchange(RuleBasedStateMachine):
     """One ledger, its topics as growing sets, and what everybody was told."""
 
-    authorisations, sent = Bundle("authorisations"), Bundle("sent")
-
     @initialize()
     def open(self) -> None:
+        """A ledger with two agreements, and requests on their way: no rule has to wait for another."""
         self.runner = asyncio.Runner()
         self.world = self.run(World.open())
         self.told: dict[Any, list[Outcome]] = {}
         self.acknowledged: dict[bytes, list[Acknowledgement]] = {}
-        self.with_key: set[Any] = set()
+        self.first: dict[Any, bytes] = {}
+        self.confirmed: dict[Any, bool] = {}
         self.checkpoints: list[note.Checkpoint] = []
+        self.sent: list[Sent] = []
+        self.authorisations: list[bytes] = []
+        self.grant(3, 10**9)
+        self.grant(1, 10**9)
+        self.request(0, [(1, "3"), (2, "3"), (1, "4")], 60_000)
 
     def run(self, work: Any) -> Any:
         return self.runner.run(work)
 
-    def teardown(self) -> None:
-        if hasattr(self, "runner"):
-            assert self.run(self.world.ledger.verify()) == []
-            self.world.engine.dispose()
-            self.runner.close()
-
-    @rule(target=authorisations, uses=st.integers(1, 3), life_ms=st.sampled_from([5_000, 10**9]))
-    def grant(self, uses: int, life_ms: int) -> bytes:
-        return self.run(self.world.give(max_uses=uses, not_after_ms=self.world.clock.now_ms() + life_ms))  # type: ignore[no-any-return]
+    @precondition(lambda self: len(self.authorisations) < 4)
+    @rule(uses=st.integers(1, 3), life_ms=st.sampled_from([5_000, 10**9]))
+    def grant(self, uses: int, life_ms: int) -> None:
+        given = self.run(self.world.give(max_uses=uses, not_after_ms=self.world.clock.now_ms() + life_ms))
+        self.authorisations.append(given)
 
     @rule(
-        target=sent,
-        authorisation=authorisations,
-        request=st.integers(1, 4),
-        month=st.sampled_from("34"),
-        ttl_ms=st.sampled_from([1_000, 60_000]),
-        answers=st.integers(1, 2),
+        which=PICK,
+        asks=st.lists(st.tuples(st.integers(1, 3), st.sampled_from("334")), min_size=1, max_size=4),
+        ttl_ms=st.sampled_from([1_000, 60_000, 60_000]),
     )
-    def request(self, authorisation: bytes, request: int, month: str, ttl_ms: int, answers: int) -> Any:
-        """A few request ids under two asks, so that retries and conflicts are common; one or two sealed answers."""
-        asked = self.world.ask(authorisation, request=request.to_bytes(16, "big"), month=month, ttl_ms=ttl_ms)
-        if self.run(self.world.attempt(asked)).reason:
-            return multiple()
-        return multiple(*(Sent(asked, self.world.answer(asked)) for _ in range(answers)))
+    def request(self, which: int, asks: list[tuple[int, str]], ttl_ms: int) -> None:
+        """A few request ids under two asks, so that retries and conflicts are common; each is attempted and answered."""
+        authorisation = self.authorisations[which % len(self.authorisations)]
+        for request, month in asks:
+            asked = self.world.ask(authorisation, request=request.to_bytes(16, "big"), month=month, ttl_ms=ttl_ms)
+            if not self.run(self.world.attempt(asked)).reason:
+                self.sent.append(Sent(asked, self.world.answer(asked)))
 
-    @rule(target=sent, to=sent, code=st.sampled_from(VERDICTS))
-    def propose(self, to: Sent, code: str) -> Sent:
+    @rule(which=PICK, code=st.sampled_from(VERDICTS))
+    def propose(self, which: int, code: str) -> None:
         """A verdict of the gate, a connector or the deadline agent about a request already made."""
-        deadline_ms = to.asked.attempt.deadline_ms
-        return Sent(to.asked, Verdict(to.asked.key, to.asked.digest, deadline_ms, code, Code.PROVIDER_ERROR))  # type: ignore[arg-type]
+        asked = self.sent[which % len(self.sent)].asked
+        verdict = Verdict(asked.key, asked.digest, asked.attempt.deadline_ms, code, Code.PROVIDER_ERROR)  # type: ignore[arg-type]
+        self.sent.append(Sent(asked, verdict))
 
-    @rule(chunk=st.lists(sent, min_size=1, max_size=6), confirms=st.sampled_from(["now", "later", "never"]))
-    def deliver(self, chunk: list[Sent], confirms: str) -> None:
+    @rule(picks=st.lists(PICK, min_size=1, max_size=8), confirms=st.sampled_from(["now", "later", "never"]))
+    def deliver(self, picks: list[int], confirms: str) -> None:
         """A chunk, duplicates and all; its outcomes are sent, then confirmed, or the worker crashes before that."""
+        chunk = [self.sent[pick % len(self.sent)] for pick in picks]
         results = self.run(self.world.release(*(one.item for one in chunk)))
         outcomes = [r for r in results if isinstance(r, Outcome)]
-        for outcome in outcomes:
-            assert outcome.delivery != "key" or outcome.key.authorisation not in self.acknowledged, (
-                "I1b: handed over after"
-            )
-            if outcome.code == "released":
-                verify_release(outcome, outcome.digest, self.world.keys.verifier)
-            if confirms != "never":
-                self.told.setdefault(outcome.key, []).append(outcome)
+        for one, result in zip(chunk, results, strict=True):
+            self.check(one, result)
+            if isinstance(result, Outcome) and confirms != "never":
+                self.told.setdefault(result.key, []).append(result)
         if confirms == "now":
             self.run(self.world.confirm(*outcomes))
-            first = {(o.key, o.digest): o for o in reversed(outcomes)}.values()
-            self.with_key |= {o.key for o in first if confirmation(o).with_key and o.code == "released"}
+            for outcome in outcomes:
+                if (outcome.key, outcome.digest) not in self.confirmed:
+                    self.confirmed[outcome.key, outcome.digest] = confirmation(outcome).with_key
 
-    @rule(authorisation=authorisations, happening=st.sampled_from(["withdrawn", "opposed", "erased"]))
-    def withdraw(self, authorisation: bytes, happening: str) -> None:
+    def check(self, one: Sent, result: Any) -> None:
+        """One item's result against what was decided before."""
+        key, digest = one.asked.key, one.asked.digest
+        first = self.first.get(key)
+        if isinstance(result, DeadLetter):
+            return  # a retry's deadline or a narrowing: this answer proves nothing here
+        if first is not None and first != digest:
+            assert isinstance(result, Outcome) and result.code == "conflict"
+        elif (key, digest) in self.confirmed:
+            assert isinstance(result, Dropped)
+        if isinstance(result, Outcome):
+            self.first.setdefault(key, digest)
+            assert result.delivery != "key" or key.authorisation not in self.acknowledged, "I1b: handed over after"
+            if result.code == "released":
+                verify_release(result, digest, self.world.keys.verifier)
+
+    @rule(which=PICK, happening=st.sampled_from(CLOSERS))
+    def withdraw(self, which: int, happening: str) -> None:
+        authorisation = self.authorisations[which % len(self.authorisations)]
         ack = self.run(self.world.ledger.withdraw(authorisation, happening))
         note.verify(ack.note, self.world.keys.verifier)
         earlier = self.acknowledged.setdefault(authorisation, [])
@@ -109,29 +126,44 @@ class Exchange(RuleBasedStateMachine):
         if not earlier:
             entries = self.run(self.world.ledger.entries(authorisation))
             released = {e.request for e in entries if e.kind == "released"}
-            confirmed = {key.request for key in self.with_key if key.authorisation == authorisation}
+            confirmed = {
+                k.request
+                for (k, _), with_key in self.confirmed.items()
+                if with_key and k.authorisation == authorisation
+            }
             assert set(ack.named) == released - confirmed, "I1c: named"
         earlier.append(ack)
 
-    @rule(authorisation=authorisations, scopes=st.sets(st.sampled_from(SCOPES), min_size=1))
-    def narrow(self, authorisation: bytes, scopes: set[str]) -> None:
+    @rule(which=PICK, scopes=st.sets(st.sampled_from(SCOPES), min_size=1))
+    def narrow(self, which: int, scopes: set[str]) -> None:
+        authorisation = self.authorisations[which % len(self.authorisations)]
         try:
             grant = self.run(self.world.ledger.narrow(authorisation, tuple(sorted(scopes)), OPERATOR))
         except Refused:
             return
         self.world.wallet.keep(authorisation, grant.capsule)
 
-    @rule(ms=st.sampled_from([1, 999, 5_000]))
-    def wait(self, ms: int) -> None:
+    @rule(ms=st.sampled_from([1, 999, 5_000]), sweeps=st.booleans(), restarts=st.booleans())
+    def wait(self, ms: int, sweeps: bool, restarts: bool) -> None:
+        """Time passes; the ledger may record it, or be started again."""
         self.world.clock.advance(ms)
+        if sweeps:
+            self.run(self.world.ledger.sweep())
+        if restarts:
+            self.world.restart()
+        self.note_checkpoint()
 
-    @rule()
-    def sweep(self) -> None:
-        self.run(self.world.ledger.sweep())
-
-    @rule()
-    def restart(self) -> None:
-        self.world.restart()
+    def teardown(self) -> None:
+        """What the log says in the end, since it only grows."""
+        if not hasattr(self, "runner"):
+            return
+        self.note_checkpoint()
+        for authorisation in self.acknowledged:
+            self.nothing_released_after_a_withdrawal(authorisation)
+        self.uses_are_released_leaves()
+        self.the_log_only_grew()
+        self.world.engine.dispose()
+        self.runner.close()
 
     @invariant()
     def one_outcome(self) -> None:
@@ -142,21 +174,14 @@ class Exchange(RuleBasedStateMachine):
             conflicts = {o.digest for o in outcomes if o.code == "conflict"}
             assert conflicts.isdisjoint(digest for digest, *_ in fates)
 
-    @invariant()
-    def nothing_released_after_a_withdrawal(self) -> None:
-        """I1a, and uses: read from the log alone."""
-        for authorisation in getattr(self, "acknowledged", {}):
-            kinds = [
-                e.kind for e in self.run(self.world.ledger.entries(authorisation)) if e.kind in {*State, "released"}
-            ]
-            closed = next(i for i, kind in enumerate(kinds) if kind in ("withdrawn", "opposed", "erased"))
-            assert "released" not in kinds[closed:], kinds
-            assert not self.run(self.world.ledger.has_key(authorisation))
+    def nothing_released_after_a_withdrawal(self, authorisation: bytes) -> None:
+        """I1a, from the log alone; and the key is gone."""
+        kinds = [e.kind for e in self.run(self.world.ledger.entries(authorisation)) if e.kind in {*State, "released"}]
+        closed = next(i for i, kind in enumerate(kinds) if kind in CLOSERS)
+        assert "released" not in kinds[closed:], kinds
+        assert not self.run(self.world.ledger.has_key(authorisation))
 
-    @invariant()
     def uses_are_released_leaves(self) -> None:
-        if not hasattr(self, "world"):
-            return
         with self.world.engine.begin() as connection:
             leaves = (
                 connection.execute(select(t.leaf.c.authorisation).where(t.leaf.c.kind == "released")).scalars().all()
@@ -166,20 +191,21 @@ class Exchange(RuleBasedStateMachine):
             ):
                 assert row.uses == leaves.count(row.id) <= row.max_uses
 
-    @invariant()
-    def the_log_only_grows(self) -> None:
-        """I6: this checkpoint is consistent with every one before; no index is given twice."""
-        if not hasattr(self, "world"):
-            return
-        head = note.parse_checkpoint(note.verify(self.run(self.world.ledger.checkpoint()), self.world.keys.verifier))
+    def note_checkpoint(self) -> None:
+        text = self.run(self.world.ledger.checkpoint())
+        self.checkpoints.append(note.parse_checkpoint(note.verify(text, self.world.keys.verifier)))
+
+    def the_log_only_grew(self) -> None:
+        """I6: every checkpoint ever signed is a prefix of the last one; the log follows from its leaves."""
         with self.world.engine.begin() as connection:
             hashes = connection.execute(select(t.leaf.c.hash).order_by(t.leaf.c.idx)).scalars().all()
-        for old in self.checkpoints[-2:]:
+        head = self.checkpoints[-1]
+        for old in self.checkpoints:
             path = merkle.consistency_path(hashes, old.size)
             merkle.verify_consistency(old.size, head.size, path, old.root, head.root)
-        self.checkpoints.append(head)
+        assert self.run(self.world.ledger.verify()) == []
 
 
 TestExchange = Exchange.TestCase
-TestExchange.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestExchange.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
 TestExchange.__doc__ = "No history breaks I1a, I1b, I1c, I3, I6, nor the count of uses."

@@ -39,11 +39,16 @@ class Record(NamedTuple):
 
 
 def request(
-    ask: Ask | bytes = ASK, *, authorisation: bytes = A, certificate: bytes = b"c" * 32, ttl_ms: int = 5_000
+    ask: Ask | bytes = ASK,
+    *,
+    authorisation: bytes = A,
+    certificate: bytes = b"c" * 32,
+    ttl_ms: int = 5_000,
+    identity: bytes = b"identity",
 ) -> bytes:
     written = ask if isinstance(ask, bytes) else wire.write_ask(ask)
     head = HEAD.pack(PREFIX, b"r" * 16, authorisation, certificate, ttl_ms)
-    return head + varint(len(written)) + written + varint(8) + b"identity"
+    return head + varint(len(written)) + written + varint(len(identity)) + identity
 
 
 def judged(value: bytes | None, *, held: Authorisation | None = HELD, fresh: bool = True, key: bytes | None = A, now_ms: int = NOW_MS, operator: str = OPERATOR) -> Judged:  # fmt: skip
@@ -136,7 +141,7 @@ def test_not_after_is_excluded(offset_ms: int, expected: str) -> None:
         (request() + b"\0", A, Code.BAD_AVRO),
         (b"\x01" + request()[1:], A, Code.BAD_AVRO),
         (request(b"no ask"), A, Code.BAD_AVRO),
-        (request(bytes(SIZE_MAX_BYTES)), A, Code.BAD_AVRO),
+        (request(identity=bytes(SIZE_MAX_BYTES)), A, Code.BAD_AVRO),
         (request(wire.write_ask(ASK) + b"\0"), A, Code.BAD_AVRO),
         (request(), None, Code.BAD_KEY),
         (request(), b"", Code.BAD_KEY),

@@ -341,6 +341,10 @@ async def test_poison_becomes_dead_letters_and_the_bus_goes_on(bus: MemoryBus, t
         value = messages[letter["offset"]].value
         assert letter["size_bytes"] == (-1 if value is None else len(value))
         assert letter["value"] == (value or b"")[: 64 * 1024]
+        if value in OWN[topic][1] and letter["reason"] != Code.BAD_KEY:
+            assert letter["reason"] == (
+                Code.NO_ATTEMPT if value == OWN[topic][1][-1] and topic == topics.answers("cnaf") else Code.BAD_AVRO
+            )
     assert (await (await ask(bus, await bus.give(JEANNE))).answer()).status == "found"
 
 
