@@ -99,6 +99,18 @@ class Exchange(RuleBasedStateMachine):
                 if (outcome.key, outcome.digest) not in self.confirmed:
                     self.confirmed[outcome.key, outcome.digest] = confirmation(outcome).with_key
 
+    @rule(
+        picks=st.lists(PICK, min_size=1, max_size=4),
+        confirms=st.sampled_from(["now", "later", "never"]),
+        happening=st.sampled_from(CLOSERS),
+    )
+    def withdraw_in_flight(self, picks: list[int], confirms: str, happening: str) -> None:
+        """The history all is about: told or not, confirmed or not, withdrawn, and met again."""
+        authorisation = self.sent[picks[0] % len(self.sent)].asked.key.authorisation
+        self.deliver(picks, confirms)
+        self.withdraw(self.authorisations.index(authorisation), happening)
+        self.deliver(picks, "now")
+
     def check(self, one: Sent, result: Any) -> None:
         """One item's result against what was decided before."""
         key, digest = one.asked.key, one.asked.digest
