@@ -9,6 +9,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from exchange.stopping import long_lived
+
 
 async def echo(bootstrap: str, source: str, sink: str, group: str) -> None:
     """The fastest form with aiokafka: whole chunks in, whole batches out, acks=all and idempotent like the gate; no commits."""
@@ -23,8 +25,9 @@ async def echo(bootstrap: str, source: str, sink: str, group: str) -> None:
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, linger_ms=5, max_batch_size=1 << 20
     )
+    long_lived()  # as the gate's own process
+    await producer.start()  # first: the clock starts when the consumer has its partitions
     await consumer.start()
-    await producer.start()
     while True:
         for place, records in (await consumer.getmany(timeout_ms=1000, max_records=5000)).items():
             await _forward(producer, records, sink, place.partition)

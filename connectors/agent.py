@@ -132,9 +132,7 @@ class Connector(Quiet):
         )
         await outgoing.send()
 
-    def _prepare(
-        self, record: Record, key: RequestKey, digest: bytes, deadline_ms: int, body: dict[str, Any]
-    ) -> _Task:
+    def _prepare(self, record: Record, key: RequestKey, digest: bytes, deadline_ms: int, body: dict[str, Any]) -> _Task:
         ask = wire.read_ask(body["ask"])
         if self._clock.now_ms() >= deadline_ms:  # (1)
             raise _Refused("expired", Code.DEADLINE_PASSED)

@@ -16,7 +16,13 @@ class Door(Ledger, Protocol):
     """Every method a ledger answers."""
 
     async def habilitate(
-        self, recipient: str, data_set: str, purpose: str, scopes: tuple[str, ...], legal_reference: str, not_after_ms: int
+        self,
+        recipient: str,
+        data_set: str,
+        purpose: str,
+        scopes: tuple[str, ...],
+        legal_reference: str,
+        not_after_ms: int,
     ) -> None:
         """A collectivity may ask these scopes of a data set for a purpose, until then."""
 

@@ -11,8 +11,9 @@ from contextlib import AbstractContextManager
 
 from sqlalchemy import Engine, func, select
 
-from consent import grants, register, releases, sweeps, withdrawals
-from consent.core import merkle, note
+from consent import grants, heads, register, releases, sweeps, withdrawals
+from consent.attempts import attempt
+from consent.core import merkle, tiles
 from consent.core.facts import (
     Acknowledgement,
     Answer,
@@ -35,8 +36,9 @@ from consent.core.facts import (
 from consent.core.rules import Happening
 from consent.keys import KeyRing
 from consent.stores import tables as t
+from consent.stores import tree
 from consent.stores.engine import unpack_frontier
-from consent.transaction import Transaction, read_authorisations, transaction
+from consent.transaction import Transaction, read_authorisations, reading, transaction
 from exchange.ports import LEASE_MS, Clock, Unavailable
 
 _POLL_S = 0.02
@@ -48,6 +50,7 @@ class Ledger:
     def __init__(self, engine: Engine, keys: KeyRing, clock: Clock, mac: Callable[[str], bytes]) -> None:
         """`mac(provider)` is the secret shared with that provider's connector."""
         self._engine, self._keys, self._clock, self._mac = engine, keys, clock, mac
+        self._proving: tuple[tuple[int, bytes], tiles.Tree] | None = None
 
     def _begin(self) -> AbstractContextManager[Transaction]:
         return transaction(self._engine, self._keys, self._clock.now_ms())
@@ -93,18 +96,18 @@ class Ledger:
             raise Unavailable("ledger store: erased bytes not yet overwritten, ask again")
 
     async def lookup(self, authorisations: Sequence[bytes]) -> list[Authorisation | None]:
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             held = read_authorisations(connection, authorisations, self._clock.now_ms())
         return [held.get(a) for a in authorisations]
 
     async def attempt(self, attempts: Sequence[Attempt]) -> list[Attempted]:
         with self._begin() as tx:
-            return releases.attempt(tx, attempts)
+            return attempt(tx, attempts)
 
     async def release(
         self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation]
     ) -> list[Outcome | Dropped | DeadLetter]:
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             checked = releases.check(connection, self._keys, self._mac, items)
         with self._begin() as tx:
             if tx.clock_went_back:
@@ -119,7 +122,7 @@ class Ledger:
         return results
 
     async def unconfirmed(self, submissions: Sequence[Submission]) -> list[bool]:
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             return releases.unconfirmed(connection, submissions)
 
     async def overdue(self, age_ms: int) -> int:
@@ -127,16 +130,16 @@ class Ledger:
         query = select(func.count()).where(
             c.code == "released", c.confirmed_at.is_(None), c.at < self._clock.now_ms() - age_ms
         )
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             return int(connection.execute(query).scalar() or 0)
 
     async def events(self, after: int, limit: int) -> list[Event]:
         query = select(t.outbox).where(t.outbox.c.sequence > after).order_by(t.outbox.c.sequence).limit(limit)
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             return [Event(r.sequence, r.authorisation, r.version, r.state, r.at) for r in connection.execute(query)]
 
     async def directory(self) -> list[DirectoryEntry]:
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             return register.directory(connection)
 
     async def entries(self, authorisation: bytes) -> list[Entry]:
@@ -145,7 +148,7 @@ class Ledger:
         fates = select(c.leaf_index, c.request, c.code, c.reason, c.at).where(
             c.authorisation == authorisation, c.code != "released"
         )
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             own = [Entry(r.idx, r.kind, r.at, authorisation, r.request, r.code) for r in connection.execute(query)]
             others = [
                 Entry(r.leaf_index, r.code, r.at, authorisation, r.request, r.reason) for r in connection.execute(fates)
@@ -153,21 +156,70 @@ class Ledger:
         return sorted(own + others, key=lambda e: (e.index, e.request))
 
     async def checkpoint(self) -> str:
-        with self._engine.begin() as connection:
-            row = connection.execute(select(t.log.c.size, t.log.c.frontier)).one()
-        head = note.Checkpoint(self._keys.origin, row.size, merkle.frontier_root(unpack_frontier(row.frontier)))
-        return note.sign(head.text(), self._keys.origin, self._keys.log)
+        """With the cosignatures it has; `Unavailable` if the log does not follow from the last head signed."""
+        return self._head().note
+
+    def _head(self) -> heads.Head:
+        with reading(self._engine) as connection:
+            signed = heads.current(connection)
+        if signed is None:
+            with self._begin() as tx:
+                signed = heads.sign(tx)
+        return signed
 
     async def proof(self, index: int) -> tuple[bytes, list[bytes], str]:
-        with self._engine.begin() as connection:
-            size = int(connection.execute(select(t.log.c.size)).scalar_one())
-            rows = connection.execute(select(t.leaf.c.hash).order_by(t.leaf.c.idx).limit(size)).all()
-            leaf = connection.execute(select(t.leaf.c.leaf).where(t.leaf.c.idx == index)).scalar()
-        if leaf is None:
+        """In the tree of the last cosigned head if the leaf is in it, else of one signed now."""
+        with reading(self._engine) as connection:
+            head = heads.last(connection, cosigned=True)
+        if head is None or index >= head.size:
+            head = self._head()
+        if not 0 <= index < head.size:
             raise ValueError("no such leaf")
-        hashes = [row.hash for row in rows]
-        head = note.Checkpoint(self._keys.origin, size, merkle.root(hashes))
-        return leaf, merkle.inclusion_path(hashes, index), note.sign(head.text(), self._keys.origin, self._keys.log)
+        try:
+            with reading(self._engine) as connection:
+                leaf = bytes(connection.execute(select(t.leaf.c.leaf).where(t.leaf.c.idx == index)).scalar_one())
+            path = self._tree_of(head).inclusion(index)
+            merkle.verify_inclusion(merkle.leaf_hash(leaf), index, head.size, path, head.root)
+        except ValueError:
+            raise Unavailable("ledger log: a leaf does not lead to its head") from None
+        return leaf, path, head.note
+
+    def _tree_of(self, head: heads.Head) -> tiles.Tree:
+        """The tree of the head that proofs were last asked for: they have most of it in common."""
+        if self._proving is None or self._proving[0] != (head.size, head.root):
+            self._proving = (head.size, head.root), tiles.Tree(head.size, self.source().hashes)
+        return self._proving[1]
+
+    async def signed(self) -> list[heads.Head]:
+        """The heads signed and not forgotten, smallest first."""
+        with reading(self._engine) as connection:
+            return [head for head in heads.held(connection) if head.root]
+
+    async def anchor(self, text: str) -> None:
+        """A checkpoint of ours that others hold: only what follows from it will be signed. BadNote if it is not ours."""
+        head = heads.read(text, self._keys.verifier)
+        with self._begin() as tx:
+            heads.remember(tx.connection, head)
+
+    async def witnessed(self, size: int) -> None:
+        """A witness has seen that size: if the log is behind, nothing is signed until that head is anchored and its leaves are back."""
+        with self._begin() as tx:
+            if size > tx.size:
+                heads.remember(tx.connection, heads.Head(size, b"", ""))
+
+    async def cosigned(self, head: heads.Head, lines: Sequence[str]) -> None:
+        """Keep verified cosignatures of a head of ours."""
+        with self._begin() as tx:
+            heads.cosign(tx.connection, head, lines)
+
+    async def published(self, size: int) -> None:
+        """Forget the heads that nobody needs any more once that of `size` is published."""
+        with self._begin() as tx:
+            heads.forget(tx.connection, size)
+
+    def source(self) -> tree.Store:
+        """The log's hashes and entries, for `consent.publish`."""
+        return tree.Store(self._engine)
 
     async def habilitate(
         self,
@@ -198,18 +250,23 @@ class Ledger:
 
     async def verify(self) -> list[str]:
         """Recomputes the log from its leaves; the list of what does not hold is empty when all does."""
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             log = connection.execute(select(t.log)).one()
             rows = connection.execute(select(t.leaf.c.idx, t.leaf.c.leaf, t.leaf.c.hash).order_by(t.leaf.c.idx)).all()
+            nodes = {tiles.Node(*row) for row in connection.execute(select(t.node))}
         problems = [f"leaf {row.idx}: hash" for row in rows if merkle.leaf_hash(row.leaf) != row.hash]
         if [row.idx for row in rows] != list(range(log.size)):
             problems.append("indexes are not contiguous")
-        elif merkle.root([row.hash for row in rows]) != merkle.frontier_root(unpack_frontier(log.frontier)):
+            return problems
+        frontier, expected = tiles.append((), 0, [row.hash for row in rows])
+        if frontier != unpack_frontier(log.frontier):
             problems.append("root does not follow from the leaves")
+        elif nodes != set(expected):
+            problems.append("nodes do not follow from the leaves")
         return problems
 
     async def has_key(self, authorisation: bytes) -> bool:
         """Whether any private key of this authorisation still exists."""
         query = select(func.count()).where(t.release_key.c.authorisation == authorisation)
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             return bool(connection.execute(query).scalar())

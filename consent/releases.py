@@ -1,6 +1,4 @@
-"""T-attempt and T-release (protocol §4): the two transactions between a connector's answer and an outcome.
-
-T-release in order: (1) without locks: tags, key openings, outer seals: what does not open is a dead letter, never terminal;
+"""T-release (protocol §4): from a connector's answer or a verdict to an outcome. In order: (1) without locks: tags, key openings, outer seals: what does not open is a dead letter, never terminal;
 (2) one transaction: lock, read, fold the pure rule, write rows, uses and leaves, commit durably; (3) only then do opened answers
 leave this function, with a note signed over the chunk's leaves. Message keys live inside `open_outer` only.
 """
@@ -16,11 +14,10 @@ from typing import Any, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from consent.attempts import by_request, key_values, row_key
 from consent.core import merkle, note
 from consent.core.facts import (
     Answer,
-    Attempt,
-    Attempted,
     Confirmation,
     DeadLetter,
     Dropped,
@@ -32,7 +29,7 @@ from consent.core.facts import (
 )
 from consent.core.leaves import released_content
 from consent.core.release import Fate, Held, Row, Seen, fold
-from consent.core.rules import Happening, step, usable
+from consent.core.rules import Happening, step
 from consent.keys import KeyRing
 from consent.register import recipient_entries
 from consent.stores import tables as t
@@ -42,78 +39,9 @@ from exchange.core.errors import Code
 from exchange.core.sealing import Context, answer_digest, key_id
 from exchange.sealing import SealedAnswer, Unopenable, check_tag, open_outer
 
-CALLS_MAX = 3
 Item = Answer | Verdict
 Result = Outcome | Dropped | DeadLetter
 Begin = Callable[[], AbstractContextManager[Transaction]]
-
-
-def attempt(tx: Transaction, attempts: Sequence[Attempt]) -> list[Attempted]:
-    """Registers each request's context before its State call, or says why not to call. One leaf for the chunk."""
-    held = read_authorisations(tx.connection, [a.key.authorisation for a in attempts], tx.now_ms)
-    entries = recipient_entries(tx.connection, [h.recipient for h in held.values()], tx.now_ms)
-    calls = _calls(tx.connection, attempts)
-    results: list[Attempted] = []
-    inserted: list[dict[str, Any]] = []
-    updated: list[dict[str, Any]] = []
-    for a in attempts:
-        authorisation = held.get(a.key.authorisation)
-        entry = entries.get((authorisation.recipient, a.key.operator)) if authorisation else None
-        done = calls.get((a.key, a.digest), 0)
-        reason = _may_call(a, authorisation, done, tx.now_ms) or (None if entry else Code.DELEGATION_ABSENT)
-        if reason is None and entry is not None:
-            calls[a.key, a.digest] = done + 1
-            (updated if done else inserted).append(_attempt_values(a, key_id(entry.public_key), done + 1))
-        results.append(Attempted(reason or "", entry if reason is None else None))
-    if inserted:
-        tx.connection.execute(insert(t.attempt), inserted)
-    if updated:  # the person's agreement or the recipient's key may have changed since the last call
-        keys = ("request", "authorisation", "operator", "digest")
-        changes: dict[str, Any] = {c.name: bindparam(f"b_{c.name}") for c in t.attempt.c if c.name not in keys}
-        where = _same(t.attempt) & (t.attempt.c.digest == bindparam("b_digest"))
-        tx.connection.execute(update(t.attempt).where(where).values(changes), [{f"b_{k}": v for k, v in row.items()} for row in updated])
-    if inserted or updated:
-        digests = [v["digest"] + bytes([v["calls"]]) for v in inserted + updated]
-        tx.append("attempted", b"", merkle.root([merkle.leaf_hash(d) for d in digests]))
-    return results
-
-
-def _may_call(a: Attempt, held: Any, done: int, now_ms: int) -> Code | None:
-    if held is None:
-        return Code.AUTHORISATION_UNKNOWN
-    reason = usable(held.state, held.not_before_ms, held.not_after_ms, held.uses, held.max_uses, now_ms)
-    if reason is not None:
-        return reason
-    if a.certificate_hash != held.certificate_hash:
-        return Code.CERTIFICATE_OUTDATED
-    if now_ms >= a.deadline_ms:
-        return Code.DEADLINE_PASSED
-    return Code.ATTEMPTS_EXHAUSTED if done >= CALLS_MAX else None
-
-
-def _attempt_values(a: Attempt, recipient_key: bytes, calls: int) -> dict[str, Any]:
-    return _key(a.key) | {
-        "digest": a.digest, "calls": calls, "scopes": json.dumps(a.scopes), "schema_hash": a.schema_hash, "rule_hash": a.rule_hash,
-        "certificate_hash": a.certificate_hash, "recipient_key": recipient_key, "deadline": a.deadline_ms,
-    }  # fmt: skip
-
-
-def _key(key: RequestKey) -> dict[str, Any]:
-    return {"request": key.request, "authorisation": key.authorisation, "operator": key.operator}
-
-
-def _calls(connection: Connection, attempts: Sequence[Attempt]) -> dict[tuple[RequestKey, bytes], int]:
-    rows = _by_request(connection, t.attempt, [a.key.request for a in attempts])
-    return {(_row_key(row), row.digest): row.calls for row in rows}
-
-
-def _by_request(connection: Connection, table: Any, requests: Sequence[bytes]) -> Sequence[Any]:
-    query = select(table).where(table.c.request.in_(bindparam("ids", expanding=True)))
-    return connection.execute(query, {"ids": list(set(requests))}).all()
-
-
-def _row_key(row: Any) -> RequestKey:
-    return RequestKey(row.operator, row.authorisation, row.request)
 
 
 class Checked(NamedTuple):
@@ -127,16 +55,15 @@ class Checked(NamedTuple):
 def check(connection: Connection, keys: KeyRing, mac: Callable[[str], bytes], items: Sequence[Item]) -> Checked:
     """Step (1)."""
     answers = [item for item in items if isinstance(item, Answer)]
-    contexts = {
-        (_row_key(row), row.digest): _context(row)
-        for row in _by_request(connection, t.attempt, [a.key.request for a in answers])
-    }
-    privates = _private_keys(connection, keys, {c.certificate_hash for c in contexts.values()})
+    contexts: dict[tuple[RequestKey, bytes], list[Context]] = {}
+    for row in by_request(connection, t.attempt, [a.key.request for a in answers]):
+        contexts.setdefault((row_key(row), row.digest), []).append(_context(row))
+    privates = _private_keys(connection, keys, {c.certificate_hash for found in contexts.values() for c in found})
     checked = Checked([], [], {})
     for place, item in enumerate(items):
         result: Seen | DeadLetter = Seen(item)
         if isinstance(item, Answer):
-            result = _open(item, contexts.get((item.key, item.digest)), privates, mac)
+            result = _open(item, contexts.get((item.key, item.digest), []), privates, mac)
         if isinstance(result, DeadLetter):
             checked.dead[place] = result
         else:
@@ -146,17 +73,23 @@ def check(connection: Connection, keys: KeyRing, mac: Callable[[str], bytes], it
 
 
 def _open(
-    answer: Answer, context: Context | None, privates: Mapping[bytes, X25519PrivateKey], mac: Callable[[str], bytes]
+    answer: Answer, contexts: Sequence[Context], privates: Mapping[bytes, X25519PrivateKey], mac: Callable[[str], bytes]
 ) -> Seen | DeadLetter:
-    if context is None:
+    """The tag tells which attempt an answer is of: deadline, recipient key and certificate may differ between two."""
+    if not contexts:
         return DeadLetter(Code.NO_ATTEMPT)
-    sealed = SealedAnswer(answer.tag, answer.sealed_key, answer.outer)
-    try:
-        check_tag(context, sealed, mac(answer.provider))
-        private = privates.get(context.certificate_hash)
-        return Seen(answer, context, open_outer(context, sealed, private) if private else None)
-    except Unopenable:
-        return DeadLetter(Code.BAD_SEAL)
+    sealed, secret = SealedAnswer(answer.tag, answer.sealed_key, answer.outer), mac(answer.provider)
+    for context in contexts:
+        try:
+            check_tag(context, sealed, secret)
+        except Unopenable:
+            continue
+        try:
+            private = privates.get(context.certificate_hash)
+            return Seen(answer, context, open_outer(context, sealed, private) if private else None)
+        except Unopenable:
+            break
+    return DeadLetter(Code.BAD_SEAL)
 
 
 def _context(row: Any) -> Context:
@@ -188,7 +121,7 @@ def _private_keys(connection: Connection, keys: KeyRing, certificates: set[bytes
 def release(tx: Transaction, checked: Checked) -> list[tuple[Seen, Fate, Leaf | None]]:
     """Step (2): the fates of a chunk, written."""
     items = [one.item for one in checked.seen]
-    rows = {_row_key(r): r for r in _by_request(tx.connection, t.terminal, [i.key.request for i in items])}
+    rows = {row_key(r): r for r in by_request(tx.connection, t.terminal, [i.key.request for i in items])}
     settled = {
         key: Row(r.digest, r.code, r.reason, r.provider_code, r.answer_digest, r.confirmed_at is not None)
         for key, r in rows.items()
@@ -248,7 +181,7 @@ def _append_leaves(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate])
 def _write(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate], leaves: Sequence[Leaf | None]) -> None:
     inserts, conflicts, again = [], [], []
     for one, fate, leaf in zip(seen, fates, leaves, strict=True):
-        item, key = one.item, _key(one.item.key)
+        item, key = one.item, key_values(one.item.key)
         if fate.action == "insert" and leaf is not None:
             position = item.position if isinstance(item, Answer) else None
             inserts.append(key | {
@@ -362,7 +295,7 @@ def confirm(tx: Transaction, confirmed: Sequence[Confirmation]) -> None:
     if not confirmed:
         return
     values = [
-        {f"b_{k}": v for k, v in _key(c.key).items()} | {"b_digest": c.digest, "b_with_key": c.with_key}
+        {f"b_{k}": v for k, v in key_values(c.key).items()} | {"b_digest": c.digest, "b_with_key": c.with_key}
         for c in confirmed
     ]
     for table in (t.terminal, t.conflict):
@@ -378,9 +311,9 @@ def unconfirmed(connection: Connection, submissions: Sequence[Submission]) -> li
     """Which submissions have no confirmed outcome: neither their own row nor a conflict of theirs."""
     requests = [s.key.request for s in submissions]
     done = {
-        (_row_key(row), row.digest)
+        (row_key(row), row.digest)
         for table in (t.terminal, t.conflict)
-        for row in _by_request(connection, table, requests)
+        for row in by_request(connection, table, requests)
         if row.confirmed_at is not None
     }
     return [(s.key, s.digest) not in done for s in submissions]

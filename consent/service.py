@@ -25,6 +25,7 @@ from exchange.ports import Refused, Unavailable
 LENGTH = struct.Struct(">I")
 CALL_MAX_BYTES = 64 << 20
 
+
 @cache
 def signature(method: str) -> tuple[Any, Any]:
     """The types of a method's arguments, as a tuple type, and of its result."""

@@ -20,7 +20,9 @@ _LIMIT = 1_000
 def expire(tx: Transaction) -> int:
     """Live authorisations whose validity is over get their leaf; how many."""
     a = t.authorisation
-    rows = tx.connection.execute(select(a).where(a.c.state == State.LIVE.value, a.c.not_after <= tx.now_ms).limit(_LIMIT)).all()
+    rows = tx.connection.execute(
+        select(a).where(a.c.state == State.LIVE.value, a.c.not_after <= tx.now_ms).limit(_LIMIT)
+    ).all()
     for row in rows:
         cell = step(State.LIVE, Happening.EXPIRED)
         assert cell is not None  # the table has this cell
@@ -45,8 +47,14 @@ def settle(tx: Transaction) -> int:
     acknowledged = exists().where(t.acknowledgement.c.authorisation == a.c.id)
     pending = exists().where(c.authorisation == a.c.id, c.code == "released", c.confirmed_at.is_(None))
     closed = [state.value for state in CLOSED]
-    ids = tx.connection.execute(select(a.c.id).where(a.c.state.in_(closed), acknowledged, ~told, ~pending).limit(_LIMIT)).scalars().all()
+    ids = (
+        tx.connection.execute(select(a.c.id).where(a.c.state.in_(closed), acknowledged, ~told, ~pending).limit(_LIMIT))
+        .scalars()
+        .all()
+    )
     for identifier in ids:
-        cut = tx.connection.execute(select(c.request).where(c.authorisation == identifier, c.with_key.is_(False)).order_by(c.request)).scalars()
+        cut = tx.connection.execute(
+            select(c.request).where(c.authorisation == identifier, c.with_key.is_(False)).order_by(c.request)
+        ).scalars()
         tx.append("withdrawal_settled", identifier, msgspec.json.encode({"cut": list(cut)}))
     return len(ids)

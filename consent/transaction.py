@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
-from consent.core import merkle
+from consent.core import merkle, tiles
 from consent.core.facts import Authorisation, State
 from consent.core.leaves import commit
 from consent.keys import KeyRing
@@ -139,8 +141,10 @@ class Transaction:
     def finish(self) -> None:
         """Everything appended is written; the log row moves."""
         if self._leaves:
-            self.connection.execute(insert(t.leaf), self._leaves)
-            self.frontier = merkle.append(self.frontier, self.size, [leaf["hash"] for leaf in self._leaves])
+            _insert_plain(self.connection, t.leaf, self._leaves)
+            self.frontier, nodes = tiles.append(self.frontier, self.size, [leaf["hash"] for leaf in self._leaves])
+            if nodes:
+                self.connection.execute(insert(t.node), [node._asdict() for node in nodes])
             self.size += len(self._leaves)
         if self._events:
             self.connection.execute(insert(t.outbox), self._events)
@@ -149,45 +153,70 @@ class Transaction:
         )
 
 
+def _insert_plain(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows of integers, texts and bytes as the driver takes them: half of what a leaf costs went into SQLAlchemy's own conversions."""
+    compiled = insert(table).compile(dialect=connection.dialect)
+    order = compiled.positiontup  # None where parameters are named
+    connection.exec_driver_sql(
+        str(compiled), [tuple(map(row.__getitem__, order)) for row in rows] if order else list(rows)
+    )
+
+
 @contextmanager
 def transaction(engine: Engine, keys: KeyRing, clock_ms: int) -> Iterator[Transaction]:
     """Committed and durable on exit. An error of the store at any point means *unknown*: `Unavailable`."""
-    from sqlalchemy.exc import SQLAlchemyError  # the one place that turns the store's errors into ours
+    with reading(engine) as connection:
+        tx = Transaction(connection, keys, clock_ms)
+        yield tx
+        tx.finish()
 
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A transaction without the lock of the log; errors as above."""
     try:
         with engine.begin() as connection:
-            tx = Transaction(connection, keys, clock_ms)
-            yield tx
-            tx.finish()
+            yield connection
     except SQLAlchemyError as error:
         raise Unavailable(f"ledger store: {type(error).__name__}") from None
 
 
+_SEEN = [
+    t.authorisation.c[name]
+    for name in (
+        "id", "version", "state", "recipient", "provider", "data_set", "purpose", "scopes", "not_before", "not_after", "uses", "max_uses",
+        "certificate", "certificate_hash",
+    )
+]  # fmt: skip
+"""The columns of an authorisation in the order of `Authorisation`'s fields."""
+
+
 def read_authorisations(connection: Connection, ids: Sequence[bytes], now_ms: int) -> dict[bytes, Authorisation]:
     """The authorisations of these ids, with the operators delegated and the scopes habilitated at `now_ms`."""
-    a = t.authorisation
-    rows = connection.execute(
-        select(a).where(a.c.id.in_(bindparam("ids", expanding=True))), {"ids": list(set(ids))}
-    ).all()
-    recipients = sorted({row.recipient for row in rows})
+    query = select(*_SEEN).where(t.authorisation.c.id.in_(bindparam("ids", expanding=True)))
+    rows: list[tuple[Any, ...]] = [tuple(row) for row in connection.execute(query, {"ids": list(set(ids))})]
+    d, h = t.delegation.c, t.habilitation.c
+    recipients = sorted({row[3] for row in rows})
     operators: dict[str, list[str]] = {}
-    for row in connection.execute(
-        select(t.delegation).where(t.delegation.c.recipient.in_(recipients), t.delegation.c.not_after > now_ms)
-    ):
+    for row in connection.execute(select(t.delegation).where(d.recipient.in_(recipients), d.not_after > now_ms)):
         operators.setdefault(row.recipient, []).append(row.operator)
     entitled = {
-        (row.recipient, row.data_set, row.purpose): row.scopes
-        for row in connection.execute(
-            select(t.habilitation).where(
-                t.habilitation.c.recipient.in_(recipients), t.habilitation.c.not_after > now_ms
-            )
-        )
+        (row.recipient, row.data_set, row.purpose): _scopes(row.scopes)
+        for row in connection.execute(select(t.habilitation).where(h.recipient.in_(recipients), h.not_after > now_ms))
     }
+    delegated = {recipient: tuple(sorted(found)) for recipient, found in operators.items()}
     return {
-        row.id: Authorisation(
-            row.id, row.version, State(row.state), row.recipient, row.provider, row.data_set, row.purpose, tuple(json.loads(row.scopes)),
-            row.not_before, row.not_after, row.uses, row.max_uses, row.certificate, row.certificate_hash,
-            tuple(sorted(operators.get(row.recipient, ()))), tuple(json.loads(entitled.get((row.recipient, row.data_set, row.purpose), "[]"))),
+        row[0]: Authorisation(
+            row[0], row[1], _STATES[row[2]], row[3], row[4], row[5], row[6], _scopes(row[7]), row[8], row[9], row[10], row[11], row[12],
+            row[13], delegated.get(row[3], ()), entitled.get((row[3], row[5], row[6]), ()),
         )
         for row in rows
     }  # fmt: skip
+
+
+_STATES = {state.value: state for state in State}
+
+
+@lru_cache(maxsize=1024)
+def _scopes(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))

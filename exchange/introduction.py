@@ -60,9 +60,7 @@ async def introduce_provider(
             await ledger.enter(certificates.enrol(kind, provider, "", public, now_ms + KEY_LIFE_MS, enrolment))
 
 
-async def introduce_collectivity(
-    ledger: Door, wallet: Wallet, now_ms: int, purposes: Iterable[str] = PURPOSES
-) -> None:
+async def introduce_collectivity(ledger: Door, wallet: Wallet, now_ms: int, purposes: Iterable[str] = PURPOSES) -> None:
     """A collectivity's recipient key, its operator's delegation, and habilitations for all data sets under these purposes."""
     known = {entry.public_key for entry in await ledger.directory()}
     if public_bytes(wallet.private) in known:
@@ -98,5 +96,3 @@ async def give(ledger: Door, wallet: Wallet, identity: Identity, now_ms: int, **
     grant = await ledger.grant(authorisation, agreed, canonical(identity), Evidence("counter"), wallet.operator)
     wallet.keep(authorisation, grant.capsule)
     return authorisation
-
-

@@ -139,7 +139,12 @@ class LocalBus:
 
 @asynccontextmanager
 async def local_bus(
-    settings: Settings, places: Places, *, cases: Sequence[Path] = (), progress: Progress | None = None, brief: bool = False
+    settings: Settings,
+    places: Places,
+    *,
+    cases: Sequence[Path] = (),
+    progress: Progress | None = None,
+    brief: bool = False,
 ) -> AsyncIterator[LocalBus]:
     """Everything up, ready, and introduced; `brief` is for a bus that soon stops: release runs in a process of its own,
     which can be stopped alone, and the broker's next start is not prepared."""

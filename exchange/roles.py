@@ -26,7 +26,7 @@ from exchange.faust_runner import FaustRunner
 from exchange.introduction import open_connector_keys
 from exchange.places import Places
 from exchange.ports import Agent, Ledger, Unavailable
-from exchange.stopping import stopping
+from exchange.stopping import long_lived, stopping
 from exchange.tracing import Tracing, to_file
 from exchange.trust import Trust
 
@@ -86,6 +86,7 @@ async def _outbox(stack: AsyncExitStack, bootstrap: str) -> KafkaOutbox:
 
 
 async def _host(agents: Sequence[Agent], bootstrap: str, ready: Ready, stop: asyncio.Event) -> None:
+    long_lived()
     runner = FaustRunner(agents, bootstrap)
     await runner.start()
     ready()

@@ -236,7 +236,9 @@ class CasesApi:
     def __init__(self, cases: Sequence[Case]) -> None:
         self._cases, self.calls = cases, 0
 
-    async def fetch(self, identity: contract.Identity, recipient: str, parameters: Mapping[str, str]) -> contract.Reading:
+    async def fetch(
+        self, identity: contract.Identity, recipient: str, parameters: Mapping[str, str]
+    ) -> contract.Reading:
         self.calls += 1
         case = best(self._cases, QUOTIENT_FAMILIAL, normalise(query(identity, recipient, parameters)))
         if case is None:

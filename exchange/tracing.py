@@ -26,7 +26,9 @@ OutHeaders = list[tuple[str, bytes]]
 
 def carried(headers: Headers) -> OutHeaders:
     """The trace headers of a message."""
-    return list({name: value for name, value in headers if name in _CARRIED and value and len(value) <= _SIZE_MAX_BYTES}.items())
+    return list(
+        {name: value for name, value in headers if name in _CARRIED and value and len(value) <= _SIZE_MAX_BYTES}.items()
+    )
 
 
 def sampled(headers: Headers) -> bool:
@@ -61,6 +63,8 @@ class Tracing:
 
     def mark(self, name: str, parent: Headers, topic: str, request: bytes) -> OutHeaders:
         """A span that begins and ends here; the headers for what follows."""
+        if self._tracer is None or not sampled(parent):
+            return carried(parent)
         with self.span(name, parent, topic, request) as headers:
             return headers
 

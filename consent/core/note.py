@@ -14,6 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 _ED25519 = b"\x01"
 _MAX_BYTES = 1_000_000
+MAX_SIGNATURES = 16
+"""As many as the specification asks to accept."""
+_MAX_NUMBER = 2**63
 
 
 class BadNote(ValueError):
@@ -35,6 +38,14 @@ class Verifier(NamedTuple):
         return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(_ED25519 + self.public_key).decode()}"
 
 
+class Signature(NamedTuple):
+    """A signature line: who says to have signed, under which key (4 bytes), and the signature."""
+
+    name: str
+    key_id: bytes
+    value: bytes
+
+
 class Checkpoint(NamedTuple):
     """A log's head: origin, size in leaves, root hash."""
 
@@ -51,7 +62,7 @@ def parse_verifier(vkey: str) -> Verifier:
     name, _, rest = vkey.strip().partition("+")
     key_hash, _, encoded = rest.partition("+")
     try:
-        key = _decode(encoded)
+        key = decode(encoded)
     except ValueError as error:
         raise BadNote("not a verifier key") from error
     verifier = Verifier(name, key[1:])
@@ -69,63 +80,83 @@ def sign(text: str, name: str, key: Ed25519PrivateKey) -> str:
     return f"{text}\n— {name} {signature}\n"
 
 
-def verify(note: str, verifier: Verifier) -> str:
-    """The note's text, signed by `verifier`; BadNote otherwise. Signatures by unknown keys are ignored."""
+def split(note: str) -> tuple[str, list[Signature]]:
+    """A note's text and its signatures, none of them verified; BadNote if it is not a note."""
     if len(note) > _MAX_BYTES or any(ord(c) < 0x20 and c != "\n" for c in note):
         raise BadNote("not a note")
     text, blank, lines = note.rpartition("\n\n")
     if not blank or not lines.endswith("\n"):
         raise BadNote("not a note")
-    good = False
-    for line in lines[:-1].split("\n"):
-        good = _signature(line, text + "\n", verifier) or good
-    if not good:
-        raise BadNote("not signed by this key")
-    return text + "\n"
+    signatures = [parse_signature(line) for line in lines[:-1].split("\n")]
+    if len(signatures) > MAX_SIGNATURES:
+        raise BadNote("too many signatures")
+    return text + "\n", signatures
 
 
-def _signature(line: str, text: str, verifier: Verifier) -> bool:
-    """Whether the line is this verifier's good signature; BadNote if it is a bad one of his."""
+def parse_signature(line: str) -> Signature:
+    """A signature line without its newline; BadNote if it is not one."""
     dash, _, rest = line.partition(" ")
     name, _, encoded = rest.partition(" ")
-    if dash != "—" or not name or "+" in name:
+    if dash != "—" or not name or "+" in name or any(c.isspace() for c in name):
         raise BadNote("not a signature line")
     try:
-        raw = _decode(encoded)
+        raw = decode(encoded)
     except ValueError as error:
         raise BadNote("not a signature line") from error
     if len(raw) < 5:
         raise BadNote("not a signature line")
-    if name != verifier.name or raw[:4] != verifier.key_id:
-        return False
+    return Signature(name, raw[:4], raw[4:])
+
+
+def format_signature(signature: Signature) -> str:
+    """The signature line, without its newline."""
+    return f"— {signature.name} {base64.b64encode(signature.key_id + signature.value).decode()}"
+
+
+def verify(note: str, verifier: Verifier) -> str:
+    """The note's text, signed by `verifier`; BadNote otherwise. Signatures by unknown keys are ignored, a bad one by this key is
+    not."""
+    text, signatures = split(note)
+    ours = [s.value for s in signatures if (s.name, s.key_id) == (verifier.name, verifier.key_id)]
+    if not ours:
+        raise BadNote("not signed by this key")
+    for value in ours:
+        check(verifier.public_key, value, text.encode())
+    return text
+
+
+def check(public_key: bytes, signature: bytes, message: bytes) -> None:
+    """BadNote unless the Ed25519 signature is good."""
     try:
-        Ed25519PublicKey.from_public_bytes(verifier.public_key).verify(raw[4:], text.encode())
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except InvalidSignature as error:
         raise BadNote("bad signature") from error
-    return True
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
     """A verified note's text as a checkpoint; extension lines are allowed and ignored."""
     lines = text.split("\n")
-    if (
-        len(lines) < 4
-        or not lines[0]
-        or not lines[1].isascii()
-        or not lines[1].isdigit()
-        or lines[1] != str(int(lines[1]))
-    ):
+    if len(lines) < 4 or lines[-1] or not all(lines[:-1]):
         raise BadNote("not a checkpoint")
     try:
-        root = _decode(lines[2])
+        size, root = decimal(lines[1]), decode(lines[2])
     except ValueError as error:
         raise BadNote("not a checkpoint") from error
     if len(root) != 32:
         raise BadNote("not a checkpoint")
-    return Checkpoint(lines[0], int(lines[1]), root)
+    return Checkpoint(lines[0], size, root)
 
 
-def _decode(text: str) -> bytes:
+def decimal(text: str) -> int:
+    """An ASCII decimal without leading zero, below 2^63; ValueError otherwise."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 19) or (text[0] == "0" and text != "0"):
+        raise ValueError("not a number")
+    if int(text) >= _MAX_NUMBER:
+        raise ValueError("number too large")
+    return int(text)
+
+
+def decode(text: str) -> bytes:
     """Base64 in its one form, so that no bit of a note can change unseen; ValueError otherwise."""
     data = base64.b64decode(text, validate=True)
     if base64.b64encode(data).decode() != text:

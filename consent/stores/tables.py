@@ -30,6 +30,12 @@ leaf = Table(
 )  # fmt: skip
 Index("leaf_by_authorisation", leaf.c.authorisation)
 
+node = Table("node", metadata, _int("level", key=True), _int("number", key=True), _bytes("hash"))
+"""Hashes of tiles above level 0, which is `leaf.hash`: one row for 256 of the level below, never changed."""
+
+checkpoint = Table("checkpoint", metadata, _int("size", key=True), _bytes("root"), _text("note"), _text("cosignatures"))
+"""Heads signed: the last one, the last cosigned one, and those not yet published."""
+
 authorisation = Table(
     "authorisation", metadata, _bytes("id", key=True), _int("version"), _text("state"), _text("recipient"), _text("provider"),
     _text("data_set"), _text("purpose"), _text("scopes"), _text("basis"), _text("legal_reference"), _bytes("notice_hash"),
@@ -47,7 +53,7 @@ content_key = Table("content_key", metadata, _bytes("authorisation", key=True), 
 
 attempt = Table(
     "attempt", metadata, _bytes("request", key=True), _bytes("authorisation", key=True), _text("operator", key=True),
-    _bytes("digest", key=True), _int("calls"), _text("scopes"), _bytes("schema_hash"), _bytes("rule_hash"),
+    _bytes("digest", key=True), _int("n", key=True), _text("scopes"), _bytes("schema_hash"), _bytes("rule_hash"),
     _bytes("certificate_hash"), _bytes("recipient_key"), _int("deadline"),
 )  # fmt: skip
 

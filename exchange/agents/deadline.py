@@ -16,10 +16,11 @@ import structlog
 from consent.core.facts import RequestKey, Submission, Verdict
 from exchange import wire
 from exchange.agents.base import Outgoing
+from exchange.core.decision import TTL_MAX_MS
 from exchange.core.errors import Code
 from exchange.core.heads import BadRequest, read_head
 from exchange.core.sealing import ask_hash, request_digest
-from exchange.core.topics import ALL_REQUESTS, VERDICTS, middle
+from exchange.core.topics import ALL_REQUESTS, VERDICTS, operator_of
 from exchange.ports import Clock, Ledger, Outbox, Record, Unavailable
 from exchange.schemas import catalogue
 
@@ -53,9 +54,11 @@ class Deadline:
         self._alarm_at_ms = 0
 
     async def handle(self, chunk: Sequence[Record]) -> None:
+        if not operator_of(chunk[0].topic):
+            return  # a topic that is nobody's
         first_ms = self._clock.now_ms() + FIRST_LOOK_MS
         pending = self._pending.setdefault((chunk[0].topic, chunk[0].partition), {})
-        operator = middle(chunk[0].topic)
+        operator = operator_of(chunk[0].topic)
         for record in chunk:
             try:
                 head = read_head(record.value, self._prefix)
@@ -63,7 +66,7 @@ class Deadline:
                 continue  # the gate buries it
             digest = request_digest(operator, head.authorisation, head.request, ask_hash(head.ask))
             submission = Submission(RequestKey(operator, head.authorisation, head.request), digest)
-            deadline_ms = record.timestamp + head.ttl_ms
+            deadline_ms = record.timestamp + min(head.ttl_ms, TTL_MAX_MS)
             pending[record.offset] = _Pending(record.topic, record.partition, submission, deadline_ms)
             heapq.heappush(self._looks, (min(first_ms, deadline_ms), (record.topic, record.partition, record.offset)))
 

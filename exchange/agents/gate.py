@@ -18,7 +18,7 @@ from exchange.core import gate
 from exchange.core.errors import Code
 from exchange.core.frame import PREFIX_SIZE_BYTES
 from exchange.core.memory import Memory
-from exchange.core.topics import ALL_REQUESTS, VERDICTS, middle, tasks
+from exchange.core.topics import ALL_REQUESTS, VERDICTS, operator_of, tasks
 from exchange.data_sets import DATA_SETS
 from exchange.ports import Clock, Headers, Ledger, Message, Outbox, Record
 from exchange.schemas import catalogue
@@ -42,7 +42,7 @@ class Gate(Quiet):
         self._found: dict[Hashable, gate.Known] = {}
 
     async def handle(self, chunk: Sequence[Record]) -> None:
-        operator, now_ms = middle(chunk[0].topic), self._clock.now_ms()
+        operator, now_ms = operator_of(chunk[0].topic), self._clock.now_ms()
         views = self._memory.trusted(now_ms)
         judged = gate.judge(chunk, range(len(chunk)), operator, views, self._rules, now_ms, fresh=False)
         outgoing = Outgoing(self._outbox)

@@ -8,7 +8,7 @@ from typing import Any
 from exchange import wire
 from exchange.agents.base import Outgoing, Quiet
 from exchange.core.heads import BadRequest, read_head
-from exchange.core.topics import ALL_OUTCOMES, ALL_REQUESTS, JOURNAL, VERDICTS, middle
+from exchange.core.topics import ALL_OUTCOMES, ALL_REQUESTS, JOURNAL, VERDICTS, operator_of
 from exchange.ports import Outbox, Record
 from exchange.schemas import catalogue
 
@@ -54,7 +54,9 @@ class Journal(Quiet):
         head = read_head(record.value, self._prefix)
         ask = wire.read_ask(head.ask)
         known = {"recipient": ask.recipient, "data_set": ask.data_set, "purpose": ask.purpose} if ask else {}
-        return {"step": "requested", "request_id": head.request, "operator": middle(record.topic).encode(), **known}
+        if not (operator := operator_of(record.topic)):
+            raise BadRequest  # a topic that is nobody's
+        return {"step": "requested", "request_id": head.request, "operator": operator.encode(), **known}
 
 
 def _told(step: str, request: bytes, operator: str, code: str, reason: str) -> dict[str, Any]:

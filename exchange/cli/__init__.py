@@ -17,6 +17,7 @@ COMMANDS = {
     "request": "request:request",
     "consent": "consent:app",
     "ledger": "ledger:app",
+    "witness": "witness:app",
     "topics": "topics:app",
     "worker": "roles:worker",
     "connector": "roles:connector",

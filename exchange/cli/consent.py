@@ -23,10 +23,15 @@ from exchange.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Les accords des citoyens. / Citizens' agreements.")
 IdentityFile = Annotated[
-    Path, typer.Option("--identity", help="Fichier JSON aux noms de l'État (nomNaissance…), ou - / JSON file, or -", allow_dash=True)
+    Path,
+    typer.Option(
+        "--identity", help="Fichier JSON aux noms de l'État (nomNaissance…), ou - / JSON file, or -", allow_dash=True
+    ),
 ]
 Purpose = Annotated[str, typer.Option("--purpose", help="Finalité. / Purpose.")]
-Scope = Annotated[list[str] | None, typer.Option("--scope", help="Donnée, répétable ; toutes par défaut. / Repeatable.")]
+Scope = Annotated[
+    list[str] | None, typer.Option("--scope", help="Donnée, répétable ; toutes par défaut. / Repeatable.")
+]
 Agreement = Annotated[str, typer.Argument(help="Numéro de l'accord. / The agreement's id.")]
 
 
@@ -52,11 +57,19 @@ def read_identity(path: Path) -> Identity:
     except BadIdentity:
         raise
     except (OSError, ValueError):
-        raise typer.BadParameter(show.tr("fichier JSON illisible", "unreadable JSON file"), param_hint="--identity") from None
+        raise typer.BadParameter(
+            show.tr("fichier JSON illisible", "unreadable JSON file"), param_hint="--identity"
+        ) from None
 
 
 @app.command("give")
-def give_(identity: IdentityFile, purpose: Purpose = PURPOSES[0], scope: Scope = None, data: Data = None, as_json: Json = False) -> None:
+def give_(
+    identity: IdentityFile,
+    purpose: Purpose = PURPOSES[0],
+    scope: Scope = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Enregistrer un accord. / Record an agreement."""
     settings = Settings()
     places = settings.places(data)
@@ -75,7 +88,9 @@ def refuse(agreement: Agreement, purpose: Purpose = PURPOSES[0], data: Data = No
     """Enregistrer un refus. / Record a refusal."""
     settings = Settings()
     agreed = terms(settings.recipient, SystemClock().now_ms(), purpose=purpose)
-    show.run(connect(settings.places(data).socket).refuse(parse_id(agreement), agreed, Evidence("counter")), as_json=as_json)
+    show.run(
+        connect(settings.places(data).socket).refuse(parse_id(agreement), agreed, Evidence("counter")), as_json=as_json
+    )
     show.line(outcome="refused", consent=agreement) if as_json else show.console.print(agreement)
 
 
@@ -88,9 +103,17 @@ def withdraw(
 ) -> None:
     """Retirer un accord : ses clés sont détruites. / Withdraw an agreement: its keys are destroyed."""
     ledger = connect(Settings().places(data).socket)
-    ack: Acknowledgement = show.run(ledger.withdraw(parse_id(agreement), "erased" if erase else "withdrawn"), as_json=as_json)
+    ack: Acknowledgement = show.run(
+        ledger.withdraw(parse_id(agreement), "erased" if erase else "withdrawn"), as_json=as_json
+    )
     if as_json:
-        show.line(outcome=ack.state, leaf_index=ack.leaf_index, at_ms=ack.at_ms, named=[r.hex() for r in ack.named], note=ack.note)
+        show.line(
+            outcome=ack.state,
+            leaf_index=ack.leaf_index,
+            at_ms=ack.at_ms,
+            named=[r.hex() for r in ack.named],
+            note=ack.note,
+        )
         return
     show.console.print(show.tr("Accord retiré, clés détruites.", "Agreement withdrawn, keys destroyed."))
     named = ", ".join(r.hex() for r in ack.named) or show.tr("aucune", "none")

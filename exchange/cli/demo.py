@@ -25,7 +25,9 @@ NOT_AS_TOLD = 1
 def demo(
     data: Data = None,
     as_json: Json = False,
-    cases: Path | None = typer.Option(None, "--cases", help="Dossier de cas de l'État. / Folder of State cases.", exists=True, file_okay=False),
+    cases: Path | None = typer.Option(
+        None, "--cases", help="Dossier de cas de l'État. / Folder of State cases.", exists=True, file_okay=False
+    ),
 ) -> None:
     """Raconter un échange, du refus à la preuve. / Tell an exchange, from refusal to proof."""
     try:
@@ -56,7 +58,11 @@ async def _tell(folder: Path, hero: Case, sandbox_cases: list[Path], cases: list
                 good = good and step.as_told
                 _show(step, as_json)
     if not as_json:
-        ending = show.tr("Tout s'est passé comme dit.", "Everything went as told.") if good else show.tr("Une étape n'a pas tenu.", "A step did not hold.")
+        ending = (
+            show.tr("Tout s'est passé comme dit.", "Everything went as told.")
+            if good
+            else show.tr("Une étape n'a pas tenu.", "A step did not hold.")
+        )
         show.console.print(f"\n[bold {'green' if good else 'red'}]{ending}[/]  {monotonic() - started_s:.1f} s")
     return good
 
@@ -75,7 +81,9 @@ def _show(step: Step, as_json: bool) -> None:
         show.line(step=step.name, outcome=step.outcome, **step.facts)
         return
     mark = "[green]✓[/]" if step.as_told else "[red]✗[/]"
-    show.console.print(f"{mark} [bold]{step.name:<25}[/] [cyan]{step.outcome:<9}[/] {show.tr(step.fr, step.en)}", soft_wrap=True)
+    show.console.print(
+        f"{mark} [bold]{step.name:<25}[/] [cyan]{step.outcome:<9}[/] {show.tr(step.fr, step.en)}", soft_wrap=True
+    )
     if "entries" in step.facts:
         for entry in step.facts["entries"]:
             told = (f"{entry['index']:>5}", entry["at"], f"{entry['kind']:<10}", entry["request"][:13], entry["code"])

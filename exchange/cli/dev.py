@@ -65,7 +65,9 @@ async def _serve(settings: Settings, folder: Path, cases: list[Path], as_json: b
 
 def _screen(local: LocalBus, cases: list[Path], took_s: float) -> None:
     families = sum(len(load_cases(folder)) for folder in cases or [FAMILIES])
-    title = show.tr("Accord 0.1 — bac à sable, ne pas utiliser en production", "Accord 0.1 — sandbox, not for production")
+    title = show.tr(
+        "Accord 0.1 — bac à sable, ne pas utiliser en production", "Accord 0.1 — sandbox, not for production"
+    )
     ready = show.tr(f"prêt en {took_s:.1f} s".replace(".", ","), f"ready in {took_s:.1f} s")
     rows = [
         ("Kafka", local.bootstrap),
@@ -81,4 +83,6 @@ def _screen(local: LocalBus, cases: list[Path], took_s: float) -> None:
         f"Schémas {len(catalogue().codecs)} · Jeux de données {len(DATA_SETS)} · Familles fictives {families}",
         f"Schemas {len(catalogue().codecs)} · Data sets {len(DATA_SETS)} · Fictitious families {families}",
     )
-    show.console.print(f"  {counts}\n  {show.tr('Essayez', 'Try')} :  accord demo      {show.tr('Ctrl-C pour arrêter', 'Ctrl-C stops')}\n")
+    show.console.print(
+        f"  {counts}\n  {show.tr('Essayez', 'Try')} :  accord demo      {show.tr('Ctrl-C pour arrêter', 'Ctrl-C stops')}\n"
+    )

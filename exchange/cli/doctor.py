@@ -43,7 +43,10 @@ def doctor(data: Data = None, as_json: Json = False) -> None:
             show.line(**finding._asdict())
         else:
             mark = "[green]✓[/]" if finding.ok else "[red]✗[/]"
-            show.console.print(f"{mark} {finding.name:<12} {finding.seen}" + ("" if finding.ok else f"\n    → {finding.todo}"), soft_wrap=True)
+            show.console.print(
+                f"{mark} {finding.name:<12} {finding.seen}" + ("" if finding.ok else f"\n    → {finding.todo}"),
+                soft_wrap=True,
+            )
     raise typer.Exit(show.OK if all(f.ok for f in findings) else show.UNAVAILABLE)
 
 
@@ -53,7 +56,9 @@ def _python(_: Places) -> Finding:
 
 
 def _sqlite(_: Places) -> Finding:
-    return Finding("sqlite", sqlite3.sqlite_version_info >= (3, 35), sqlite3.sqlite_version, "SQLite ≥ 3.35 (RETURNING)")
+    return Finding(
+        "sqlite", sqlite3.sqlite_version_info >= (3, 35), sqlite3.sqlite_version, "SQLite ≥ 3.35 (RETURNING)"
+    )
 
 
 def _java(_: Places) -> Finding:

@@ -1,23 +1,37 @@
-"""`accord ledger`: run the ledger's process, verify the log, show its head."""
+"""`accord ledger`: run the ledger's process, verify the log, show its head, prove an entry, write the public log."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 
+from consent import publish
 from consent.client import connect, hang_up
-from consent.core import note
+from consent.core import note, proof
+from consent.core.tiles import Tree
+from consent.door import Door
 from consent.keys import open_keys
 from consent.ledger import Ledger
 from consent.process import run_ledger
+from consent.public_log import FOLDER, WITNESSES
 from consent.stores.engine import open_sqlite
+from consent.stores.tree import fill
+from consent.verify import cosigners
+from consent.witness.client import NotCosigned, Place, ask, read_places
 from exchange.cli import show
 from exchange.cli.options import Data, Json, Name
 from exchange.clock import SystemClock
 from exchange.core.errors import Code
 from exchange.introduction import introduce, open_wallet
+from exchange.locks import owned
 from exchange.places import Places
+from exchange.ports import Unavailable
 from exchange.settings import Settings
 from exchange.trust import Trust
 
@@ -26,12 +40,19 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Le registre 
 
 @app.command("run")
 def run(
-    data: Data = None, origin: Annotated[str, typer.Option("--origin")] = "", as_json: Json = False, name: Name = "ledger"
+    data: Data = None,
+    origin: Annotated[str, typer.Option("--origin")] = "",
+    as_json: Json = False,
+    name: Name = "ledger",
 ) -> None:
     """Faire tourner le registre, seul maître de ses clés. / Run the ledger, sole owner of its keys."""
     settings = Settings()
     places = settings.places(data)
-    show.run(run_ledger(places, origin or settings.origin, show.announcer(places, name, as_json)), as_json=as_json)
+    _witnesses(places)
+    try:
+        show.run(run_ledger(places, origin or settings.origin, show.announcer(places, name, as_json)), as_json=as_json)
+    except note.BadNote:
+        show.fail(Code.BAD_CHECKPOINT, str(places.root / FOLDER), show.CORRUPTED, as_json=as_json)
 
 
 @app.command("verify")
@@ -54,8 +75,113 @@ def verify(data: Data = None, as_json: Json = False) -> None:
 @app.command("checkpoint")
 def checkpoint(data: Data = None, as_json: Json = False) -> None:
     """Montrer la tête signée du journal. / Show the signed head of the log."""
-    _, text = show.run(_verify(Settings().places(data), as_json), as_json=as_json)
+    places = Settings().places(data)
+
+    async def work() -> str:
+        async with _opened(places, as_json) as ledger:
+            return await ledger.checkpoint()
+
+    text = show.run(work(), as_json=as_json)
     show.line(checkpoint=text) if as_json else print(text, end="")
+
+
+@app.command("vkey")
+def vkey(data: Data = None, as_json: Json = False) -> None:
+    """Montrer la clé qui vérifie le journal. / Show the key that verifies the log."""
+    places = Settings().places(data)
+    if not places.trust.exists():
+        show.fail(Code.NO_LEDGER, str(places.trust), show.UNAVAILABLE, as_json=as_json)
+    key = str(Trust.load(places.trust).log)
+    show.line(vkey=key) if as_json else print(key)
+
+
+@app.command("proof")
+def proof_(
+    entry: Annotated[
+        int,
+        typer.Argument(help="Rang de l'entrée dans le journal. / The entry's index in the log.", min=0, max=2**63 - 1),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Fichier .tlog-proof à écrire. / File to write.", dir_okay=False, writable=True
+        ),
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Prouver une entrée, hors ligne et pour toujours. / Prove an entry: verifiable offline, for good."""
+    places = Settings().places(data)
+
+    async def work() -> tuple[bytes, list[bytes], str]:
+        async with _opened(places, as_json) as ledger:
+            return await ledger.proof(entry)
+
+    try:
+        leaf, path, head = show.run(work(), as_json=as_json)
+    except ValueError:
+        raise typer.BadParameter(
+            show.tr("pas encore dans le journal", "not in the log yet"), param_hint="ENTRY"
+        ) from None
+    text = proof.write(proof.Proof(entry, tuple(path), head, leaf))
+    witnesses = _witnesses(places)
+    seen = cosigners(head, [place.witness for place in witnesses], SystemClock().now_ms() // 1000)
+    status = "unwitnessed" if not witnesses else "final" if seen else "pending"
+    if output:
+        output.write_text(text, encoding="utf-8")
+    if as_json:
+        show.line(entry=entry, status=status, witnesses=seen, proof=text)
+    elif not output:
+        print(text, end="")
+    said = {
+        "pending": show.tr("en attente d'un témoin extérieur", "pending: no outside witness yet"),
+        "final": show.tr("vu par un témoin extérieur", "final: seen by an outside witness"),
+        "unwitnessed": show.tr("aucun témoin configuré", "no witness configured"),
+    }
+    if not as_json:
+        show.errors.print(said[status])
+
+
+@app.command("export")
+def export(
+    folder: Annotated[Path, typer.Argument(help="Dossier à servir. / Directory to serve.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Écrire le journal public en fichiers statiques (C2SP tlog-tiles). / Write the public log as static files."""
+    places = Settings().places(data)
+
+    async def work() -> str:
+        async with _opened(places, as_json) as ledger:
+            text, source = await _public(ledger, places)
+            publish.publish(folder.absolute(), source, [text])
+            return text
+
+    try:
+        head = publish.head(show.run(work(), as_json=as_json))
+    except publish.Diverged:
+        show.fail(Code.BAD_CHECKPOINT, str(folder), show.REFUSED, as_json=as_json)
+    except OSError as error:
+        raise typer.BadParameter(f"{folder}: {error.strerror}", param_hint="FOLDER") from None
+    show.line(
+        folder=str(folder), origin=head.origin, size=head.size, root=head.root
+    ) if as_json else show.console.print(f"{folder}  {head.origin}  {head.size}  {head.root.hex()}", soft_wrap=True)
+
+
+@app.command("witness")
+def witness(data: Data = None, as_json: Json = False) -> None:
+    """Soumettre la tête publiée aux témoins configurés. / Submit the published head to the witnesses configured."""
+    places = Settings().places(data)
+    asked = _witnesses(places)
+    if not asked:
+        raise typer.BadParameter(str(places.root / WITNESSES), param_hint="--data")
+    answers = show.run(_ask(places, asked, as_json), as_json=as_json)
+    for place, answer in zip(asked, answers, strict=True):
+        said, good = (str(answer), False) if isinstance(answer, NotCosigned) else (answer, True)
+        show.line(
+            witness=place.witness.name, url=place.url, cosigned=good, answer=said
+        ) if as_json else show.console.print(f"{place.witness.name}  {said}", soft_wrap=True)
+    raise typer.Exit(show.OK if any(isinstance(answer, str) for answer in answers) else show.UNAVAILABLE)
 
 
 @app.command("introduce")
@@ -67,7 +193,9 @@ def introduce_(data: Data = None, as_json: Json = False) -> None:
 
     async def work() -> None:
         ledger = connect(places.socket)
-        await introduce(ledger, places, open_wallet(places, settings.recipient, settings.operator_of(settings.recipient)))
+        await introduce(
+            ledger, places, open_wallet(places, settings.recipient, settings.operator_of(settings.recipient))
+        )
         await hang_up(ledger)
 
     show.run(work(), as_json=as_json)
@@ -75,14 +203,69 @@ def introduce_(data: Data = None, as_json: Json = False) -> None:
 
 
 async def _verify(places: Places, as_json: bool) -> tuple[list[str], str]:
-    """Through the running ledger if there is one, else from the store itself."""
+    async with _opened(places, as_json) as ledger:
+        return await ledger.verify(), await ledger.checkpoint()
+
+
+@asynccontextmanager
+async def _opened(places: Places, as_json: bool) -> AsyncIterator[Door]:
+    """The running ledger if there is one, else its store, owned meanwhile: two processes never sign at once."""
     if not places.store.exists():
         show.fail(Code.NO_LEDGER, str(places.store), show.UNAVAILABLE, as_json=as_json)
     if places.socket.exists():
         running = connect(places.socket)
-        found = await running.verify(), await running.checkpoint()
-        await hang_up(running)
-        return found
-    keys = open_keys(places.ledger_keys, Trust.load(places.trust).log.name)
-    stopped = Ledger(open_sqlite(places.store), keys, SystemClock(), lambda _: b"")
-    return await stopped.verify(), await stopped.checkpoint()
+        try:
+            yield running
+        finally:
+            await hang_up(running)
+        return
+    with owned(places.store.parent):
+        yield await _stopped(places)
+
+
+async def _stopped(places: Places) -> Ledger:
+    """The ledger of a store that no process runs, bound by what it has published."""
+    keys, engine = open_keys(places.ledger_keys, Trust.load(places.trust).log.name), open_sqlite(places.store)
+    fill(engine)
+    ledger = Ledger(engine, keys, SystemClock(), lambda _: b"")
+    text = publish.published(places.root / FOLDER)
+    if text is not None:
+        await ledger.anchor(text)
+    return ledger
+
+
+async def _public(ledger: Door, places: Places) -> tuple[str, publish.Source]:
+    """The last checkpoint and its log: what the running ledger has published, else what its store holds."""
+    if isinstance(ledger, Ledger):
+        return await ledger.checkpoint(), ledger.source()
+    text = publish.published(places.root / FOLDER)
+    if text is None:
+        raise Unavailable("nothing is published yet")
+    return text, publish.Files(places.root / FOLDER)
+
+
+async def _ask(places: Places, asked: Sequence[Place], as_json: bool) -> list[str | NotCosigned]:
+    """Each witness's signature line on the last checkpoint, or why there is none. A stopped ledger keeps them; a running one asks for
+    itself."""
+    async with _opened(places, as_json) as ledger, httpx.AsyncClient() as http:
+        text, source = await _public(ledger, places)
+        tree, now_s = Tree(publish.head(text).size, source.hashes), SystemClock().now_ms() // 1000
+
+        async def one(place: Place) -> str | NotCosigned:
+            try:
+                return await ask(http, place, text, tree.consistency, now_s, tree.size)
+            except NotCosigned as error:
+                return error
+
+        answers = list(await asyncio.gather(*(one(place) for place in asked)))
+        if isinstance(ledger, Ledger):
+            head = (await ledger.signed())[-1]
+            await ledger.cosigned(head, [answer for answer in answers if isinstance(answer, str)])
+        return answers
+
+
+def _witnesses(places: Places) -> tuple[Place, ...]:
+    try:
+        return read_places(places.root / WITNESSES)
+    except ValueError:
+        raise typer.BadParameter(str(places.root / WITNESSES), param_hint=WITNESSES) from None

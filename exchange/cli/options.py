@@ -13,5 +13,7 @@ Kafka = Annotated[str, typer.Option("--kafka", help="Adresse host:port du broker
 Name = Annotated[str, typer.Option("--name", hidden=True)]
 Cases = Annotated[
     list[Path] | None,
-    typer.Option("--cases", help="Dossier de cas params/status/payload. / Folder of cases.", exists=True, file_okay=False),
+    typer.Option(
+        "--cases", help="Dossier de cas params/status/payload. / Folder of cases.", exists=True, file_okay=False
+    ),
 ]

@@ -30,11 +30,16 @@ def request(
 
     async def work() -> Answer:
         async with open_bus(data=data) as bus:
-            asked = await bus.request(data_set, consent=parse_id(consent), purpose=purpose, scopes=scope, parameters=chosen, ttl_s=ttl)
+            asked = await bus.request(
+                data_set, consent=parse_id(consent), purpose=purpose, scopes=scope, parameters=chosen, ttl_s=ttl
+            )
             return await asked.answer(timeout)
 
     answer = show.run(work(), as_json=as_json)
-    facts: dict[str, Any] = {"outcome": "released" if answer.status == "found" else answer.status, "request": answer.request}
+    facts: dict[str, Any] = {
+        "outcome": "released" if answer.status == "found" else answer.status,
+        "request": answer.request,
+    }
     facts |= {"code": answer.code or None, "title": answer.title or None, "data": answer.data}
     if as_json:
         show.line(**facts)

@@ -14,7 +14,9 @@ from exchange.core.errors import Code
 from exchange.places import ROLES, Places
 from exchange.settings import Settings
 
-connector = typer.Typer(no_args_is_help=True, add_completion=False, help="Connecteurs aux API de l'État. / Connectors to State APIs.")
+connector = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Connecteurs aux API de l'État. / Connectors to State APIs."
+)
 
 
 @connector.callback()
@@ -49,7 +51,9 @@ def connector_run(
     data: Data = None,
     kafka: Kafka = "",
     url: Annotated[str, typer.Option("--url", help="Adresse de l'API de l'État. / Base URL of the State API.")] = "",
-    token_file: Annotated[Path | None, typer.Option("--token-file", help="Fichier du jeton. / File of the token.")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="Fichier du jeton. / File of the token.")
+    ] = None,
     as_json: Json = False,
     name: Name = "",
 ) -> None:
@@ -77,7 +81,10 @@ def connector_run(
 def sandbox(
     cases: Cases = None,
     port: Annotated[int, typer.Option("--port", help="0: un port libre / a free port", min=0, max=65535)] = 0,
-    rate: Annotated[int, typer.Option("--rate", help="Requêtes par seconde et par jeton ; 0 : sans limite. / Requests a second.", min=0)] = 0,
+    rate: Annotated[
+        int,
+        typer.Option("--rate", help="Requêtes par seconde et par jeton ; 0 : sans limite. / Requests a second.", min=0),
+    ] = 0,
     data: Data = None,
     as_json: Json = False,
     name: Name = "",
@@ -96,7 +103,12 @@ def sandbox(
         elif as_json:
             show.line(url=url, cases=len(loaded))
         else:
-            show.console.print(show.tr(f"Bac à sable : {url} — {len(loaded)} cas (Ctrl-C pour arrêter)", f"Sandbox: {url} — {len(loaded)} cases (Ctrl-C stops)"))
+            show.console.print(
+                show.tr(
+                    f"Bac à sable : {url} — {len(loaded)} cas (Ctrl-C pour arrêter)",
+                    f"Sandbox: {url} — {len(loaded)} cases (Ctrl-C stops)",
+                )
+            )
 
     Sandbox(loaded, port=port or None, token=token, rate_per_s=rate).serve(announce)
 

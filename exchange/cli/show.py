@@ -50,7 +50,9 @@ def _plain(value: Any) -> str:
 def fail(code: Code, detail: str, exit_code: int, *, as_json: bool) -> NoReturn:
     """Say what happened and what to do, and leave. `detail` names a place or a field, never a value."""
     entry = CATALOGUE[code]
-    tell(code.value, " : ".join(filter(None, (entry.cause(language()), detail))), entry.todo(language()), as_json=as_json)
+    tell(
+        code.value, " : ".join(filter(None, (entry.cause(language()), detail))), entry.todo(language()), as_json=as_json
+    )
     raise typer.Exit(exit_code)
 
 

@@ -71,7 +71,12 @@ class Story:
 
     async def _ask(self, agreement: bytes, capsule: Capsule | None = None) -> Request:
         return await self.bus.request(
-            QUOTIENT_FAMILIAL.name, consent=agreement, purpose=PURPOSES[0], parameters=self.parameters, ttl_s=60, capsule=capsule
+            QUOTIENT_FAMILIAL.name,
+            consent=agreement,
+            purpose=PURPOSES[0],
+            parameters=self.parameters,
+            ttl_s=60,
+            capsule=capsule,
         )
 
     async def without_consent(self) -> Step:
@@ -198,7 +203,14 @@ class Story:
         outcome, code, data = await self._case(case)
         expected = {200: "released", 404: "not_found", 422: "refused"}.get(case.status, "failed")
         facts = {"case": f"{case.name}.yaml", "status": case.status, "code": code, "data": data}
-        return Step("case", outcome, outcome == expected, f"{case.name} : {outcome} {code or ''}", f"{case.name}: {outcome} {code or ''}", facts)
+        return Step(
+            "case",
+            outcome,
+            outcome == expected,
+            f"{case.name} : {outcome} {code or ''}",
+            f"{case.name}: {outcome} {code or ''}",
+            facts,
+        )
 
     async def _case(self, case: Case) -> tuple[str, str | None, Any]:
         try:

@@ -24,7 +24,9 @@ def topics_() -> None:
 
 @app.command("apply")
 def apply(
-    operator: Annotated[list[str] | None, typer.Option("--operator", help="SIREN, répétable. / SIREN, repeatable.")] = None,
+    operator: Annotated[
+        list[str] | None, typer.Option("--operator", help="SIREN, répétable. / SIREN, repeatable.")
+    ] = None,
     partitions: Annotated[int, typer.Option("--partitions", min=1)] = PARTITIONS,
     cluster: Annotated[bool, typer.Option("--cluster", help="RF 3, min.insync.replicas 2")] = False,
     kafka: Kafka = "",

@@ -14,4 +14,10 @@ def rfc3339(ms: int) -> str:
 
 def entry_line(entry: Entry) -> dict[str, object]:
     """A leaf of the ledger, as the data protection officer reads it."""
-    return {"index": entry.index, "at": rfc3339(entry.at_ms), "kind": entry.kind, "request": entry.request.hex(), "code": entry.code}
+    return {
+        "index": entry.index,
+        "at": rfc3339(entry.at_ms),
+        "kind": entry.kind,
+        "request": entry.request.hex(),
+        "code": entry.code,
+    }

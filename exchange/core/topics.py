@@ -48,6 +48,12 @@ def middle(topic: str) -> str:
     return topic.split(".")[1]
 
 
+def operator_of(topic: str) -> str:
+    """The SIREN in the name of a request or outcome topic; empty if it is none: such a topic is nobody's."""
+    found = middle(topic)
+    return found if _SIREN.match(found) else ""
+
+
 def matches(pattern: str, topic: str) -> bool:
     """Whether `topic` is `pattern`, where `*` stands for one SIREN or provider."""
     head, star, tail = pattern.partition("*")

@@ -19,7 +19,9 @@ _IMAGE = "confluentinc/cp-kafka:8.0.0"
 
 
 @contextmanager
-def open_kafka(choice: str, data: Path, progress: Progress | None = None, *, train: bool = True, notices: list[str] | None = None) -> Iterator[str]:
+def open_kafka(
+    choice: str, data: Path, progress: Progress | None = None, *, train: bool = True, notices: list[str] | None = None
+) -> Iterator[str]:
     """A running broker for the block, given as its bootstrap address "host:port".
 
     `data` is the folder of the embedded broker, kept; the other choices do not touch it. `train` and `notices` as in `EmbeddedKafka`.

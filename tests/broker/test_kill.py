@@ -26,7 +26,10 @@ async def test_worker_killed(tmp_path: Path) -> None:
     """Two workers and a connector share 1,000 requests; each is killed with `kill -9` while they run: every request gets its
     one answer, and the ledger counts exactly as many uses as answers."""
     settings = Settings(data=tmp_path)
-    async with local_bus(settings, settings.places(), brief=True) as local, client(settings, local.places, local.bootstrap) as bus:
+    async with (
+        local_bus(settings, settings.places(), brief=True) as local,
+        client(settings, local.places, local.bootstrap) as bus,
+    ):
         local.start_worker("worker-b", ROLES)
         identity, _ = read_case(next(c for c in load_cases(FAMILIES) if c.name.startswith("01")))
         now_ms = SystemClock().now_ms()
@@ -35,7 +38,9 @@ async def test_worker_killed(tmp_path: Path) -> None:
         killer = asyncio.create_task(_kill_in_turn(local, asked))
         for number in range(REQUESTS):
             scopes = ["cnaf_quotient_familial"]
-            asked.append(await bus.request(DATA_SET, consent=agreements[number % 20], purpose=PURPOSE, scopes=scopes, ttl_s=240))
+            asked.append(
+                await bus.request(DATA_SET, consent=agreements[number % 20], purpose=PURPOSE, scopes=scopes, ttl_s=240)
+            )
         await killer
         answers = [await request.answer(240) for request in asked]
         held = await local.ledger.lookup(agreements)

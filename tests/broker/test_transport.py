@@ -14,7 +14,20 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
-from transport_worker import (
+
+from exchange.adapters.kafka import (
+    MESSAGE_BYTES,
+    KafkaOutbox,
+    KafkaReader,
+    TooLarge,
+    TopicSpec,
+    create_topics,
+    list_topics,
+)
+from exchange.embedded.broker import EmbeddedKafka
+from exchange.faust_runner import EXIT_BUG, FaustRunner, Stalled
+from exchange.ports import Message, Unavailable
+from tests.broker.transport_worker import (
     DEADLINE_S,
     Failing,
     Forward,
@@ -30,19 +43,6 @@ from transport_worker import (
     topics,
     until,
 )
-
-from exchange.adapters.kafka import (
-    MESSAGE_BYTES,
-    KafkaOutbox,
-    KafkaReader,
-    TooLarge,
-    TopicSpec,
-    create_topics,
-    list_topics,
-)
-from exchange.embedded.broker import EmbeddedKafka
-from exchange.faust_runner import EXIT_BUG, FaustRunner, Stalled
-from exchange.ports import Message, Unavailable
 
 
 async def test_clean_run(kafka: str) -> None:

@@ -65,7 +65,9 @@ class TestDemo:
         for path in STATE_CASES.glob("*.yaml"):
             expected = json.loads(_payload(path))
             line = cases[path.name]
-            assert (line["data"], line["outcome"]) == ((expected["data"], "released") if line["status"] == 200 else (None, "not_found"))
+            assert (line["data"], line["outcome"]) == (
+                (expected["data"], "released") if line["status"] == 200 else (None, "not_found")
+            )
             assert line["code"] == (None if line["status"] == 200 else expected["errors"][0]["code"])
         assert left_behind(tmp_path) == []
 
@@ -81,9 +83,17 @@ class TestDemo:
         """After the story no name of the family lies in clear in any file: topics, ledger, logs, traces."""
         assert accord("demo", "--json", "--data", str(tmp_path)).returncode == 0
         words = [word.encode() for word in ("TREVARIN", "OSTREVANT", "MAËLLE", "TILLEULS")]
-        found = {(path.name, word) for path in tmp_path.rglob("*") if path.is_file() for word in words if word in path.read_bytes()}
+        found = {
+            (path.name, word)
+            for path in tmp_path.rglob("*")
+            if path.is_file()
+            for word in words
+            if word in path.read_bytes()
+        }
         assert found == set()
-        traces = [json.loads(line) for path in (tmp_path / "traces").glob("*.jsonl") for line in path.read_text().splitlines()]
+        traces = [
+            json.loads(line) for path in (tmp_path / "traces").glob("*.jsonl") for line in path.read_text().splitlines()
+        ]
         by_trace: dict[str, set[str]] = {}
         for span in traces:
             by_trace.setdefault(span["context"]["trace_id"], set()).add(span["name"])

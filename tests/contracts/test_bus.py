@@ -49,7 +49,9 @@ async def refused(request: Request) -> ExchangeError:
 async def until(stand: Stand, topic: str, request: Request, count: int = 1) -> None:
     """Until so many messages about this request lie on the topic."""
     for _ in range(300):
-        seen = [r for r in await stand.records(topic) if dict(r.headers).get("ce_id") == request.key.request.hex().encode()]
+        seen = [
+            r for r in await stand.records(topic) if dict(r.headers).get("ce_id") == request.key.request.hex().encode()
+        ]
         if len(seen) >= count:
             return
         await stand.moment()

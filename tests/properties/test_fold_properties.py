@@ -219,5 +219,5 @@ class Exchange(RuleBasedStateMachine):
 
 
 TestExchange = Exchange.TestCase
-TestExchange.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestExchange.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 TestExchange.__doc__ = "No history breaks I1a, I1b, I1c, I3, I6, nor the count of uses."

@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from strategies import CONTEXTS, HASHES, IDS
 
 from exchange.core.identity import commitment
 from exchange.core.sealing import PADDING_BYTES, Context, effective_scopes, pad, request_digest, transcript, unpad
@@ -25,6 +24,7 @@ from exchange.sealing import (  # fmt: skip
     seal_answer,
     seal_identity,
 )
+from tests.properties.strategies import CONTEXTS, HASHES, IDS
 
 AUTHORISATION, RECIPIENT, PROVIDER = (X25519PrivateKey.generate() for _ in range(3))
 SIGNING, MAC = Ed25519PrivateKey.generate(), os.urandom(32)

@@ -1,0 +1,1 @@
+"""A witness of logs (c2sp.org/tlog-witness) that any collectivity or authority can run, and the client that asks one."""
