@@ -12,11 +12,12 @@ import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from signal import SIGKILL
+from typing import TypeVar
 
 import structlog
 
@@ -37,6 +38,7 @@ from exchange.settings import Settings
 from exchange.tracing import Tracing, to_file
 from exchange.trust import Trust
 
+T = TypeVar("T")
 READY_S = 60.0
 STOP_S = 8.0
 RESTART_S = 1.0
@@ -159,7 +161,7 @@ async def local_bus(
             bus.start_sandbox()
             names = bus.start_agents(apart=("release",) if brief else ())
             kafka = open_kafka(settings.kafka, places.broker, progress, train=not brief, notices=bus.notices)
-            with kafka as bus.bootstrap:
+            async with _beside(kafka) as bus.bootstrap:
                 await bus.make_topics()
                 places.announce(places.broker_ready, kafka=bus.bootstrap)
                 await bus.ready("sandbox", "ledger")
@@ -176,6 +178,16 @@ async def local_bus(
                     await bus.close()
         finally:
             await bus.close()
+
+
+@asynccontextmanager
+async def _beside(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """A context that blocks (a download, a broker's start), entered and left beside the event loop."""
+    value = await asyncio.to_thread(manager.__enter__)
+    try:
+        yield value
+    finally:
+        await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
 @asynccontextmanager
