@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from exchange.cli.dev import clear
+from exchange.embedded import jars
 
 STATE_CASES = Path("../shared/state-api-cases/api_particulier_v3_cnav_quotient_familial_with_civility")
 STORY = [
@@ -107,10 +109,10 @@ def _payload(path: Path) -> str:
 
 
 @contextmanager
-def running(folder: Path, *more: str) -> Iterator[dict[str, Any]]:
+def running(folder: Path, **env: str) -> Iterator[dict[str, Any]]:
     """A bus kept up by `accord dev`, ended by Ctrl-C, leaving nothing."""
-    argv = [sys.executable, "-m", "exchange.cli", "dev", "--json", "--data", str(folder), *more]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    argv = [sys.executable, "-m", "exchange.cli", "dev", "--json", "--data", str(folder)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=os.environ | env)
     assert process.stdout is not None
     yield json.loads(process.stdout.readline())
     process.send_signal(signal.SIGINT)
@@ -197,11 +199,16 @@ class TestKept:
     """Data are kept between runs."""
 
     def test_agreement_of_an_earlier_run(self, tmp_path: Path) -> None:
-        """An agreement given in one run serves in the next."""
+        """An agreement given in one run, whose broker still had a jar to fetch, serves in the next."""
         person = tmp_path / "person.json"
         person.write_text(json.dumps(_family()), encoding="utf-8")
         where = ("--data", str(tmp_path / "bus"), "--json")
-        with running(tmp_path / "bus"):
+        cache = tmp_path / "cache" / "kafka-4.3.0"
+        cache.mkdir(parents=True)
+        for jar in jars.kafka_cache().glob("*.jar"):
+            if not jar.name.startswith("argparse4j"):
+                shutil.copy2(jar, cache)
+        with running(tmp_path / "bus", ACCORD_CACHE=str(tmp_path / "cache")):
             consent = lines(accord("consent", "give", "--identity", str(person), *where))[0]["consent"]
         with running(tmp_path / "bus"):
             assert accord("request", "cnaf.quotient-familial.v1", "--consent", consent, *where).returncode == 0
