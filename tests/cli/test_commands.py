@@ -222,6 +222,30 @@ class TestKept:
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+class TestLedgerAlone:
+    """The ledger does not know Kafka."""
+
+    def test_withdrawal_without_kafka(self, tmp_path: Path) -> None:
+        """With no broker anywhere an agreement is recorded, withdrawn and proven; a second ledger on the same store is refused."""
+        person = tmp_path / "person.json"
+        person.write_text(json.dumps(_family()), encoding="utf-8")
+        where = ("--data", str(tmp_path / "bus"), "--json")
+        argv = [sys.executable, "-m", "exchange.cli", "ledger", "run", *where]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline()) == {"ready": "ledger"}
+        assert accord("ledger", "introduce", *where).returncode == 0
+        consent = lines(accord("consent", "give", "--identity", str(person), *where))[0]["consent"]
+        withdrawn = accord("consent", "withdraw", consent, *where)
+        assert (withdrawn.returncode, lines(withdrawn)[0]["outcome"]) == (0, "withdrawn")
+        second = accord("ledger", "run", *where)
+        assert (second.returncode, lines(second)[0]["error"]) == (4, "data_in_use")
+        assert lines(accord("ledger", "verify", *where))[0]["ok"] is True
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert lines(accord("ledger", "verify", *where))[0]["ok"] is True
+
+
 class TestErrors:
     """What / why / do this, with the right exit code, and never a stack trace."""
 
