@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from consent.certificates import BadCertificate, check_entry, countersign
-from consent.core.facts import DirectoryEntry
+from consent.core.facts import DirectoryEntry, State
+from consent.core.rules import Happening, step
 from consent.stores import tables as t
 from consent.transaction import Transaction
 from exchange.core.errors import Code
@@ -29,7 +30,10 @@ def habilitate(
     legal_reference: str,
     not_after_ms: int,
 ) -> None:
-    """A collectivity may ask these scopes of a data set for a purpose (the DataPass model). No scopes: no longer."""
+    """A collectivity may ask these scopes of a data set for a purpose (the DataPass model).
+
+    No scopes: no longer; the authorisations that rested on it are invalidated and their keys destroyed (protocol §4).
+    """
     key = (
         (t.habilitation.c.recipient == recipient)
         & (t.habilitation.c.data_set == data_set)
@@ -41,6 +45,29 @@ def habilitate(
     tx.connection.execute(insert(t.habilitation).values(values))
     tx.append("habilitation", b"", msgspec.json.encode(values))
     tx.emit(_REGISTER, 0, "")
+    if not scopes:
+        _invalidate(tx, recipient, data_set, purpose)
+
+
+def _invalidate(tx: Transaction, recipient: str, data_set: str, purpose: str) -> None:
+    a, k = t.authorisation, t.release_key.c
+    rests = (a.c.recipient == recipient) & (a.c.data_set == data_set) & (a.c.purpose == purpose)
+    closed: dict[State, list[bytes]] = {}
+    for row in tx.connection.execute(select(a.c.id, a.c.state, a.c.version).where(rests)).all():
+        cell = step(State(row.state), Happening.INVALIDATED)
+        if cell is not None:
+            tx.append(Happening.INVALIDATED, row.id, b"")
+            tx.emit(row.id, row.version + 1, cell.state.value)
+            closed.setdefault(cell.state, []).append(row.id)
+    for state, ids in closed.items():
+        for some in _batched(ids):
+            tx.connection.execute(t.release_key.delete().where(k.authorisation.in_(some)))
+            tx.connection.execute(update(a).where(a.c.id.in_(some)).values(state=state.value, version=a.c.version + 1))
+
+
+def _batched(ids: list[bytes], size: int = 500) -> list[list[bytes]]:
+    """In parts that a statement's parameters can hold."""
+    return [ids[i : i + size] for i in range(0, len(ids), size)]
 
 
 def delegate(tx: Transaction, recipient: str, operator: str, not_after_ms: int) -> None:

@@ -1,0 +1,59 @@
+"""Who may ask: what ends when a habilitation does."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+
+from consent.core.facts import State
+from consent.stores import tables as t
+from exchange.core.errors import Code
+from exchange.introduction import PURPOSES
+from tests.world import RECIPIENT, World
+
+DATA_SET = "cnaf.quotient-familial.v1"
+
+
+async def test_a_revoked_habilitation_closes_what_rested_on_it(world: World) -> None:
+    """Authorisations under a revoked habilitation are invalidated, their keys destroyed, an answer in flight is refused; those for
+    another purpose live on, and habilitating again does not revive the closed ones."""
+    closed, kept = await world.give(), await world.give(purpose=PURPOSES[1])
+    _, answer = await world.answered(closed)
+    await world.ledger.habilitate(RECIPIENT, DATA_SET, PURPOSES[0], (), "CRPA L114-8", 2**62)
+    outcome = await world.told(answer)
+    held = await world.ledger.lookup([closed, kept])
+    assert [a.state for a in held if a is not None] == [State.INVALIDATED, State.LIVE]
+    assert (outcome.code, outcome.reason) == ("refused", Code.INVALIDATED)
+    assert [await world.ledger.has_key(a) for a in (closed, kept)] == [False, True]
+    await world.ledger.habilitate(RECIPIENT, DATA_SET, PURPOSES[0], ("cnaf_quotient_familial",), "CRPA L114-8", 2**62)
+    assert (await world.ledger.lookup([closed]))[0].state == State.INVALIDATED  # type: ignore[union-attr]  # it is there
+    assert [e.kind for e in await world.ledger.entries(closed)][:2] == ["given", "invalidated"]
+
+
+async def test_retired_keys_die_once_nothing_needs_them(world: World) -> None:
+    """A used-up authorisation keeps its key while its last answer is unconfirmed, and loses it at the next sweep after."""
+    spent = await world.give(max_uses=1)
+    _, answer = await world.answered(spent)
+    outcome = await world.told(answer)
+    await world.ledger.sweep()
+    before = await world.ledger.has_key(spent)
+    await world.confirm(outcome)
+    await world.ledger.sweep()
+    assert (before, await world.ledger.has_key(spent)) == (True, False)
+
+
+async def test_a_settled_withdrawal_has_its_second_leaf(world: World) -> None:
+    """Once all a withdrawal named is confirmed, one more leaf says so, once."""
+    agreement = await world.give()
+    _, answer = await world.answered(agreement)
+    await world.told(answer)
+    ack = await world.ledger.withdraw(agreement, "withdrawn")
+    await world.ledger.sweep()
+    unsettled = [e.kind for e in await world.ledger.entries(agreement)]
+    cut = await world.told(answer)
+    await world.confirm(cut)
+    for _ in range(2):
+        await world.ledger.sweep()
+    with world.engine.begin() as connection:
+        query = select(func.count()).where(t.leaf.c.kind == "withdrawal_settled", t.leaf.c.authorisation == agreement)
+        leaves = connection.execute(query).scalar()
+    assert (len(ack.named), cut.delivery, "withdrawal_settled" in unsettled, leaves) == (1, "cut", False, 1)
