@@ -20,11 +20,12 @@ from bench.agreements import agree
 from bench.load import Load, WrongCount
 from bench.watch import Contender, Ended, Figures, Watch, last_line, watching
 from consent.keys import open_keys
-from exchange.adapters.kafka import KafkaOutbox, KafkaReader, TopicSpec, create_topics
+from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
 from exchange.agents.relay import Relay
 from exchange.clock import SystemClock
 from exchange.core import topics
 from exchange.core.decision import Ask
+from exchange.core.topics import TopicSpec
 from exchange.data_sets import PROVIDERS
 from exchange.embedded import process
 from exchange.embedded.choose import EMBEDDED, open_kafka

@@ -19,7 +19,7 @@ from exchange.clock import SystemClock
 from exchange.locks import owned
 from exchange.places import Places
 from exchange.sealing import public_bytes
-from exchange.stopping import long_lived, stopping
+from exchange.stopping import long_lived, pause, stopping
 from exchange.trust import Trust
 
 SWEEP_S = 30.0
@@ -52,7 +52,4 @@ async def _sweep(ledger: Ledger, stop: asyncio.Event) -> None:
     """Record what time has done, until told to stop."""
     while not stop.is_set():
         await ledger.sweep()
-        try:
-            await asyncio.wait_for(stop.wait(), SWEEP_S)
-        except TimeoutError:
-            continue
+        await pause(stop, SWEEP_S)

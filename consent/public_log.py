@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -22,6 +21,7 @@ from consent.publish import Diverged
 from consent.witness import client
 from consent.witness.client import Ahead, NotCosigned, Place
 from exchange.ports import Clock, Unavailable
+from exchange.stopping import pause
 
 FOLDER = "log"
 WITNESSES = "witnesses.json"
@@ -51,7 +51,7 @@ class PublicLog:
         try:
             while not stop.is_set():
                 await self._try()
-                await _wait(stop, PERIOD_S)
+                await pause(stop, PERIOD_S)
         finally:
             for follower in followers:
                 follower.cancel()
@@ -95,7 +95,7 @@ class PublicLog:
             self._offered = head
             self._answered.clear()
             self._news.notify_all()
-        await _wait(self._answered, PATIENCE_S)
+        await pause(self._answered, PATIENCE_S)
 
     async def _follow(self, place: Place) -> None:
         """One witness: ask it for each head offered, the latest if it is slow."""
@@ -131,8 +131,3 @@ class PublicLog:
             return False
         self._seen[place] = head.size
         return True
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)

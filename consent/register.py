@@ -6,13 +6,14 @@ import json
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select
 
 from consent.certificates import BadCertificate, check_entry, countersign
-from consent.core.facts import DirectoryEntry, State
-from consent.core.rules import Happening, step
+from consent.core.facts import DirectoryEntry
+from consent.core.rules import Happening
 from consent.stores import tables as t
 from consent.transaction import Transaction
+from consent.transitions import move
 from exchange.core.errors import Code
 from exchange.core.sealing import key_id
 from exchange.ports import Refused
@@ -50,24 +51,9 @@ def habilitate(
 
 
 def _invalidate(tx: Transaction, recipient: str, data_set: str, purpose: str) -> None:
-    a, k = t.authorisation, t.release_key.c
-    rests = (a.c.recipient == recipient) & (a.c.data_set == data_set) & (a.c.purpose == purpose)
-    closed: dict[State, list[bytes]] = {}
-    for row in tx.connection.execute(select(a.c.id, a.c.state, a.c.version).where(rests)).all():
-        cell = step(State(row.state), Happening.INVALIDATED)
-        if cell is not None:
-            tx.append(Happening.INVALIDATED, row.id, b"")
-            tx.emit(row.id, row.version + 1, cell.state.value)
-            closed.setdefault(cell.state, []).append(row.id)
-    for state, ids in closed.items():
-        for some in _batched(ids):
-            tx.connection.execute(t.release_key.delete().where(k.authorisation.in_(some)))
-            tx.connection.execute(update(a).where(a.c.id.in_(some)).values(state=state.value, version=a.c.version + 1))
-
-
-def _batched(ids: list[bytes], size: int = 500) -> list[list[bytes]]:
-    """In parts that a statement's parameters can hold."""
-    return [ids[i : i + size] for i in range(0, len(ids), size)]
+    c = t.authorisation.c
+    rests = (c.recipient == recipient) & (c.data_set == data_set) & (c.purpose == purpose)
+    move(tx, tx.connection.execute(select(c.id, c.state, c.version).where(rests)).all(), Happening.INVALIDATED)
 
 
 def delegate(tx: Transaction, recipient: str, operator: str, not_after_ms: int) -> None:

@@ -1,5 +1,5 @@
-"""T-release (protocol §4): from a connector's answer or a verdict to an outcome. In order: (1) without locks: tags, key openings, outer seals: what does not open is a dead letter, never terminal;
-(2) one transaction: lock, read, fold the pure rule, write rows, uses and leaves, commit durably; (3) only then do opened answers
+"""T-release (protocol §4): from a connector's answer or a verdict to an outcome. In order:
+(1) without locks: tags, key openings, outer seals: what does not open is a dead letter, never terminal; (2) one transaction: lock, read, fold the pure rule, write rows, uses and leaves, commit durably; (3) only then do opened answers
 leave this function, with a note signed over the chunk's leaves. Message keys live inside `open_outer` only.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -23,17 +22,17 @@ from consent.core.facts import (
     Dropped,
     Outcome,
     RequestKey,
-    State,
     Submission,
     Verdict,
 )
 from consent.core.leaves import released_content
 from consent.core.release import Fate, Held, Row, Seen, fold
-from consent.core.rules import Happening, step
+from consent.core.rules import Happening
 from consent.keys import KeyRing
 from consent.register import recipient_entries
 from consent.stores import tables as t
 from consent.transaction import Leaf, Transaction, read_authorisations
+from consent.transitions import move
 from exchange.core.encoding import join
 from exchange.core.errors import Code
 from exchange.core.sealing import Context, answer_digest, key_id
@@ -41,7 +40,6 @@ from exchange.sealing import SealedAnswer, Unopenable, check_tag, open_outer
 
 Item = Answer | Verdict
 Result = Outcome | Dropped | DeadLetter
-Begin = Callable[[], AbstractContextManager[Transaction]]
 
 
 class Checked(NamedTuple):
@@ -227,14 +225,7 @@ def _count(tx: Transaction, uses: Mapping[bytes, int]) -> None:
         [{"b_id": i, "b_uses": n} for i, n in uses.items()],
     )
     spent = tx.connection.execute(select(a).where(a.c.id.in_(list(uses)), a.c.uses >= a.c.max_uses)).all()
-    for row in spent:
-        cell = step(State(row.state), Happening.USED_UP)
-        if cell is not None:
-            tx.append(Happening.USED_UP, row.id, b"")
-            tx.connection.execute(
-                update(a).where(a.c.id == row.id).values(state=cell.state.value, version=row.version + 1)
-            )
-            tx.emit(row.id, row.version + 1, cell.state.value)
+    move(tx, spent, Happening.USED_UP)
 
 
 def _leaf_of(tx: Transaction, row: Any) -> Leaf:

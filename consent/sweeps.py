@@ -6,12 +6,13 @@ None of it decides anything: the clock in each transaction does. A sweep that ne
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, select
 
 from consent.core.facts import State
-from consent.core.rules import CLOSED, Happening, step
+from consent.core.rules import CLOSED, Happening
 from consent.stores import tables as t
 from consent.transaction import Transaction
+from consent.transitions import move
 
 _RETIRED = (State.EXPIRED.value, State.USED_UP.value)
 _LIMIT = 1_000
@@ -23,12 +24,7 @@ def expire(tx: Transaction) -> int:
     rows = tx.connection.execute(
         select(a).where(a.c.state == State.LIVE.value, a.c.not_after <= tx.now_ms).limit(_LIMIT)
     ).all()
-    for row in rows:
-        cell = step(State.LIVE, Happening.EXPIRED)
-        assert cell is not None  # the table has this cell
-        tx.append(Happening.EXPIRED, row.id, b"")
-        tx.connection.execute(update(a).where(a.c.id == row.id).values(state=cell.state.value, version=row.version + 1))
-        tx.emit(row.id, row.version + 1, cell.state.value)
+    move(tx, rows, Happening.EXPIRED)
     return len(rows)
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import base64
 
 import msgspec
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select
 
 from consent.core import note
 from consent.core.facts import Acknowledgement, State
-from consent.core.rules import CLOSED, Happening, Keys, step
+from consent.core.rules import CLOSED, Happening, step
 from consent.stores import tables as t
 from consent.transaction import Transaction
+from consent.transitions import move
 from exchange.core.errors import Code
 from exchange.ports import Refused
 
@@ -46,15 +47,7 @@ def close(tx: Transaction, authorisation: bytes, happening: Happening) -> Acknow
         if state not in CLOSED:
             raise Refused(Code.NOT_YET_GIVEN)
         return _acknowledged(tx, authorisation, state) or _closing(tx, authorisation, state)
-    leaf = tx.append(happening.value, authorisation, msgspec.json.encode({"from": state.value}))
-    if cell.keys in (Keys.DESTROY, Keys.DESTROY_ALL):
-        tx.connection.execute(t.release_key.delete().where(t.release_key.c.authorisation == authorisation))
-    values: dict[str, object] = {"state": cell.state.value, "version": row.version + 1}
-    if cell.keys is Keys.DESTROY_ALL:
-        tx.forget_content_key(authorisation)
-        values |= {"person": b"", "subject_ref": b"", "certificate": b""}
-    tx.connection.execute(update(t.authorisation).where(t.authorisation.c.id == authorisation).values(**values))
-    tx.emit(authorisation, row.version + 1, cell.state.value)
+    (leaf,) = move(tx, [row], happening, msgspec.json.encode({"from": state.value}))
     return Closing(authorisation, cell.state, leaf.index, leaf.hash, tx.now_ms)
 
 

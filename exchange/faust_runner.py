@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import ssl
 import sys
 import traceback
@@ -33,6 +32,7 @@ from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
 
 from exchange.adapters.kafka import KafkaView
+from exchange.core.topics import matches
 from exchange.ports import Agent, Unavailable
 from exchange.transport import (
     Chunk,
@@ -48,7 +48,6 @@ EXIT_BUG = 70
 GRACE_S = 20.0
 TICK_S = 0.5
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
-STARRED = r"[A-Za-z0-9_-]+"
 
 OnBug = Callable[[str, str, BaseException], None]
 """(agent, where, error) -> None"""
@@ -77,8 +76,8 @@ def end_process(agent: str, where: str, error: BaseException) -> None:
 def matching(patterns: Iterable[str], names: Iterable[str]) -> set[str]:
     """The topics an agent reads: plain names as they are, and those of `names` that fit a pattern with one `*`."""
     patterns = list(patterns)
-    rules = [re.compile(re.escape(p).replace(r"\*", STARRED)) for p in patterns if "*" in p]
-    return {p for p in patterns if "*" not in p} | {n for n in names if any(rule.fullmatch(n) for rule in rules)}
+    found = {name for name in names if any(matches(pattern, name) for pattern in patterns)}
+    return found | {pattern for pattern in patterns if "*" not in pattern}
 
 
 class _NoTables(TableManager):

@@ -23,7 +23,7 @@ import structlog
 
 from consent.client import connect, hang_up
 from consent.door import Door
-from exchange.adapters.kafka import KafkaOutbox, KafkaReader, TopicSpec, create_topics
+from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
 from exchange.clock import SystemClock
 from exchange.core import topics
 from exchange.data_sets import PROVIDERS
@@ -118,7 +118,7 @@ class LocalBus:
         operator = self.settings.operator_of(self.settings.recipient)
         cluster = self.settings.kafka not in ("embedded", "testcontainers")
         wanted = topics.specs([operator], PROVIDERS, partitions=PARTITIONS, cluster=cluster)
-        await create_topics(self.bootstrap, [TopicSpec(*spec) for spec in wanted])
+        await create_topics(self.bootstrap, wanted)
 
     def start_agents(self, apart: tuple[str, ...] = ()) -> list[str]:
         """The worker, a process for each role `apart`, and the connectors; their names."""

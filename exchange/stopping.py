@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from contextlib import suppress
 
 
 def stopping() -> asyncio.Event:
@@ -13,6 +14,12 @@ def stopping() -> asyncio.Event:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, event.set)
     return event
+
+
+async def pause(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, but no longer."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
 
 
 def long_lived() -> None:

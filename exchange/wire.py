@@ -54,11 +54,12 @@ def message(
     subject: str, key: bytes | None, value: bytes, event_id: str, extra: list[tuple[str, bytes]] | None = None
 ) -> Message:
     """A message with its CloudEvents headers; `extra` are those of the trace."""
-    return Message(key, value, [*_headers(subject), ("ce_id", event_id.encode()), *(extra or [])])
+    return Message(key, value, [*headers_of(subject), ("ce_id", event_id.encode()), *(extra or [])])
 
 
 @lru_cache(maxsize=64)
-def _headers(subject: str) -> list[tuple[str, bytes]]:
+def headers_of(subject: str) -> list[tuple[str, bytes]]:
+    """The CloudEvents headers of every message of a subject; its own id, `ce_id`, comes after."""
     made = headers("0", _SOURCE, f"fr.accord.{subject}.v1")
     return [(name, value) for name, value in made if name != "ce_id"]
 

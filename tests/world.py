@@ -17,10 +17,12 @@ from connectors.agent import ConnectorKeys
 from connectors.contract import Found, Reading
 from consent import certificates
 from consent.certificates import Certificate
+from consent.core import note
 from consent.core.facts import (
     Answer,
     Attempt,
     Attempted,
+    Authorisation,
     Confirmation,
     DeadLetter,
     Dropped,
@@ -236,3 +238,14 @@ async def publish(
     )
     await bus.sdk.publish(key, head + varint(len(ask)) + ask + varint(len(identity_sealed)) + identity_sealed)
     return key.request
+
+
+async def held(world: World, authorisation: bytes) -> Authorisation:
+    (found,) = await world.ledger.lookup([authorisation])
+    assert found is not None
+    return found
+
+
+async def log_size(world: World) -> int:
+    head = note.parse_checkpoint(note.verify(await world.ledger.checkpoint(), world.keys.verifier))
+    return head.size

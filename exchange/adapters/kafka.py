@@ -6,12 +6,13 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from exchange.core.topics import TopicSpec
 from exchange.ports import Batches, Message, Record, Unavailable
 
 BATCH_BYTES = 1 << 20
@@ -23,15 +24,6 @@ REFRESH_S = 2.0
 
 class TooLarge(Exception):
     """A message over `MESSAGE_BYTES`. Nothing of its `send` was written."""
-
-
-class TopicSpec(NamedTuple):
-    """A topic to be made. `config` is Kafka's own (`retention.ms`, …)."""
-
-    name: str
-    partitions: int
-    replication: int = 1
-    config: Mapping[str, str] = {}
 
 
 def security(context: ssl.SSLContext | None) -> dict[str, Any]:

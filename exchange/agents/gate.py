@@ -38,7 +38,7 @@ class Gate(Quiet):
         self._ledger, self._outbox, self._clock, self._memory, self._tracing = ledger, outbox, clock, memory, tracing
         prefix = catalogue().prefix
         self._rules = gate.Rules(prefix("exchange-request"), prefix("exchange-task"), DATA_SETS, wire.read_ask)
-        self._task_headers, self._verdict_headers = _headers("exchange-task"), _headers("verdict")
+        self._task_headers, self._verdict_headers = wire.headers_of("exchange-task"), wire.headers_of("verdict")
         self._found: dict[Hashable, gate.Known] = {}
 
     async def handle(self, chunk: Sequence[Record]) -> None:
@@ -77,11 +77,6 @@ class Gate(Quiet):
             if name == "traceparent":
                 return self._tracing.mark("gate", record.headers, record.topic, request)
         return ()
-
-
-def _headers(subject: str) -> list[tuple[str, bytes]]:
-    """Those of every message of a subject; its id comes after."""
-    return [header for header in wire.message(subject, None, b"", "").headers if header[0] != "ce_id"]
 
 
 def _verdict(operator: str, refusal: gate.Refusal) -> bytes:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from exchange.adapters.kafka import TopicSpec, create_topics
+from exchange.adapters.kafka import create_topics
 from exchange.cli import show
 from exchange.cli.options import Data, Json, Kafka
 from exchange.core import topics
@@ -40,7 +40,7 @@ def apply(
     async def work() -> list[str]:
         bootstrap = kafka or (settings.kafka if ":" in settings.kafka else settings.places(data).running()["kafka"])
         wanted = topics.specs(operators, PROVIDERS, partitions=partitions, cluster=cluster)
-        return await create_topics(bootstrap, [TopicSpec(*spec) for spec in wanted])
+        return await create_topics(bootstrap, wanted)
 
     try:
         made = show.run(work(), as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 VERDICTS = "verdicts.v1"
@@ -23,8 +24,8 @@ class TopicSpec(NamedTuple):
 
     name: str
     partitions: int
-    replication: int
-    config: dict[str, str]
+    replication: int = 1
+    config: Mapping[str, str] = {}
 
 
 def requests(operator: str) -> str:

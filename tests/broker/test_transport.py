@@ -20,10 +20,10 @@ from exchange.adapters.kafka import (
     KafkaOutbox,
     KafkaReader,
     TooLarge,
-    TopicSpec,
     create_topics,
     list_topics,
 )
+from exchange.core.topics import TopicSpec
 from exchange.embedded.broker import EmbeddedKafka
 from exchange.faust_runner import EXIT_BUG, FaustRunner, Stalled
 from exchange.ports import Message, Unavailable

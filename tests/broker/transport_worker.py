@@ -21,7 +21,8 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from exchange.adapters.kafka import KafkaOutbox, KafkaReader, TopicSpec, create_topics
+from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
+from exchange.core.topics import TopicSpec
 from exchange.faust_runner import FaustRunner
 from exchange.ports import Agent, Message, Outbox, Record
 

@@ -7,7 +7,6 @@ import os
 import msgspec
 import pytest
 
-from consent.core import note
 from consent.core.facts import (
     Evidence,
     State,
@@ -17,24 +16,13 @@ from exchange.core.errors import Code
 from exchange.core.identity import canonical
 from exchange.introduction import terms as agreement_terms
 from exchange.ports import Refused, Unavailable
-from tests.world import JEANNE, OPERATOR, PAUL, RECIPIENT, World, codes
+from tests.world import JEANNE, OPERATOR, PAUL, RECIPIENT, World, codes, held, log_size
 
 QUOTIENT_ONLY = ("cnaf_quotient_familial",)
 
 
 def terms(world: World, **changes: object) -> Terms:
     return msgspec.structs.replace(agreement_terms(RECIPIENT, world.clock.now_ms()), **changes)
-
-
-async def held(world: World, authorisation: bytes):
-    (found,) = await world.ledger.lookup([authorisation])
-    assert found is not None
-    return found
-
-
-async def log_size(world: World) -> int:
-    head = note.parse_checkpoint(note.verify(await world.ledger.checkpoint(), world.keys.verifier))
-    return head.size
 
 
 async def test_the_same_grant_again_is_the_same_grant(world: World) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from consent.core import note
 from consent.core.facts import (
     Attempt,
     Dropped,
@@ -17,20 +16,9 @@ from consent.core.facts import (
 from exchange.core.errors import Code
 from exchange.receipt import BadReceipt, verify_proof, verify_release
 from exchange.sealing import open_inner, public_bytes
-from tests.world import OPERATOR, PAUL, RECIPIENT, World, codes
+from tests.world import OPERATOR, PAUL, RECIPIENT, World, codes, held, log_size
 
 QUOTIENT_ONLY = ("cnaf_quotient_familial",)
-
-
-async def held(world: World, authorisation: bytes):
-    (found,) = await world.ledger.lookup([authorisation])
-    assert found is not None
-    return found
-
-
-async def log_size(world: World) -> int:
-    head = note.parse_checkpoint(note.verify(await world.ledger.checkpoint(), world.keys.verifier))
-    return head.size
 
 
 async def test_an_answer_is_released_with_a_receipt_and_opens_for_its_recipient(world: World) -> None:

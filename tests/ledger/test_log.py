@@ -22,20 +22,9 @@ from consent.ledger import Ledger
 from consent.stores import tables as t
 from exchange.core.errors import Code
 from exchange.ports import Refused, Unavailable
-from tests.world import OPERATOR, PAUL, RECIPIENT, World, codes
+from tests.world import OPERATOR, PAUL, RECIPIENT, World, codes, held, log_size
 
 QUOTIENT_ONLY = ("cnaf_quotient_familial",)
-
-
-async def held(world: World, authorisation: bytes):
-    (found,) = await world.ledger.lookup([authorisation])
-    assert found is not None
-    return found
-
-
-async def log_size(world: World) -> int:
-    head = note.parse_checkpoint(note.verify(await world.ledger.checkpoint(), world.keys.verifier))
-    return head.size
 
 
 async def test_entries_say_what_happened_in_order(world: World) -> None:

@@ -17,18 +17,7 @@ from consent.stores import tables as t
 from exchange.core.errors import Code
 from exchange.ports import LEASE_MS, Refused
 from exchange.receipt import verify_proof, verify_release
-from tests.world import PAUL, World
-
-
-async def held(world: World, authorisation: bytes):
-    (found,) = await world.ledger.lookup([authorisation])
-    assert found is not None
-    return found
-
-
-async def log_size(world: World) -> int:
-    head = note.parse_checkpoint(note.verify(await world.ledger.checkpoint(), world.keys.verifier))
-    return head.size
+from tests.world import PAUL, World, held, log_size
 
 
 def said(world: World, ack: Acknowledgement) -> list[str]:
