@@ -101,10 +101,11 @@ class Connector(Quiet):
         outbox: Outbox,
         clock: Clock,
         tracing: Tracing,
+        worker: str = "",
     ) -> None:
         self.name, self.topics, self._provider = f"connector.{provider}", (tasks(provider),), provider
         self._api, self._keys, self._trust, self._ledger = api, keys, trust, ledger
-        self._outbox, self._clock, self._tracing = outbox, clock, tracing
+        self._outbox, self._clock, self._tracing, self._worker = outbox, clock, tracing, worker or self.name
 
     async def handle(self, chunk: Sequence[Record]) -> None:
         outgoing, ready = Outgoing(self._outbox), []
@@ -125,7 +126,7 @@ class Connector(Quiet):
                 ready.append(self._prepare(record, key, digest, deadline_ms, body))
             except _Refused as refused:
                 self._refuse(outgoing, record, key, digest, deadline_ms, refused)
-        first = await self._ledger.attempt([task.attempt() for task in ready]) if ready else []
+        first = await self._ledger.attempt([task.attempt() for task in ready], self._worker) if ready else []
         limit = asyncio.Semaphore(CALLS_AT_ONCE)
         await asyncio.gather(
             *(self._serve(task, granted, limit, outgoing) for task, granted in zip(ready, first, strict=True))
@@ -192,7 +193,7 @@ class Connector(Quiet):
             if wait_s > min(left_s, WAIT_MAX_S):
                 raise _Refused("failed", Code.PROVIDER_UNAVAILABLE, reading.code)
             await self._clock.sleep(wait_s)
-            granted = (await self._ledger.attempt([task.attempt()]))[0]
+            granted = (await self._ledger.attempt([task.attempt()], self._worker))[0]
             if granted.reason == Code.ATTEMPTS_EXHAUSTED:
                 raise _Refused("failed", Code.PROVIDER_UNAVAILABLE, reading.code)
 

@@ -24,7 +24,7 @@ from exchange.core.sealing import key_id
 CALLS_MAX = 3
 
 
-def attempt(tx: Transaction, attempts: Sequence[Attempt]) -> list[Attempted]:
+def attempt(tx: Transaction, attempts: Sequence[Attempt], worker: str) -> list[Attempted]:
     """A row for each call allowed, one leaf for the chunk."""
     held = read_authorisations(tx.connection, [a.key.authorisation for a in attempts], tx.now_ms)
     entries = recipient_entries(tx.connection, [h.recipient for h in held.values()], tx.now_ms)
@@ -38,7 +38,7 @@ def attempt(tx: Transaction, attempts: Sequence[Attempt]) -> list[Attempted]:
         reason = _may_call(a, authorisation, done, tx.now_ms) or (None if entry else Code.DELEGATION_ABSENT)
         if reason is None and entry is not None:
             calls[a.key, a.digest] = done + 1
-            inserted.append(_values(a, key_id(entry.public_key), done + 1))
+            inserted.append(_values(a, key_id(entry.public_key), done + 1) | {"at": tx.now_ms, "worker": worker})
         results.append(Attempted(reason or "", entry if reason is None else None))
     if inserted:
         tx.connection.execute(insert(t.attempt), inserted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -31,10 +32,12 @@ class _Client:
     def __getattr__(self, method: str) -> Callable[..., Any]:
         if method not in METHODS:
             raise AttributeError(method)
-        result_type = signature(method)[1]
+        result_type, declared = signature(method)[1], inspect.signature(getattr(Door, method))
 
-        async def call(*arguments: object) -> object:
-            status, body = await self._call(method, arguments)
+        async def call(*given: object, **named: object) -> object:
+            bound = declared.bind(None, *given, **named)
+            bound.apply_defaults()
+            status, body = await self._call(method, bound.args[1:])
             if status == "ok":
                 return msgspec.msgpack.decode(body, type=result_type)
             text = msgspec.msgpack.decode(body, type=str)

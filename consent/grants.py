@@ -40,7 +40,7 @@ def grant(
     leaf = tx.append(
         "given", authorisation, msgspec.json.encode({"terms": terms, "evidence": evidence, "commitment": committed})
     )
-    _insert(tx, authorisation, terms, evidence, State.LIVE, identity, committed, leaf.index,
+    _insert(tx, authorisation, terms, evidence, operator, State.LIVE, identity, committed, leaf.index,
             nonce + cipher.encrypt(nonce, join(salt, identity), _BOUND_PERSON))  # fmt: skip
     signed = _mint(tx, authorisation, 1, terms, committed, leaf.index)
     tx.emit(authorisation, 1, State.LIVE)
@@ -58,7 +58,7 @@ def refuse(tx: Transaction, authorisation: bytes, terms: Terms, evidence: Eviden
         raise Refused(Code.CONFLICT)
     tx.mint_content_key(authorisation)
     leaf = tx.append("refused", authorisation, msgspec.json.encode({"terms": terms, "evidence": evidence}))
-    _insert(tx, authorisation, terms, evidence, State.REFUSED, b"", bytes(32), leaf.index, b"")
+    _insert(tx, authorisation, terms, evidence, "", State.REFUSED, b"", bytes(32), leaf.index, b"")
     tx.emit(authorisation, 1, State.REFUSED)
 
 
@@ -118,6 +118,7 @@ def _insert(
     authorisation: bytes,
     terms: Terms,
     evidence: Evidence,
+    operator: str,
     state: State,
     identity: bytes,
     committed: bytes,
@@ -128,7 +129,9 @@ def _insert(
     tx.connection.execute(insert(t.authorisation).values(
         id=authorisation, version=1, state=state.value, recipient=terms.recipient, provider=terms.provider, data_set=terms.data_set,
         purpose=terms.purpose, scopes=json.dumps(sorted(terms.scopes)), basis=terms.basis, legal_reference=terms.legal_reference,
-        notice_hash=terms.notice_hash, channel=evidence.channel, not_before=terms.not_before_ms, not_after=terms.not_after_ms, uses=0,
+        notice_hash=terms.notice_hash, notice_version=terms.notice_version, data_life_days=terms.data_life_days,
+        assurance_required=terms.assurance, assurance=evidence.assurance, channel=evidence.channel, agent=evidence.agent, operator=operator,
+        representation="", representative_ref=b"", at=tx.now_ms, not_before=terms.not_before_ms, not_after=terms.not_after_ms, uses=0,
         max_uses=terms.max_uses, subject_ref=reference, commitment=committed, person=person, epoch=1, certificate=b"",
         certificate_hash=b"", grant_leaf=leaf,
     ))  # fmt: skip
@@ -143,7 +146,7 @@ def _mint(tx: Transaction, authorisation: bytes, epoch: int, terms: Terms, commi
     hashed = certificates.certificate_hash(signed)
     wrapped = tx.keys.wrap_release(authorisation, epoch, private.private_bytes_raw())
     tx.connection.execute(insert(t.release_key).values(
-        authorisation=authorisation, epoch=epoch, certificate_hash=hashed, kek_epoch=tx.keys.kek_epoch, wrapped=wrapped))  # fmt: skip
+        authorisation=authorisation, epoch=epoch, certificate_hash=hashed, kek_epoch=tx.keys.kek_epoch, suite="x25519", wrapped=wrapped))  # fmt: skip
     tx.connection.execute(
         update(t.authorisation)
         .where(t.authorisation.c.id == authorisation)
@@ -172,4 +175,4 @@ def _person(tx: Transaction, row: Any) -> tuple[bytes, bytes]:
 
 def _terms(row: Any) -> Terms:
     return Terms(row.recipient, row.provider, row.data_set, row.purpose, tuple(json.loads(row.scopes)), row.not_before, row.not_after,
-                 row.max_uses, row.basis, row.legal_reference, row.notice_hash)  # fmt: skip
+                 row.max_uses, row.basis, row.legal_reference, row.notice_hash, row.notice_version, row.data_life_days, row.assurance_required)  # fmt: skip

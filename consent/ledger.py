@@ -100,19 +100,19 @@ class Ledger:
             held = read_authorisations(connection, authorisations, self._clock.now_ms())
         return [held.get(a) for a in authorisations]
 
-    async def attempt(self, attempts: Sequence[Attempt]) -> list[Attempted]:
+    async def attempt(self, attempts: Sequence[Attempt], worker: str = "") -> list[Attempted]:
         with self._begin() as tx:
-            return attempt(tx, attempts)
+            return attempt(tx, attempts, worker)
 
     async def release(
-        self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation]
+        self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation], worker: str = ""
     ) -> list[Outcome | Dropped | DeadLetter]:
         with reading(self._engine) as connection:
             checked = releases.check(connection, self._keys, self._mac, items)
         with self._begin() as tx:
             if tx.clock_went_back:
                 raise Unavailable("ledger clock went back: no release")
-            told = releases.release(tx, checked)
+            told = releases.release(tx, checked, worker)
             releases.confirm(tx, confirmed)
         results: list[Outcome | Dropped | DeadLetter] = [Dropped()] * len(items)
         for place, result in zip(checked.places, releases.tell(self._keys, tx.now_ms, told), strict=True):

@@ -116,7 +116,7 @@ def _private_keys(connection: Connection, keys: KeyRing, certificates: set[bytes
     }
 
 
-def release(tx: Transaction, checked: Checked) -> list[tuple[Seen, Fate, Leaf | None]]:
+def release(tx: Transaction, checked: Checked, worker: str) -> list[tuple[Seen, Fate, Leaf | None]]:
     """Step (2): the fates of a chunk, written."""
     items = [one.item for one in checked.seen]
     rows = {row_key(r): r for r in by_request(tx.connection, t.terminal, [i.key.request for i in items])}
@@ -126,7 +126,7 @@ def release(tx: Transaction, checked: Checked) -> list[tuple[Seen, Fate, Leaf | 
     }
     fates, uses = fold(checked.seen, settled, _held(tx, items), tx.now_ms)
     leaves = _append_leaves(tx, checked.seen, fates)
-    _write(tx, checked.seen, fates, leaves)
+    _write(tx, checked.seen, fates, leaves, worker)
     _count(tx, uses)
     made = {one.item.key: leaf for one, leaf in zip(checked.seen, leaves, strict=True) if leaf is not None}
     told: list[tuple[Seen, Fate, Leaf | None]] = []
@@ -176,7 +176,9 @@ def _append_leaves(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate])
     return leaves
 
 
-def _write(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate], leaves: Sequence[Leaf | None]) -> None:
+def _write(
+    tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate], leaves: Sequence[Leaf | None], worker: str
+) -> None:
     inserts, conflicts, again = [], [], []
     for one, fate, leaf in zip(seen, fates, leaves, strict=True):
         item, key = one.item, key_values(one.item.key)
@@ -188,7 +190,7 @@ def _write(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate], leaves:
                 "at": tx.now_ms, "deadline": _deadline(one), "leaf_index": leaf.index,
                 "leaf_salt": leaf.salt if fate.code == "released" else b"", "handed_at": tx.now_ms, "confirmed_at": None, "with_key": None,
                 "topic": position.topic if position else "", "partition": position.partition if position else -1,
-                "offset": position.offset if position else -1,
+                "offset": position.offset if position else -1, "worker": worker,
             })  # fmt: skip
         elif fate.action == "conflict":
             conflicts.append(key | {"digest": item.digest, "at": tx.now_ms, "confirmed_at": None})

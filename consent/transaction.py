@@ -121,7 +121,9 @@ class Transaction:
         key = self.keys.entropy(32)
         self.connection.execute(
             insert(t.content_key).values(
-                authorisation=authorisation, wrapped=self.keys.wrap_content_key(authorisation, key)
+                authorisation=authorisation,
+                subject=authorisation,
+                wrapped=self.keys.wrap_content_key(authorisation, key),
             )
         )
         self._content_keys[authorisation] = AESGCM(key)

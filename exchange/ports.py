@@ -159,13 +159,14 @@ class Ledger(Protocol):
 
     async def lookup(self, authorisations: Sequence[bytes]) -> list[Authorisation | None]: ...
 
-    async def attempt(self, attempts: Sequence[Attempt]) -> list[Attempted]:
-        """T-attempt: before each State call; at most three per request."""
+    async def attempt(self, attempts: Sequence[Attempt], worker: str = "") -> list[Attempted]:
+        """T-attempt: before each State call; at most three per request. `worker` is the process that asks."""
 
     async def release(
-        self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation]
+        self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation], worker: str = ""
     ) -> list[Outcome | Dropped | DeadLetter]:
-        """T-release: one fate per item, in order; `confirmed` are those of earlier chunks that the broker acknowledged."""
+        """T-release: one fate per item, in order; `confirmed` are those of earlier chunks that the broker acknowledged. `worker` is
+        the process that asks."""
 
     async def unconfirmed(self, submissions: Sequence[Submission]) -> list[bool]:
         """Which of these submissions have no confirmed outcome yet."""

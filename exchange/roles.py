@@ -46,7 +46,7 @@ async def run_worker(
     spans = tracing(places, name, traced)
     async with AsyncExitStack() as stack:
         memory = Memory()
-        agents = [_agent(role, ledger, await _outbox(stack, bootstrap), memory, spans) for role in roles]
+        agents = [_agent(role, ledger, await _outbox(stack, bootstrap), memory, spans, name) for role in roles]
         background: list[asyncio.Task[None]] = []
         if "gate" in roles:
             relay = Relay(ledger, await _outbox(stack, bootstrap), clock, await _last_sequence(bootstrap))
@@ -57,12 +57,12 @@ async def run_worker(
         await asyncio.gather(*background, return_exceptions=True)
 
 
-def _agent(role: str, ledger: Ledger, outbox: KafkaOutbox, memory: Memory, spans: Tracing) -> Agent:
+def _agent(role: str, ledger: Ledger, outbox: KafkaOutbox, memory: Memory, spans: Tracing, name: str) -> Agent:
     clock = SystemClock()
     if role == "gate":
         return Gate(ledger, outbox, clock, memory, spans)
     if role == "release":
-        return Release(ledger, outbox, clock, spans)
+        return Release(ledger, outbox, clock, spans, name)
     return Deadline(ledger, outbox, clock) if role == "deadline" else Journal(outbox)
 
 
@@ -76,7 +76,7 @@ async def run_connector(
         outbox = await _outbox(stack, bootstrap)
         keys, trust = open_connector_keys(places.connector(provider)), Trust.load(places.trust)
         spans = tracing(places, name, traced)
-        agent = Connector(provider, api, keys, trust, connect(places.socket), outbox, clock, spans)
+        agent = Connector(provider, api, keys, trust, connect(places.socket), outbox, clock, spans, name)
         await _host([agent], bootstrap, ready, stop)
     await api.close()
 

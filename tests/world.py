@@ -133,7 +133,9 @@ class World:
     ) -> Asked:
         """A request as its connector sees it; nothing reaches the ledger yet. `month` tells two asks of one id apart."""
         certificate = self.certificate(authorisation)
-        key = RequestKey(OPERATOR, authorisation, request or next(self._numbers).to_bytes(16, "big"))
+        key = RequestKey(
+            OPERATOR, authorisation, request or hashlib.sha256(str(next(self._numbers)).encode()).digest()[:16]
+        )
         asked = Ask(RECIPIENT, QUOTIENT_FAMILIAL.name, PURPOSES[0], certificate.scopes, (("mois", month),))
         digest = sealing.request_digest(
             key.operator, key.authorisation, key.request, sealing.ask_hash(wire.write_ask(asked))

@@ -12,6 +12,8 @@ import msgspec
 
 Basis = Literal["consent", "legal"]
 Channel = Literal["online", "counter", "phone", "paper"]
+Assurance = Literal["eidas1", "eidas2", "eidas3"]
+"""Levels of assurance of an identity, weakest first: low, substantial, high (eIDAS art. 8)."""
 
 
 class State(StrEnum):
@@ -34,7 +36,12 @@ class Value(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Terms(Value, frozen=True):
-    """What the person agrees to. SIRET, data set with major version, times in ms since 1970 UTC, `not_after_ms` excluded."""
+    """What the person agrees to. SIRET, data set with major version, times in ms since 1970 UTC, `not_after_ms` excluded.
+
+    `legal_reference` is the text a `legal` basis rests on (CRPA L114-8); `notice_hash` (SHA-256) and `notice_version` are the
+    information notice shown. The recipient may keep an answer for `data_life_days`. `assurance` is the least that identifying the
+    person must have reached.
+    """
 
     recipient: str
     provider: str
@@ -47,14 +54,38 @@ class Terms(Value, frozen=True):
     basis: Basis = "consent"
     legal_reference: str = ""
     notice_hash: bytes = b""
+    notice_version: str = ""
+    data_life_days: int = 365
+    assurance: Assurance = "eidas1"
+
+
+class Representation(Value, frozen=True):
+    """Who speaks for the person: a parent of a minor, or a helper under a mandate. `identity` is canonical, seen once and kept as a
+    pairwise reference; `evidence_hash` (SHA-256) is of the family record or the mandate."""
+
+    kind: Literal["parent", "mandate"]
+    identity: bytes
+    evidence_hash: bytes = b""
+
+
+class Tokens(Value, frozen=True):
+    """An identity provider's word: ID token (JWS), userinfo (JWS, empty for an agent), and the random part of the nonce (protocol §7)."""
+
+    id_token: str
+    userinfo: str
+    random: bytes
 
 
 class Evidence(Value, frozen=True):
-    """How the act was collected: channel, agent's reference, hash of what was kept."""
+    """How the act was collected: channel, agent's reference, hash of what was kept, level of assurance obtained, who spoke for the
+    person, and the tokens where an identity provider vouches."""
 
     channel: Channel
     agent: str = ""
     evidence_hash: bytes = b""
+    assurance: Assurance = "eidas1"
+    representation: Representation | None = None
+    tokens: Tokens | None = None
 
 
 class Grant(Value, frozen=True):

@@ -39,31 +39,42 @@ checkpoint = Table("checkpoint", metadata, _int("size", key=True), _bytes("root"
 authorisation = Table(
     "authorisation", metadata, _bytes("id", key=True), _int("version"), _text("state"), _text("recipient"), _text("provider"),
     _text("data_set"), _text("purpose"), _text("scopes"), _text("basis"), _text("legal_reference"), _bytes("notice_hash"),
-    _text("channel"), _int("not_before"), _int("not_after"), _int("uses"), _int("max_uses"), _bytes("subject_ref"),
-    _bytes("commitment"), _bytes("person"), _int("epoch"), _bytes("certificate"), _bytes("certificate_hash"), _int("grant_leaf"),
+    _text("notice_version"), _int("data_life_days"), _text("assurance_required"), _text("assurance"), _text("channel"), _text("agent"),
+    _text("operator"), _text("representation"), _bytes("representative_ref"), _int("not_before"), _int("not_after"), _int("uses"),
+    _int("max_uses"), _bytes("subject_ref"), _bytes("commitment"), _bytes("person"), _int("epoch"), _bytes("certificate"),
+    _bytes("certificate_hash"), _int("grant_leaf"), _int("at"),
 )  # fmt: skip
+"""`at` is when it was last requested, given, refused or renewed; `operator` who collected that; `representative_ref` a pairwise
+reference like `subject_ref`, empty where nobody spoke for the person."""
 Index("authorisation_by_subject", authorisation.c.subject_ref)
+Index("authorisation_by_recipient", authorisation.c.recipient, authorisation.c.at)
 
 release_key = Table(
     "release_key", metadata, _bytes("authorisation", key=True), _int("epoch", key=True), _bytes("certificate_hash"),
-    _int("kek_epoch"), _bytes("wrapped"),
+    _int("kek_epoch"), _text("suite"), _bytes("wrapped"),
 )  # fmt: skip
+Index("release_key_by_kek_epoch", release_key.c.kek_epoch)
 
-content_key = Table("content_key", metadata, _bytes("authorisation", key=True), _bytes("wrapped"))
+subject_key = Table("subject_key", metadata, _bytes("subject", key=True), _bytes("wrapped"))
+"""A person's key under the content KEK: it wraps the content keys of all they agreed to with one recipient."""
+
+content_key = Table("content_key", metadata, _bytes("authorisation", key=True), _bytes("subject"), _bytes("wrapped"))
 
 attempt = Table(
     "attempt", metadata, _bytes("request", key=True), _bytes("authorisation", key=True), _text("operator", key=True),
     _bytes("digest", key=True), _int("n", key=True), _text("scopes"), _bytes("schema_hash"), _bytes("rule_hash"),
-    _bytes("certificate_hash"), _bytes("recipient_key"), _int("deadline"),
+    _bytes("certificate_hash"), _bytes("recipient_key"), _int("deadline"), _int("at"), _text("worker"),
 )  # fmt: skip
 
 terminal = Table(
     "terminal", metadata, _bytes("request", key=True), _bytes("authorisation", key=True), _text("operator", key=True),
     _bytes("digest"), _text("code"), _text("reason"), _text("provider_code"), _bytes("answer_digest"), _int("at"),
     _int("deadline"), _int("leaf_index"), _bytes("leaf_salt"), _int("handed_at"), _int("confirmed_at", null=True),
-    Column("with_key", Boolean, nullable=True), _text("topic"), _int("partition"), _int("offset"),
+    Column("with_key", Boolean, nullable=True), _text("topic"), _int("partition"), _int("offset"), _text("worker"),
 )  # fmt: skip
+"""`worker` is the process that asked for the release: a breach query starts from it."""
 Index("terminal_by_authorisation", terminal.c.authorisation)
+Index("terminal_by_time", terminal.c.at)
 
 conflict = Table(
     "conflict", metadata, _bytes("request", key=True), _bytes("authorisation", key=True), _text("operator", key=True),
@@ -89,3 +100,12 @@ directory = Table(
     "directory", metadata, _bytes("key_id", key=True), _text("kind"), _text("organisation"), _text("operator"), _int("at"),
     _bytes("entry"),
 )  # fmt: skip
+
+officer = Table("officer", metadata, _text("name", key=True), _text("recipients"), _int("not_after"))
+"""Data protection officers and their perimeter: the recipients (SIRET) whose records they may query."""
+
+nonce = Table("nonce", metadata, _bytes("nonce", key=True), _int("at"))
+"""Nonces of identity tokens already used for a grant."""
+
+aside = Table("aside", metadata, _bytes("authorisation", key=True), _text("happening"), _int("at"))
+"""Withdrawals recorded while the log is recovering, to be appended once it has caught up."""

@@ -33,8 +33,8 @@ class Release(Quiet):
     name = "release"
     topics = (ALL_ANSWERS, VERDICTS)
 
-    def __init__(self, ledger: Ledger, outbox: Outbox, clock: Clock, tracing: Tracing) -> None:
-        self._ledger, self._outbox, self._clock, self._tracing = ledger, outbox, clock, tracing
+    def __init__(self, ledger: Ledger, outbox: Outbox, clock: Clock, tracing: Tracing, worker: str = "release") -> None:
+        self._ledger, self._outbox, self._clock, self._tracing, self._worker = ledger, outbox, clock, tracing, worker
 
     async def handle(self, chunk: Sequence[Record]) -> None:
         for part in slices(chunk, SLICE):
@@ -60,7 +60,7 @@ class Release(Quiet):
     async def _release(self, items: list[Item], records: list[Record]) -> list[tuple[Record, DeadLetter]]:
         for _ in range(TRIES if items else 0):
             started_ms = self._clock.monotonic_ms()
-            results = await self._ledger.release(items, [])
+            results = await self._ledger.release(items, [], self._worker)
             outgoing, told, dead = self._told(results, records)
             left_ms = LEASE_MS - (self._clock.monotonic_ms() - started_ms)
             with_key = any(outcome.delivery == "key" for outcome in told)

@@ -60,10 +60,10 @@ class SlowLedger:
         self.world, self.delays_ms = world, list(delays_ms)
         self.asked_ms: list[int] = []
 
-    async def release(self, items: Any, confirmed: Any) -> Any:
+    async def release(self, items: Any, confirmed: Any, worker: str = "") -> Any:
         if items:
             self.asked_ms.append(self.world.clock.monotonic_ms())
-        results = await self.world.ledger.release(items, confirmed)
+        results = await self.world.ledger.release(items, confirmed, worker)
         self.world.clock.advance(self.delays_ms.pop(0) if items and self.delays_ms else 0)
         return results
 
