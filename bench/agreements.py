@@ -3,26 +3,24 @@ written in large transactions before the ledger's process starts."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import insert
 
 from consent import certificates
 from consent.core.facts import Evidence, State, Terms
+from consent.grants import bind, columns, keep
 from consent.keys import KeyRing
 from consent.stores import tables as t
 from consent.stores.engine import open_sqlite
 from consent.transaction import Transaction, transaction
-from exchange.core.encoding import join
-from exchange.core.identity import SALT_BYTES, Identity, canonical, commitment, subject_reference
+from exchange import suites
+from exchange.core.identity import Identity, canonical, subject_reference
 from exchange.places import Places
-from exchange.sealing import public_bytes
 
 AT_ONCE = 5_000
 WITHDRAWN_EVERY = 10
@@ -76,29 +74,27 @@ def _some(tx: Transaction, signing: Ed25519PrivateKey, terms: Terms, numbers: Se
 
 def _one(tx: Transaction, signing: Ed25519PrivateKey, terms: Terms, identity: bytes, *, live: bool) -> tuple[Row, Row]:
     """As `consent.grants.grant`, and for what is not live as `consent.withdrawals.close`: leaves, events, row, release key."""
-    keys, authorisation, private = tx.keys, os.urandom(16), X25519PrivateKey.generate()
-    cipher, salt, nonce = tx.mint_content_key(authorisation), os.urandom(SALT_BYTES), os.urandom(12)
-    committed = commitment(salt, identity)
-    content = msgspec.json.encode({"terms": terms, "evidence": EVIDENCE, "commitment": committed})
+    keys, authorisation = tx.keys, os.urandom(16)
+    private, public = suites.generate(keys.suite)
+    reference = subject_reference(keys.secrets["pseudonym.key"], terms.recipient, identity)
+    tx.mint_content_key(authorisation, reference)
+    _, committed, sealed = bind(tx, authorisation, identity)
+    evidence = keep(tx, authorisation, terms, EVIDENCE)
+    content = msgspec.json.encode({"terms": terms, "evidence": evidence, "commitment": committed})
     leaf = tx.append("given", authorisation, content).index
     tx.emit(authorisation, 1, State.LIVE)
     if not live:
         tx.append("withdrawn", authorisation, b"")
         tx.emit(authorisation, 2, State.WITHDRAWN)
-    signed = certificates.issue(keys.origin, authorisation, 1, public_bytes(private), terms, committed, leaf, signing)
+    signed = certificates.issue(keys.origin, authorisation, 1, public, terms, committed, leaf, signing, keys.suite)
     hashed = certificates.certificate_hash(signed)
-    row = {
-        "id": authorisation, "version": 1 if live else 2, "state": (State.LIVE if live else State.WITHDRAWN).value,
-        "recipient": terms.recipient, "provider": terms.provider, "data_set": terms.data_set, "purpose": terms.purpose,
-        "scopes": json.dumps(sorted(terms.scopes)), "basis": terms.basis, "legal_reference": terms.legal_reference,
-        "notice_hash": terms.notice_hash, "channel": EVIDENCE.channel, "not_before": terms.not_before_ms,
-        "not_after": terms.not_after_ms, "uses": 0, "max_uses": terms.max_uses,
-        "subject_ref": subject_reference(keys.secrets["pseudonym.key"], terms.recipient, identity), "commitment": committed,
-        "person": nonce + cipher.encrypt(nonce, join(salt, identity), b"accord.person.v1"), "epoch": 1, "certificate": signed,
+    row = columns(tx, terms, EVIDENCE, terms.recipient[:9]) | {
+        "id": authorisation, "version": 1 if live else 2, "state": (State.LIVE if live else State.WITHDRAWN).value, "uses": 0,
+        "subject_ref": reference, "commitment": committed, "person": sealed, "epoch": 1, "certificate": signed,
         "certificate_hash": hashed, "grant_leaf": leaf,
     }  # fmt: skip
-    wrapped = keys.wrap_release(authorisation, 1, private.private_bytes_raw())
     release_key = {
-        "authorisation": authorisation, "epoch": 1, "certificate_hash": hashed, "kek_epoch": keys.kek_epoch, "wrapped": wrapped,
+        "authorisation": authorisation, "epoch": 1, "certificate_hash": hashed, "kek_epoch": keys.kek_epoch, "suite": keys.suite,
+        "wrapped": keys.wrap_release(authorisation, 1, private, keys.suite),
     }  # fmt: skip
     return row, release_key

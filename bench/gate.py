@@ -154,7 +154,7 @@ async def _arena(folder: Path, size: Size, progress: Progress | None) -> AsyncIt
     settings, places, now_ms = Settings(data=folder, kafka=EMBEDDED), Places(folder), SystemClock().now_ms()
     recipient, operator = settings.recipient, settings.operator_of(settings.recipient)
     agreed = terms(recipient, now_ms)
-    agreements = agree(places, open_keys(places.ledger_keys, settings.origin), agreed, size.agreements)
+    agreements = agree(places, open_keys(places.ledger_keys, settings.origin, settings.master()), agreed, size.agreements)
     asks = [
         Ask(recipient, agreed.data_set, agreed.purpose, agreed.scopes, (("mois", str(n)),)) for n in range(1, ASKS + 1)
     ]
@@ -168,7 +168,7 @@ async def _arena(folder: Path, size: Size, progress: Progress | None) -> AsyncIt
             bus.bootstrap, [TopicSpec(ECHO, PARTITIONS, config={"message.timestamp.type": "LogAppendTime"})]
         )
         await bus.ready("ledger")
-        await introduce(bus.ledger, places, open_wallet(places, recipient, operator))
+        await introduce(bus.ledger, places, open_wallet(places, settings))
         await _relayed(bus, size.agreements)
         watch = await stack.enter_async_context(watching(bus.bootstrap))
         yield _Arena(bus, watch, Load.draw(agreements, asks, size.requests, now_ms), operator)

@@ -225,7 +225,8 @@ class Connector(Quiet):
             sealing.NO_RULE,
             task.deadline_ms,
         )
-        keys = AnswerKeys(entry.public_key, task.certificate.public_key, self._keys.signing, self._keys.mac)
+        own, certificate = self._keys, task.certificate
+        keys = AnswerKeys(entry.public_key, certificate.public_key, own.signing, own.mac, certificate.suite)
         sealed = seal_answer(context, plain, keys)
         if len(sealed.outer) > wire.OUTER_MAX_BYTES:
             raise _Refused("failed", Code.PROVIDER_ERROR)

@@ -10,13 +10,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, select
 
 from consent.core import merkle
 from consent.core.facts import Attempt, Attempted, Authorisation, RequestKey
 from consent.core.rules import usable
 from consent.register import recipient_entries
 from consent.stores import tables as t
+from consent.stores.batch import insert_rows
 from consent.transaction import Transaction, read_authorisations
 from exchange.core.errors import Code
 from exchange.core.sealing import key_id
@@ -41,7 +42,7 @@ def attempt(tx: Transaction, attempts: Sequence[Attempt], worker: str) -> list[A
             inserted.append(_values(a, key_id(entry.public_key), done + 1) | {"at": tx.now_ms, "worker": worker})
         results.append(Attempted(reason or "", entry if reason is None else None))
     if inserted:
-        tx.connection.execute(insert(t.attempt), inserted)
+        insert_rows(tx.connection, t.attempt, inserted)
         tx.append("attempted", b"", merkle.root([merkle.leaf_hash(v["digest"] + bytes([v["n"]])) for v in inserted]))
     return results
 

@@ -25,6 +25,7 @@ class Certificate(NamedTuple):
     origin: str
     authorisation_id: bytes
     epoch: int
+    suite: str
     public_key: bytes
     recipient: str
     provider: str
@@ -52,11 +53,12 @@ def issue(
     committed: bytes,
     grant_leaf: int,
     key: Ed25519PrivateKey,
+    suite: str = sealing.X25519,
 ) -> bytes:
-    """The signed certificate (SignedCertificate bytes)."""
+    """The signed certificate (SignedCertificate bytes) of a public key of this suite."""
     body = catalogue().codec("certificate").encode({
-        "origin": origin, "authorisation_id": authorisation, "epoch": epoch, "public_key": public_key, "recipient": terms.recipient,
-        "provider": terms.provider, "data_set": terms.data_set, "purpose": terms.purpose, "scopes": sorted(terms.scopes),
+        "origin": origin, "authorisation_id": authorisation, "epoch": epoch, "suite": suite, "public_key": public_key,
+        "recipient": terms.recipient, "provider": terms.provider, "data_set": terms.data_set, "purpose": terms.purpose, "scopes": sorted(terms.scopes),
         "basis": terms.basis, "not_before_ms": terms.not_before_ms, "not_after_ms": terms.not_after_ms, "commitment": committed,
         "grant_leaf": grant_leaf,
     })  # fmt: skip
@@ -65,7 +67,7 @@ def issue(
 
 
 def read(signed: bytes, public_key: bytes) -> Certificate:
-    """The certificate, if `public_key` (raw Ed25519) signed it; BadCertificate otherwise."""
+    """The certificate, if `public_key` (raw Ed25519) signed it and its key is of a suite known here; BadCertificate otherwise."""
     try:
         outside = catalogue().codec("signed-certificate").decode(signed)
         Ed25519PublicKey.from_public_bytes(public_key).verify(
@@ -74,6 +76,8 @@ def read(signed: bytes, public_key: bytes) -> Certificate:
         body = catalogue().codec("certificate").decode(outside["certificate"])
     except (BadAvro, InvalidSignature) as error:
         raise BadCertificate("not a certificate of this ledger") from error
+    if len(body["public_key"]) != sealing.PUBLIC_BYTES.get(body["suite"]):
+        raise BadCertificate("a suite unknown here")
     return Certificate(**body | {"scopes": tuple(body["scopes"])}, hash=certificate_hash(signed))
 
 

@@ -14,7 +14,7 @@ import msgspec
 from consent.door import METHODS, Door
 from consent.service import LENGTH, read_frame, signature
 from exchange.core.errors import Code
-from exchange.ports import Refused, Unavailable
+from exchange.ports import Recovering, Refused, Unavailable
 
 CALL_TIMEOUT_S = 15.0
 
@@ -43,6 +43,8 @@ class _Client:
             text = msgspec.msgpack.decode(body, type=str)
             if status == "refused":
                 raise Refused(Code(text))
+            if status == "recovering":
+                raise Recovering(recorded=text == "recorded")
             if status == "bad_call":
                 raise ValueError(f"ledger call {method}: {text}")
             raise Unavailable(f"ledger: {text}")

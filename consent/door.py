@@ -8,12 +8,30 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from consent.core.facts import DirectoryEntry
+from consent.core.facts import DirectoryEntry, Evidence, Grant, Terms
+from consent.core.lost import Recovered
+from consent.core.query import Breach, Erased, Found, Grounds, Officer, Query, Register, Signed
 from exchange.ports import Ledger
 
 
 class Door(Ledger, Protocol):
     """Every method a ledger answers."""
+
+    async def request(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
+        """A collectivity asks for an agreement under these terms; the person is not known yet. Same id and terms: nothing changes."""
+
+    async def terms(self, authorisation: bytes) -> Terms:
+        """The terms it was asked for or given under, as they stand; `Refused` if it is unknown."""
+
+    async def renew(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> Grant:
+        """More time or uses, agreed to anew, for what is live, expired or used up: new epoch, key and certificate."""
+
+    async def rebind(self, authorisation: bytes, identity: bytes, evidence: Evidence, operator: str) -> Grant:
+        """The same person under a corrected identity: new commitment, epoch, key and certificate."""
+
+    async def receipt(self, authorisation: bytes) -> str:
+        """Its receipt, as signed JSON-LD (`consent.receipts`): the tlog-proof is in it, the page is drawn from it. `Refused` if it is
+        unknown or erased."""
 
     async def habilitate(
         self,
@@ -32,8 +50,44 @@ class Door(Ledger, Protocol):
     async def enter(self, entry: DirectoryEntry) -> DirectoryEntry:
         """A public key enters the directory; countersigned."""
 
+    async def appoint(self, officer: Officer) -> int:
+        """A data protection officer, a perimeter and a time; the leaf's index."""
+
+    async def query(self, officer: str, reason: str, query: Query, proofs: bool = True) -> Found:
+        """The authorisations that match, within the officer's perimeter, with the checkpoint the page is complete against. Like all that
+        officers ask, it is a leaf, also where it is `Refused` (`officer_unknown`, `outside_perimeter`; `reason_missing` is none)."""
+
+    async def basis(self, officer: str, reason: str, request: bytes) -> Grounds:
+        """On what basis a request was released, or how else it ended; `Refused` `nothing_found` where the perimeter has none such."""
+
+    async def refer(self, officer: str, reason: str, identity: bytes, recipient: str) -> bytes:
+        """The reference (32 bytes) of the person of canonical `identity` at a recipient; nothing of the identity is kept."""
+
+    async def breach(self, officer: str, reason: str, worker: str, from_ms: int, to_ms: int) -> Breach:
+        """What passed through a worker (GDPR art. 33); `to_ms` excluded, 0 for no end."""
+
+    async def dossier(self, officer: str, reason: str, subject: bytes, authorisation: bytes = b"") -> Signed:
+        """All about a person (GDPR art. 15), by reference or else by one authorisation; form in `consent.core.dossier`."""
+
+    async def processing(self, officer: str, reason: str) -> Register:
+        """The register of processing activities (GDPR art. 30)."""
+
+    async def erase(self, officer: str, reason: str, subject: bytes) -> Erased:
+        """Erase a person (GDPR art. 17): every key is gone on return. Asking again gets the same certificate."""
+
     async def sweep(self) -> int:
         """Record what time has done: expiries, settled withdrawals; how many leaves."""
+
+    async def rotate(self, now: bool = False) -> int:
+        """A new release KEK if the last is a day old, or `now`; the keys under others are moved, those others destroyed. How many
+        keys moved."""
+
+    async def missing(self) -> int:
+        """How many leaves the store is known to lack of the log it published; while it does, all else raises `Recovering`."""
+
+    async def recover(self, folder: str) -> Recovered:
+        """One step of reading the missing leaves back from a copy of the public log, or of making new keys; call it until `reread` and
+        `rekeyed` are 0. `Refused` `log_unusable` if it does not lead from this store to a head of ours."""
 
     async def verify(self) -> list[str]:
         """Recompute the log from its leaves; what does not hold."""

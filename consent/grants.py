@@ -1,4 +1,4 @@
-"""Grants, refusals and narrowings: where an authorisation gets its key (protocol §3.1, §4)."""
+"""Agreements asked for, given and refused: where an authorisation gets its first key (protocol §3.1, §4, §7)."""
 
 from __future__ import annotations
 
@@ -6,147 +6,310 @@ import json
 from typing import Any
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from consent import certificates
+from consent.adoption import adopt
+from consent.core.agreement import fits, objection
 from consent.core.facts import Evidence, Grant, State, Terms
-from consent.core.rules import Happening, step
+from consent.core.rules import Happening
 from consent.register import recipient_entries
 from consent.stores import tables as t
+from consent.tokens import Issuer, vouch
 from consent.transaction import Transaction
+from consent.transitions import move
+from exchange import suites
 from exchange.core import sealing
 from exchange.core.encoding import join, split
 from exchange.core.errors import Code
-from exchange.core.identity import SALT_BYTES, commitment, read, subject_reference
+from exchange.core.identity import SALT_BYTES, commitment, subject_reference
 from exchange.ports import Refused
 from exchange.schemas import catalogue
-from exchange.sealing import public_bytes, seal
+from exchange.sealing import seal
 
+ASSISTED_A_DAY_MAX = 200
+"""Agreements one agent may record in 24 h on the other channels than online."""
+
+_DAY_MS = 86_400_000
 _BOUND_PERSON = b"accord.person.v1"
 
 
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """Evidence as the leaf of an act commits to it: who spoke for the person is a pairwise reference, and `vouched` the hash of the
+    leaf that holds an identity provider's word, empty where the act was declared only. So a receipt can open it and name nobody."""
+
+    channel: str
+    agent: str
+    evidence_hash: bytes
+    assurance: str
+    representation: str = ""
+    representative_ref: bytes = b""
+    representation_hash: bytes = b""
+    vouched: bytes = b""
+
+
+class Vouched(msgspec.Struct, frozen=True):
+    """An identity provider's word, as a leaf of its own commits to it: the tokens, who it vouched for and the key (JWK) it signed with."""
+
+    id_token: str
+    userinfo: str
+    random: bytes
+    subject: str
+    key: dict[str, Any]
+
+
+def request(tx: Transaction, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
+    """A collectivity asks for an agreement under these terms; nobody is known yet. Same id and terms: nothing changes."""
+    _check(tx, terms, evidence, b"")
+    row = _row(tx, authorisation)
+    if row is not None:
+        if State(row.state) is not State.REQUESTED or terms_of(row) != ordered(terms):
+            raise Refused(Code.CONFLICT)
+        return
+    tx.mint_content_key(authorisation)
+    leaf = tx.append(
+        "requested",
+        authorisation,
+        msgspec.json.encode({"terms": terms, "evidence": keep(tx, authorisation, terms, evidence)}),
+    )
+    _write(
+        tx,
+        authorisation,
+        None,
+        columns(tx, terms, evidence, operator) | {"state": State.REQUESTED.value, "grant_leaf": leaf.index},
+    )
+    tx.emit(authorisation, 1, State.REQUESTED)
+
+
 def grant(
-    tx: Transaction, authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence, operator: str
+    tx: Transaction,
+    issuers: tuple[Issuer, ...],
+    authorisation: bytes,
+    terms: Terms,
+    identity: bytes,
+    evidence: Evidence,
+    operator: str,
 ) -> Grant:
-    """Given: mint the key, commit to the person, certify, seal the capsule to the recipient's key held by `operator`."""
-    _check(tx, terms, identity)
-    row = tx.connection.execute(select(t.authorisation).where(t.authorisation.c.id == authorisation)).first()
+    """Given: mint the key, commit to the person, certify, seal the capsule to the recipient's key held by `operator`. What was
+    requested may be given in part; with issuers, only on what they vouch for."""
+    _check(tx, terms, evidence, identity)
+    row = _row(tx, authorisation)
     if row is not None and State(row.state) is not State.REQUESTED:
         return _given_again(tx, row, terms, identity, operator)
-    cipher = tx.mint_content_key(authorisation)
-    salt = tx.keys.entropy(SALT_BYTES)
-    committed, nonce = commitment(salt, identity), tx.keys.entropy(12)
+    if row is not None and not fits(terms_of(row), terms):
+        raise Refused(Code.CONFLICT)
+    vouched = _vouched(tx, issuers, authorisation, terms, identity, evidence)
+    reference = subject_reference(tx.keys.secrets["pseudonym.key"], terms.recipient, identity)
+    _not_opposed(tx, terms, reference)
+    tx.mint_content_key(authorisation, reference)
+    kept = keep(tx, authorisation, terms, evidence, vouched)
+    salt, committed, person = bind(tx, authorisation, identity)
     leaf = tx.append(
-        "given", authorisation, msgspec.json.encode({"terms": terms, "evidence": evidence, "commitment": committed})
+        "given", authorisation, msgspec.json.encode({"terms": terms, "evidence": kept, "commitment": committed})
     )
-    _insert(tx, authorisation, terms, evidence, operator, State.LIVE, identity, committed, leaf.index,
-            nonce + cipher.encrypt(nonce, join(salt, identity), _BOUND_PERSON))  # fmt: skip
-    signed = _mint(tx, authorisation, 1, terms, committed, leaf.index)
-    tx.emit(authorisation, 1, State.LIVE)
-    return Grant(
-        authorisation,
-        signed,
-        _capsule(tx, authorisation, terms.recipient, operator, identity, salt, signed),
-        leaf.index,
-    )
+    values = columns(tx, terms, evidence, operator) | {
+        "state": State.LIVE.value, "subject_ref": reference, "commitment": committed, "person": person, "grant_leaf": leaf.index,
+        "representation": kept.representation, "representative_ref": kept.representative_ref,
+    }  # fmt: skip
+    version = _write(tx, authorisation, row, values)
+    signed = mint(tx, authorisation, 1, terms, committed, leaf.index)
+    tx.emit(authorisation, version, State.LIVE)
+    sealed = seal_capsule(tx, authorisation, terms.recipient, operator, identity, salt, signed)
+    return Grant(authorisation, signed, sealed, leaf.index)
 
 
 def refuse(tx: Transaction, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
-    """The person said no: a fact, without a key. An authorisation that exists already is left as it is, and refused."""
-    if tx.connection.execute(select(t.authorisation.c.id).where(t.authorisation.c.id == authorisation)).first():
-        raise Refused(Code.CONFLICT)
-    tx.mint_content_key(authorisation)
-    leaf = tx.append("refused", authorisation, msgspec.json.encode({"terms": terms, "evidence": evidence}))
-    _insert(tx, authorisation, terms, evidence, "", State.REFUSED, b"", bytes(32), leaf.index, b"")
+    """The person said no: a fact, without a key. Said of what is live, it closes it like an opposition; what was closed before stays as
+    it was."""
+    row = _row(tx, authorisation)
+    if row is None:
+        tx.mint_content_key(authorisation)
+    content = msgspec.json.encode({"terms": terms, "evidence": keep(tx, authorisation, terms, evidence)})
+    if row is not None:
+        move(tx, [row], Happening.REFUSED, content)
+        return
+    leaf = tx.append("refused", authorisation, content)
+    _write(
+        tx,
+        authorisation,
+        None,
+        columns(tx, terms, evidence, "") | {"state": State.REFUSED.value, "grant_leaf": leaf.index},
+    )
     tx.emit(authorisation, 1, State.REFUSED)
 
 
-def narrow(tx: Transaction, authorisation: bytes, scopes: tuple[str, ...], operator: str) -> Grant:
-    """Fewer scopes: new epoch, key and certificate; the old key dies, so answers in flight with the old scopes do not open."""
-    row = tx.connection.execute(select(t.authorisation).where(t.authorisation.c.id == authorisation)).first()
-    cell = step(State(row.state), Happening.NARROWED) if row else None
-    if row is None or cell is None:
-        raise Refused(Code.AUTHORISATION_UNKNOWN if row is None else Code.WITHDRAWN)
-    if not scopes or not set(scopes) < set(json.loads(row.scopes)):
-        raise Refused(Code.SCOPE_EXCEEDED)
-    salt, identity = _person(tx, row)
-    terms = msgspec.structs.replace(_terms(row), scopes=tuple(sorted(scopes)))
-    leaf = tx.append("narrowed", authorisation, msgspec.json.encode({"scopes": terms.scopes}))
-    tx.connection.execute(t.release_key.delete().where(t.release_key.c.authorisation == authorisation))
-    tx.connection.execute(
-        update(t.authorisation).where(t.authorisation.c.id == authorisation)
-        .values(scopes=json.dumps(terms.scopes), epoch=row.epoch + 1, version=row.version + 1)
+def capsule(tx: Transaction, authorisation: bytes, operator: str) -> Grant:
+    """The grant as it stands: the current certificate, and the capsule sealed to the key that `operator` holds today."""
+    row = _row(tx, authorisation)
+    if row is None or not row.certificate:
+        raise Refused(Code.AUTHORISATION_UNKNOWN)
+    salt, identity = person(tx, row)
+    sealed = seal_capsule(tx, row.id, row.recipient, operator, identity, salt, row.certificate)
+    return Grant(row.id, row.certificate, sealed, row.grant_leaf)
+
+
+def keep(
+    tx: Transaction,
+    authorisation: bytes,
+    terms: Terms,
+    evidence: Evidence,
+    vouched: tuple[str, dict[str, Any]] = ("", {}),
+) -> Kept:
+    """Evidence, without anybody's identity in it: tokens go into a leaf of their own. The content key must be there."""
+    spoke, tokens = evidence.representation, evidence.tokens
+    reference = subject_reference(tx.keys.secrets["pseudonym.key"], terms.recipient, spoke.identity) if spoke else b""
+    held = Vouched(tokens.id_token, tokens.userinfo, tokens.random, *vouched) if tokens else None
+    apart = tx.append("vouched", authorisation, msgspec.json.encode(held)).hash if held else b""
+    return Kept(
+        evidence.channel, evidence.agent, evidence.evidence_hash, evidence.assurance,
+        spoke.kind if spoke else "", reference, spoke.evidence_hash if spoke else b"",
+        apart,
     )  # fmt: skip
-    signed = _mint(tx, authorisation, row.epoch + 1, terms, row.commitment, row.grant_leaf)
-    tx.emit(authorisation, row.version + 1, State.LIVE)
-    return Grant(
-        authorisation, signed, _capsule(tx, authorisation, row.recipient, operator, identity, salt, signed), leaf.index
-    )
 
 
-def _check(tx: Transaction, terms: Terms, identity: bytes) -> None:
-    read(identity)
-    if terms.not_before_ms >= terms.not_after_ms or terms.max_uses < 1:
-        raise Refused(Code.NOT_YET_VALID)
+def _vouched(
+    tx: Transaction,
+    issuers: tuple[Issuer, ...],
+    authorisation: bytes,
+    terms: Terms,
+    identity: bytes,
+    evidence: Evidence,
+) -> tuple[str, dict[str, Any]]:
+    """Who the issuers vouch for, their nonce used up; nobody where no issuer is configured: the act is declared, not proven."""
+    if evidence.channel != "online":
+        _within_quota(tx, evidence)
+    if not issuers:
+        return "", {}
+    vouched = vouch(issuers, authorisation, ordered(terms), identity, evidence, tx.now_ms)
+    nonce = bytes.fromhex(vouched.nonce)
+    if tx.connection.execute(select(t.nonce.c.at).where(t.nonce.c.nonce == nonce)).first():
+        raise Refused(Code.EVIDENCE_INVALID)
+    tx.connection.execute(insert(t.nonce).values(nonce=nonce, at=tx.now_ms))
+    return vouched.subject, vouched.key
+
+
+def _within_quota(tx: Transaction, evidence: Evidence) -> None:
+    a = t.authorisation.c
+    today = select(func.count()).where(a.agent == evidence.agent, a.channel != "online", a.at > tx.now_ms - _DAY_MS)
+    if tx.connection.execute(today).scalar_one() >= ASSISTED_A_DAY_MAX:
+        raise Refused(Code.AGENT_QUOTA)
+
+
+def _check(tx: Transaction, terms: Terms, evidence: Evidence, identity: bytes) -> None:
+    reason = objection(terms, evidence, identity, tx.now_ms)
+    if reason is not None:
+        raise Refused(reason)
+    h = t.habilitation.c
     entitled = tx.connection.execute(
-        select(t.habilitation.c.scopes).where(
-            t.habilitation.c.recipient == terms.recipient, t.habilitation.c.data_set == terms.data_set,
-            t.habilitation.c.purpose == terms.purpose, t.habilitation.c.not_after > tx.now_ms,
+        select(h.scopes, h.legal_reference).where(
+            h.recipient == terms.recipient, h.data_set == terms.data_set, h.purpose == terms.purpose, h.not_after > tx.now_ms
         )
     ).first()  # fmt: skip
     if entitled is None or not terms.scopes or not set(terms.scopes) <= set(json.loads(entitled.scopes)):
         raise Refused(Code.HABILITATION_ABSENT)
+    if terms.basis == "legal" and terms.legal_reference != entitled.legal_reference:
+        raise Refused(Code.HABILITATION_ABSENT)
+
+
+def _not_opposed(tx: Transaction, terms: Terms, reference: bytes) -> None:
+    """An opposition holds for every later exchange on a legal basis, whatever its id; only an agreement goes past it."""
+    a = t.authorisation.c
+    against = select(a.id).where(
+        a.subject_ref == reference,
+        a.data_set == terms.data_set,
+        a.purpose == terms.purpose,
+        a.state == State.OPPOSED.value,
+    )
+    if terms.basis == "legal" and tx.connection.execute(against).first() is not None:
+        raise Refused(Code.OPPOSED)
 
 
 def _given_again(tx: Transaction, row: Any, terms: Terms, identity: bytes, operator: str) -> Grant:
     if State(row.state) is not State.LIVE:
         raise Refused(Code.CONFLICT)
-    salt, held = _person(tx, row)
-    if held != identity or _terms(row) != msgspec.structs.replace(terms, scopes=tuple(sorted(terms.scopes))):
+    _, held = person(tx, row)
+    if held != identity or terms_of(row) != ordered(terms):
         raise Refused(Code.CONFLICT)
-    return Grant(
-        row.id,
-        row.certificate,
-        _capsule(tx, row.id, row.recipient, operator, identity, salt, row.certificate),
-        row.grant_leaf,
-    )
+    return capsule(tx, row.id, operator)
 
 
-def _insert(
-    tx: Transaction,
-    authorisation: bytes,
-    terms: Terms,
-    evidence: Evidence,
-    operator: str,
-    state: State,
-    identity: bytes,
-    committed: bytes,
-    leaf: int,
-    person: bytes,
-) -> None:
-    reference = subject_reference(tx.keys.secrets["pseudonym.key"], terms.recipient, identity) if identity else b""
-    tx.connection.execute(insert(t.authorisation).values(
-        id=authorisation, version=1, state=state.value, recipient=terms.recipient, provider=terms.provider, data_set=terms.data_set,
-        purpose=terms.purpose, scopes=json.dumps(sorted(terms.scopes)), basis=terms.basis, legal_reference=terms.legal_reference,
-        notice_hash=terms.notice_hash, notice_version=terms.notice_version, data_life_days=terms.data_life_days,
-        assurance_required=terms.assurance, assurance=evidence.assurance, channel=evidence.channel, agent=evidence.agent, operator=operator,
-        representation="", representative_ref=b"", at=tx.now_ms, not_before=terms.not_before_ms, not_after=terms.not_after_ms, uses=0,
-        max_uses=terms.max_uses, subject_ref=reference, commitment=committed, person=person, epoch=1, certificate=b"",
-        certificate_hash=b"", grant_leaf=leaf,
-    ))  # fmt: skip
+def _row(tx: Transaction, authorisation: bytes) -> Any:
+    return adopt(tx, authorisation)
 
 
-def _mint(tx: Transaction, authorisation: bytes, epoch: int, terms: Terms, committed: bytes, leaf: int) -> bytes:
+def columns(tx: Transaction, terms: Terms, evidence: Evidence, operator: str) -> dict[str, Any]:
+    """Terms, and how they were collected, as the columns of an authorisation."""
+    return term_columns(terms) | {
+        "assurance": evidence.assurance, "channel": evidence.channel, "agent": evidence.agent, "operator": operator, "representation": "",
+        "representative_ref": b"", "at": tx.now_ms,
+    }  # fmt: skip
+
+
+def term_columns(terms: Terms) -> dict[str, Any]:
+    """Terms as the columns of an authorisation."""
+    return {
+        "recipient": terms.recipient, "provider": terms.provider, "data_set": terms.data_set, "purpose": terms.purpose,
+        "scopes": json.dumps(sorted(terms.scopes)), "basis": terms.basis, "legal_reference": terms.legal_reference,
+        "notice_hash": terms.notice_hash, "notice_version": terms.notice_version, "data_life_days": terms.data_life_days,
+        "assurance_required": terms.assurance, "not_before": terms.not_before_ms, "not_after": terms.not_after_ms,
+        "max_uses": terms.max_uses,
+    }  # fmt: skip
+
+
+def held_terms(connection: Connection, authorisation: bytes) -> Terms:
+    """The terms of an authorisation as they stand; `Refused` if it is unknown."""
+    row = connection.execute(select(t.authorisation).where(t.authorisation.c.id == authorisation)).first()
+    if row is None:
+        raise Refused(Code.AUTHORISATION_UNKNOWN)
+    return terms_of(row)
+
+
+def terms_of(row: Any) -> Terms:
+    """The terms an authorisation's row holds."""
+    return Terms(
+        row.recipient, row.provider, row.data_set, row.purpose, tuple(json.loads(row.scopes)), row.not_before, row.not_after, row.max_uses,
+        row.basis, row.legal_reference, row.notice_hash, row.notice_version, row.data_life_days, row.assurance_required,
+    )  # fmt: skip
+
+
+def ordered(terms: Terms) -> Terms:
+    """Terms as the ledger keeps them: scopes in order."""
+    return msgspec.structs.replace(terms, scopes=tuple(sorted(terms.scopes)))
+
+
+def _write(tx: Transaction, authorisation: bytes, row: Any, values: dict[str, Any]) -> int:
+    """A new row, or the one that was requested; its version."""
+    if row is not None:
+        tx.connection.execute(
+            update(t.authorisation)
+            .where(t.authorisation.c.id == authorisation)
+            .values(values | {"version": row.version + 1})
+        )
+        return int(row.version) + 1
+    blank = {
+        "uses": 0,
+        "subject_ref": b"",
+        "commitment": bytes(32),
+        "person": b"",
+        "epoch": 1,
+        "certificate": b"",
+        "certificate_hash": b"",
+    }
+    tx.connection.execute(insert(t.authorisation).values(blank | values | {"id": authorisation, "version": 1}))
+    return 1
+
+
+def mint(tx: Transaction, authorisation: bytes, epoch: int, terms: Terms, committed: bytes, leaf: int) -> bytes:
     """A key pair for this epoch: the private half wrapped in the ledger, the public half certified."""
-    private = X25519PrivateKey.generate()
+    suite = tx.keys.suite
+    private, public = suites.generate(suite)
     signed = certificates.issue(
-        tx.keys.origin, authorisation, epoch, public_bytes(private), terms, committed, leaf, tx.keys.certificate
+        tx.keys.origin, authorisation, epoch, public, terms, committed, leaf, tx.keys.certificate, suite
     )
     hashed = certificates.certificate_hash(signed)
-    wrapped = tx.keys.wrap_release(authorisation, epoch, private.private_bytes_raw())
+    wrapped = tx.keys.wrap_release(authorisation, epoch, private, suite)
     tx.connection.execute(insert(t.release_key).values(
-        authorisation=authorisation, epoch=epoch, certificate_hash=hashed, kek_epoch=tx.keys.kek_epoch, suite="x25519", wrapped=wrapped))  # fmt: skip
+        authorisation=authorisation, epoch=epoch, certificate_hash=hashed, kek_epoch=tx.keys.kek_epoch, suite=suite, wrapped=wrapped))  # fmt: skip
     tx.connection.execute(
         update(t.authorisation)
         .where(t.authorisation.c.id == authorisation)
@@ -155,9 +318,10 @@ def _mint(tx: Transaction, authorisation: bytes, epoch: int, terms: Terms, commi
     return signed
 
 
-def _capsule(
+def seal_capsule(
     tx: Transaction, authorisation: bytes, recipient: str, operator: str, identity: bytes, salt: bytes, signed: bytes
 ) -> bytes:
+    """Identity, salt and certificate, for the recipient key that `operator` holds; `Refused` without one."""
     entry = recipient_entries(tx.connection, [recipient], tx.now_ms).get((recipient, operator))
     if entry is None:
         raise Refused(Code.DELEGATION_ABSENT)
@@ -165,14 +329,19 @@ def _capsule(
     return seal(entry.public_key, plain, sealing.capsule_info(recipient, authorisation))
 
 
-def _person(tx: Transaction, row: Any) -> tuple[bytes, bytes]:
-    cipher = tx.content_cipher(row.id)
+def bind(tx: Transaction, authorisation: bytes, identity: bytes) -> tuple[bytes, bytes, bytes]:
+    """A fresh salt, the commitment C to this person, and both sealed under the authorisation's content key."""
+    cipher = tx.content_cipher(authorisation)
     if cipher is None:
+        raise Refused(Code.ERASED)
+    salt, nonce = tx.keys.entropy(SALT_BYTES), tx.keys.entropy(12)
+    return salt, commitment(salt, identity), nonce + cipher.encrypt(nonce, join(salt, identity), _BOUND_PERSON)
+
+
+def person(tx: Transaction, row: Any) -> tuple[bytes, bytes]:
+    """The salt and canonical identity an authorisation is bound to; `Refused` once erased."""
+    cipher = tx.content_cipher(row.id)
+    if cipher is None or not row.person:
         raise Refused(Code.ERASED)
     salt, identity = split(cipher.decrypt(row.person[:12], row.person[12:], _BOUND_PERSON), 2)
     return salt, identity
-
-
-def _terms(row: Any) -> Terms:
-    return Terms(row.recipient, row.provider, row.data_set, row.purpose, tuple(json.loads(row.scopes)), row.not_before, row.not_after,
-                 row.max_uses, row.basis, row.legal_reference, row.notice_hash, row.notice_version, row.data_life_days, row.assurance_required)  # fmt: skip

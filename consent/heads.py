@@ -1,8 +1,8 @@
 """The heads the log has signed: a new one is signed only if it follows from those held (compare and swap, in the store itself), so
 that neither two processes nor an old backup make two histories.
 
-A size that a witness has seen and the store has not is kept as a head without root: nothing is signed until the real one is
-anchored and the missing leaves are back.
+A size that a witness has seen and the store has not is kept as a head without root nor signature: nothing is signed until the
+missing leaves are back (`consent.recovery`). A head without root but signed stands for two of one size: nothing is signed ever.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from consent.core import merkle, note
 from consent.stores import tables as t
 from consent.stores.engine import unpack_frontier
 from consent.stores.tree import tree
 from consent.transaction import Transaction
-from exchange.ports import Unavailable
+from exchange.ports import Recovering, Unavailable
 
 _c = t.checkpoint.c
 
@@ -65,6 +65,27 @@ def current(connection: Connection) -> Head | None:
     return head if head is not None and (head.size, head.root) == (log.size, root) else None
 
 
+def require_whole(connection: Connection) -> None:
+    """`Recovering` while the log is behind a head that others hold, or forked from one: it may not know of a withdrawal."""
+    if not whole(connection):
+        raise Recovering
+
+
+def whole(connection: Connection) -> bool:
+    """Whether the log has all that others hold of it."""
+    size = select(t.log.c.size).scalar_subquery()
+    beyond = select(_c.size).where((_c.size > size) | (_c.root == b"")).limit(1)
+    return connection.execute(beyond).first() is None
+
+
+def missing(connection: Connection) -> int:
+    """How many leaves the log is behind the largest head that others hold."""
+    size, known = connection.execute(
+        select(select(t.log.c.size).scalar_subquery(), select(func.max(_c.size)).scalar_subquery())
+    ).one()
+    return max(0, int(known or 0) - int(size))
+
+
 def sign(tx: Transaction) -> Head:
     """The head of the log, signed; `Unavailable` if it does not follow from every head held, or from the log's own tiles."""
     before, root = held(tx.connection), merkle.frontier_root(tx.frontier)
@@ -84,9 +105,24 @@ def remember(connection: Connection, head: Head) -> None:
     """A head signed elsewhere or earlier: whatever is signed next follows from it. Two heads of one size: nothing does."""
     known = {h.size: h for h in held(connection)}.get(head.size)
     if known is not None and known.root and head.root and known.root != head.root:
-        _write(connection, Head(head.size, b"", ""))
+        _write(connection, Head(head.size, b"", head.signed))
     elif known is None or not known.root:
         _write(connection, head)
+
+
+def anchor(tx: Transaction, head: Head) -> None:
+    """`remember` a head of ours that others hold; one that the log does not lead to is a fork."""
+    if head.size <= tx.size and _root(tx.connection, head.size) != head.root:
+        _write(tx.connection, head._replace(root=b""))
+    else:
+        remember(tx.connection, head)
+
+
+def caught_up(tx: Transaction, head: Head) -> None:
+    """The log leads to this head: the sizes that witnesses had seen on the way there are answered for."""
+    seen = (_c.root == b"") & (_c.note == "")
+    tx.connection.execute(delete(t.checkpoint).where(seen, _c.size <= head.size))
+    remember(tx.connection, head)
 
 
 def cosign(connection: Connection, head: Head, lines: Sequence[str]) -> None:

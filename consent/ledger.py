@@ -6,12 +6,30 @@ commit leaves nothing; after it, asking again gets the same answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 
-from consent import grants, heads, register, releases, sweeps, withdrawals
+from consent import (
+    changes,
+    erasure,
+    grants,
+    heads,
+    officers,
+    processing,
+    queries,
+    reconcile,
+    recovery,
+    register,
+    releases,
+    rotation,
+    sweeps,
+    withdrawals,
+)
+from consent import dossier as dossiers
 from consent.attempts import attempt
 from consent.core import merkle, tiles
 from consent.core.facts import (
@@ -33,33 +51,78 @@ from consent.core.facts import (
     Terms,
     Verdict,
 )
+from consent.core.lost import Recovered
+from consent.core.query import Breach, Erased, Found, Grounds, Officer, Query, Register, Signed
 from consent.core.rules import Happening
 from consent.keys import KeyRing
+from consent.officers import answered
+from consent.receipts import Receipts
 from consent.stores import tables as t
 from consent.stores import tree
-from consent.stores.engine import unpack_frontier
+from consent.stores.engine import scrub, unpack_frontier
+from consent.tokens import Issuer
 from consent.transaction import Transaction, read_authorisations, reading, transaction
-from exchange.ports import LEASE_MS, Clock, Unavailable
+from exchange.ports import LEASE_MS, Clock, Recovering, Unavailable
 
 _POLL_S = 0.02
 
 
-class Ledger:
+class Ledger(Receipts):
     """`exchange.ports.Ledger`, and what only its owner may do: record habilitations, delegations and keys, sweep, verify."""
 
-    def __init__(self, engine: Engine, keys: KeyRing, clock: Clock, mac: Callable[[str], bytes]) -> None:
-        """`mac(provider)` is the secret shared with that provider's connector."""
-        self._engine, self._keys, self._clock, self._mac = engine, keys, clock, mac
+    def __init__(
+        self,
+        engine: Engine,
+        keys: KeyRing,
+        clock: Clock,
+        mac: Callable[[str], bytes],
+        issuers: tuple[Issuer, ...] = (),
+    ) -> None:
+        """`mac(provider)` is the secret shared with that provider's connector. With `issuers`, a grant needs their word."""
+        self._engine, self._keys, self._clock, self._mac, self._issuers = engine, keys, clock, mac, issuers
+        self._recovery = recovery.Recovery(engine, keys)
         self._proving: tuple[tuple[int, bytes], tiles.Tree] | None = None
 
-    def _begin(self) -> AbstractContextManager[Transaction]:
-        return transaction(self._engine, self._keys, self._clock.now_ms())
+    @contextmanager
+    def _begin(self, *, recovering: bool = False) -> Iterator[Transaction]:
+        """`Recovering` unless the log is whole, or the caller knows what it does without."""
+        with transaction(self._engine, self._keys, self._clock.now_ms()) as tx:
+            if not recovering:
+                heads.require_whole(tx.connection)
+            yield tx
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """For what a store older than its log must not tell."""
+        with reading(self._engine) as connection:
+            heads.require_whole(connection)
+            yield connection
 
     async def grant(
         self, authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence, operator: str
     ) -> Grant:
         with self._begin() as tx:
-            return grants.grant(tx, authorisation, terms, identity, evidence, operator)
+            return grants.grant(tx, self._issuers, authorisation, terms, identity, evidence, operator)
+
+    async def request(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
+        with self._begin() as tx:
+            grants.request(tx, authorisation, terms, evidence, operator)
+
+    async def terms(self, authorisation: bytes) -> Terms:
+        with reading(self._engine) as connection:
+            return grants.held_terms(connection, authorisation)
+
+    async def capsule(self, authorisation: bytes, operator: str) -> Grant:
+        with self._begin() as tx:
+            return grants.capsule(tx, authorisation, operator)
+
+    async def renew(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> Grant:
+        with self._begin() as tx:
+            return changes.renew(tx, authorisation, terms, evidence, operator)
+
+    async def rebind(self, authorisation: bytes, identity: bytes, evidence: Evidence, operator: str) -> Grant:
+        with self._begin() as tx:
+            return changes.rebind(tx, authorisation, identity, evidence, operator)
 
     async def refuse(self, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
         with self._begin() as tx:
@@ -67,36 +130,77 @@ class Ledger:
 
     async def narrow(self, authorisation: bytes, scopes: tuple[str, ...], operator: str) -> Grant:
         with self._begin() as tx:
-            return grants.narrow(tx, authorisation, scopes, operator)
+            return changes.narrow(tx, authorisation, scopes, operator)
 
-    async def withdraw(self, authorisation: bytes, happening: str) -> Acknowledgement:
+    async def withdraw(self, authorisation: bytes, happening: str, evidence: Evidence | None = None) -> Acknowledgement:
         if Happening(happening) not in withdrawals.CLOSES:
             raise ValueError("closes nothing")
-        with self._begin() as tx:
-            closing = withdrawals.close(tx, authorisation, Happening(happening))
-        self._truncate_wal(required=happening == Happening.ERASED)
+        with self._begin(recovering=True) as tx:
+            closing = recovery.close(tx, authorisation, Happening(happening), evidence)
+        scrub(self._engine, required=happening == Happening.ERASED)
+        if closing is None:
+            raise Recovering(recorded=True)
         if isinstance(closing, Acknowledgement):
             return closing
-        over_ms = self._clock.monotonic_ms() + LEASE_MS
-        while self._clock.monotonic_ms() < over_ms:
-            with self._begin() as tx:
-                if not withdrawals.leases_open(tx, authorisation):
-                    break
-            await self._clock.sleep(_POLL_S)
-        with self._begin() as tx:
+        await self._leases_over([authorisation])
+        with self._begin(recovering=True) as tx:
             return withdrawals.acknowledge(tx, closing)
 
-    def _truncate_wal(self, *, required: bool) -> None:
-        """Old bytes of a deleted key leave the write-ahead log; a withdrawal is binding without it, an erasure is not."""
-        if self._engine.dialect.name != "sqlite":
-            return
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            busy = connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if busy and required:
-            raise Unavailable("ledger store: erased bytes not yet overwritten, ask again")
+    async def _leases_over(self, authorisations: Sequence[bytes]) -> None:
+        """No key of these can be on its way any more but those that will be named."""
+        over_ms = self._clock.monotonic_ms() + LEASE_MS
+        while self._clock.monotonic_ms() < over_ms:
+            with reading(self._engine) as connection:
+                if not any(withdrawals.leases_open(connection, authorisation) for authorisation in authorisations):
+                    break
+            await self._clock.sleep(_POLL_S)
+
+    async def appoint(self, officer: Officer) -> int:
+        with self._begin() as tx:
+            return officers.appoint(tx, officer)
+
+    async def query(self, officer: str, reason: str, query: Query, proofs: bool = True) -> Found:
+        with self._begin() as tx:
+            found = queries.find(tx, officer, reason, query, proofs)
+        return answered(found)
+
+    async def basis(self, officer: str, reason: str, request: bytes) -> Grounds:
+        with self._begin() as tx:
+            grounds = queries.basis(tx, officer, reason, request)
+        return answered(grounds)
+
+    async def refer(self, officer: str, reason: str, identity: bytes, recipient: str) -> bytes:
+        with self._begin() as tx:
+            subject = queries.refer(tx, officer, reason, identity, recipient)
+        return answered(subject)
+
+    async def breach(self, officer: str, reason: str, worker: str, from_ms: int, to_ms: int) -> Breach:
+        with self._begin() as tx:
+            breach = queries.breach(tx, officer, reason, worker, from_ms, to_ms)
+        return answered(breach)
+
+    async def dossier(self, officer: str, reason: str, subject: bytes, authorisation: bytes = b"") -> Signed:
+        with self._begin() as tx:
+            dossier = dossiers.dossier(tx, officer, reason, subject, authorisation)
+        return answered(dossier)
+
+    async def processing(self, officer: str, reason: str) -> Register:
+        with self._begin() as tx:
+            activities = processing.processing(tx, officer, reason)
+        return answered(activities)
+
+    async def erase(self, officer: str, reason: str, subject: bytes) -> Erased:
+        with self._begin() as tx:
+            closing = erasure.close(tx, officer, reason, subject)
+        if not isinstance(closing, erasure.Erasing):
+            return answered(closing)
+        scrub(self._engine, required=True)
+        await self._leases_over([one.authorisation for one in closing.closings])
+        with self._begin() as tx:
+            return erasure.certify(tx, closing)
 
     async def lookup(self, authorisations: Sequence[bytes]) -> list[Authorisation | None]:
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             held = read_authorisations(connection, authorisations, self._clock.now_ms())
         return [held.get(a) for a in authorisations]
 
@@ -122,7 +226,7 @@ class Ledger:
         return results
 
     async def unconfirmed(self, submissions: Sequence[Submission]) -> list[bool]:
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             return releases.unconfirmed(connection, submissions)
 
     async def overdue(self, age_ms: int) -> int:
@@ -135,11 +239,11 @@ class Ledger:
 
     async def events(self, after: int, limit: int) -> list[Event]:
         query = select(t.outbox).where(t.outbox.c.sequence > after).order_by(t.outbox.c.sequence).limit(limit)
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             return [Event(r.sequence, r.authorisation, r.version, r.state, r.at) for r in connection.execute(query)]
 
     async def directory(self) -> list[DirectoryEntry]:
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             return register.directory(connection)
 
     async def entries(self, authorisation: bytes) -> list[Entry]:
@@ -163,7 +267,7 @@ class Ledger:
         with reading(self._engine) as connection:
             signed = heads.current(connection)
         if signed is None:
-            with self._begin() as tx:
+            with self._begin(recovering=True) as tx:
                 signed = heads.sign(tx)
         return signed
 
@@ -198,24 +302,37 @@ class Ledger:
     async def anchor(self, text: str) -> None:
         """A checkpoint of ours that others hold: only what follows from it will be signed. BadNote if it is not ours."""
         head = heads.read(text, self._keys.verifier)
-        with self._begin() as tx:
-            heads.remember(tx.connection, head)
+        with self._begin(recovering=True) as tx:
+            heads.anchor(tx, head)
 
     async def witnessed(self, size: int) -> None:
-        """A witness has seen that size: if the log is behind, nothing is signed until that head is anchored and its leaves are back."""
-        with self._begin() as tx:
+        """A witness has seen that size: if the log is behind, the ledger is recovering until its leaves are back."""
+        with self._begin(recovering=True) as tx:
             if size > tx.size:
                 heads.remember(tx.connection, heads.Head(size, b"", ""))
 
     async def cosigned(self, head: heads.Head, lines: Sequence[str]) -> None:
         """Keep verified cosignatures of a head of ours."""
-        with self._begin() as tx:
+        with self._begin(recovering=True) as tx:
             heads.cosign(tx.connection, head, lines)
 
     async def published(self, size: int) -> None:
         """Forget the heads that nobody needs any more once that of `size` is published."""
-        with self._begin() as tx:
+        with self._begin(recovering=True) as tx:
             heads.forget(tx.connection, size)
+
+    async def missing(self) -> int:
+        with reading(self._engine) as connection:
+            return heads.missing(connection)
+
+    async def recover(self, folder: str) -> Recovered:
+        """One step (`consent.recovery`); keys destroyed by it have left the store's files on return."""
+        if not await self.missing():
+            await self.rotate()
+        found = self._recovery.step(Path(folder), self._clock.now_ms())
+        if found.reread or found.applied:
+            scrub(self._engine, required=True)
+        return found
 
     def source(self) -> tree.Store:
         """The log's hashes and entries, for `consent.publish`."""
@@ -248,12 +365,21 @@ class Ledger:
             sweeps.destroy_retired(tx)
             return sweeps.expire(tx) + sweeps.settle(tx)
 
+    async def rotate(self, now: bool = False) -> int:
+        """Release KEKs of another day (`consent.rotation`); how many keys moved. Others are served between its transactions."""
+        moved = 0
+        for some in rotation.rotate(self._begin, self._keys, now=now):
+            moved += some
+            await asyncio.sleep(0)
+        return moved
+
     async def verify(self) -> list[str]:
-        """Recomputes the log from its leaves; the list of what does not hold is empty when all does."""
+        """Recomputes the log from its leaves, and the states from the log; the list of what does not hold is empty when all does."""
         with reading(self._engine) as connection:
             log = connection.execute(select(t.log)).one()
             rows = connection.execute(select(t.leaf.c.idx, t.leaf.c.leaf, t.leaf.c.hash).order_by(t.leaf.c.idx)).all()
             nodes = {tiles.Node(*row) for row in connection.execute(select(t.node))}
+            disagreements = list(reconcile.problems(connection))
         problems = [f"leaf {row.idx}: hash" for row in rows if merkle.leaf_hash(row.leaf) != row.hash]
         if [row.idx for row in rows] != list(range(log.size)):
             problems.append("indexes are not contiguous")
@@ -263,7 +389,7 @@ class Ledger:
             problems.append("root does not follow from the leaves")
         elif nodes != set(expected):
             problems.append("nodes do not follow from the leaves")
-        return problems
+        return problems + disagreements
 
     async def has_key(self, authorisation: bytes) -> bool:
         """Whether any private key of this authorisation still exists."""

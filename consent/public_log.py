@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
+import msgspec
 import structlog
 
 from consent import publish
@@ -20,7 +21,7 @@ from consent.ledger import Ledger
 from consent.publish import Diverged
 from consent.witness import client
 from consent.witness.client import Ahead, NotCosigned, Place
-from exchange.ports import Clock, Unavailable
+from exchange.ports import Clock, Refused, Unavailable
 from exchange.stopping import pause
 
 FOLDER = "log"
@@ -59,9 +60,11 @@ class PublicLog:
 
     async def start(self) -> None:
         """Before anything is signed: what the folder and the witnesses already hold is made to bind the log."""
-        text = publish.published(self._folder)
-        if text is not None:
-            await self._ledger.anchor(text)
+        for name in (publish.CHECKPOINT, publish.OFFERED):
+            text = publish.published(self._folder, name)
+            if text is not None:
+                await self._ledger.anchor(text)
+        await self._recover()
         held = await self._ledger.signed()
         if held and self._places:
             asked = [asyncio.create_task(self._ask(place, held[-1])) for place in self._places]
@@ -75,10 +78,21 @@ class PublicLog:
         heads = [head for head in await self._ledger.signed() if head.size <= publish.head(text).size]
         for batch in publish.missing(self._folder, self._ledger.source(), [head.signed for head in heads]):
             await asyncio.to_thread(publish.write, self._folder, batch)
+        if self._places:
+            offered = [(publish.OFFERED, heads[-1].signed.encode())]
+            await asyncio.to_thread(publish.write, self._folder, offered)
         await self._offer(heads[-1])
         final = next(head for head in await self._ledger.signed() if head.size == heads[-1].size)
         await asyncio.to_thread(publish.seal, self._folder, final.note)
         await self._ledger.published(final.size)
+
+    async def _recover(self) -> None:
+        """What an older store lacks is read back from the folder; what cannot be leaves the ledger recovering."""
+        try:
+            while (found := await self._ledger.recover(str(self._folder))).went_on:
+                structlog.get_logger().warning("log_read_back", **msgspec.structs.asdict(found))
+        except (Refused, Unavailable) as error:
+            structlog.get_logger().error("log_not_read_back", why=str(error))
 
     async def _try(self) -> None:
         try:

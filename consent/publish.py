@@ -17,7 +17,8 @@ from consent.core import note, tiles
 from consent.core.note import Checkpoint
 from consent.core.tiles import Tile, Tree
 
-CHECKPOINT = "checkpoint"
+CHECKPOINT, OFFERED = "checkpoint", "checkpoint.offered"
+"""Names of the head published, and of the one last shown to witnesses: should they alone remember it, its leaves are there."""
 _BATCH_TILES = 16
 File = tuple[str, bytes]
 """A path inside the directory, and its content."""
@@ -53,10 +54,10 @@ class Files:
             return (self._folder / path(tile._replace(width=tiles.WIDTH))).read_bytes(), tiles.WIDTH
 
 
-def published(folder: Path) -> str | None:
+def published(folder: Path, name: str = CHECKPOINT) -> str | None:
     """The checkpoint in a directory, not verified; None if there is none."""
     try:
-        return (folder / CHECKPOINT).read_text(encoding="utf-8")
+        return (folder / name).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
 

@@ -10,8 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, case, select, update
 
 from consent.attempts import by_request, key_values, row_key
 from consent.core import merkle, note
@@ -30,13 +29,16 @@ from consent.core.release import Fate, Held, Row, Seen, fold
 from consent.core.rules import Happening
 from consent.keys import KeyRing
 from consent.register import recipient_entries
+from consent.rotation import private_keys
 from consent.stores import tables as t
+from consent.stores.batch import insert_rows
 from consent.transaction import Leaf, Transaction, read_authorisations
 from consent.transitions import move
 from exchange.core.encoding import join
 from exchange.core.errors import Code
 from exchange.core.sealing import Context, answer_digest, key_id
 from exchange.sealing import SealedAnswer, Unopenable, check_tag, open_outer
+from exchange.suites import PrivateKey
 
 Item = Answer | Verdict
 Result = Outcome | Dropped | DeadLetter
@@ -56,7 +58,7 @@ def check(connection: Connection, keys: KeyRing, mac: Callable[[str], bytes], it
     contexts: dict[tuple[RequestKey, bytes], list[Context]] = {}
     for row in by_request(connection, t.attempt, [a.key.request for a in answers]):
         contexts.setdefault((row_key(row), row.digest), []).append(_context(row))
-    privates = _private_keys(connection, keys, {c.certificate_hash for found in contexts.values() for c in found})
+    privates = private_keys(connection, keys, {c.certificate_hash for found in contexts.values() for c in found})
     checked = Checked([], [], {})
     for place, item in enumerate(items):
         result: Seen | DeadLetter = Seen(item)
@@ -71,7 +73,7 @@ def check(connection: Connection, keys: KeyRing, mac: Callable[[str], bytes], it
 
 
 def _open(
-    answer: Answer, contexts: Sequence[Context], privates: Mapping[bytes, X25519PrivateKey], mac: Callable[[str], bytes]
+    answer: Answer, contexts: Sequence[Context], privates: Mapping[bytes, PrivateKey], mac: Callable[[str], bytes]
 ) -> Seen | DeadLetter:
     """The tag tells which attempt an answer is of: deadline, recipient key and certificate may differ between two."""
     if not contexts:
@@ -102,20 +104,6 @@ def _context(row: Any) -> Context:
     )
 
 
-def _private_keys(connection: Connection, keys: KeyRing, certificates: set[bytes]) -> dict[bytes, X25519PrivateKey]:
-    c = t.release_key.c
-    rows = connection.execute(
-        select(t.release_key).where(c.certificate_hash.in_(bindparam("ids", expanding=True))),
-        {"ids": list(certificates)},
-    )
-    return {
-        row.certificate_hash: X25519PrivateKey.from_private_bytes(
-            keys.unwrap_release(row.authorisation, row.epoch, row.wrapped)
-        )
-        for row in rows
-    }
-
-
 def release(tx: Transaction, checked: Checked, worker: str) -> list[tuple[Seen, Fate, Leaf | None]]:
     """Step (2): the fates of a chunk, written."""
     items = [one.item for one in checked.seen]
@@ -129,11 +117,13 @@ def release(tx: Transaction, checked: Checked, worker: str) -> list[tuple[Seen, 
     _write(tx, checked.seen, fates, leaves, worker)
     _count(tx, uses)
     made = {one.item.key: leaf for one, leaf in zip(checked.seen, leaves, strict=True) if leaf is not None}
+    again = [rows[i.key] for i, fate in zip(items, fates, strict=True) if fate.action == "again" and i.key in rows]
+    kept = _leaves_of(tx, again)
     told: list[tuple[Seen, Fate, Leaf | None]] = []
     for one, fate in zip(checked.seen, fates, strict=True):
         leaf = made.get(one.item.key)
         if fate.action == "again" and leaf is None:
-            leaf = _leaf_of(tx, rows[one.item.key])
+            leaf = kept[one.item.key]
         told.append((one, fate, leaf if fate.action in ("insert", "again") else None))
     return told
 
@@ -161,6 +151,7 @@ def _held(tx: Transaction, items: Sequence[Item]) -> dict[bytes, Held]:
 def _append_leaves(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate]) -> list[Leaf | None]:
     """A leaf for each release; one for all other fates of the chunk together."""
     leaves: list[Leaf | None] = [None] * len(seen)
+    tx.prefetch_content({one.item.key.authorisation for one in seen})
     closed = [i for i, fate in enumerate(fates) if fate.action == "insert" and fate.code != "released"]
     for i, (one, fate) in enumerate(zip(seen, fates, strict=True)):
         if fate.action == "insert" and fate.code == "released" and one.context is not None:
@@ -196,12 +187,19 @@ def _write(
             conflicts.append(key | {"digest": item.digest, "at": tx.now_ms, "confirmed_at": None})
         elif fate.action == "again":
             again.append({f"b_{k}": v for k, v in key.items()})
-    if inserts:
-        tx.connection.execute(insert(t.terminal), inserts)
-    for values in conflicts:
-        tx.connection.execute(insert(t.conflict).prefix_with("OR IGNORE", dialect="sqlite"), values)
+    insert_rows(tx.connection, t.terminal, inserts)
+    insert_rows(tx.connection, t.conflict, conflicts, ignore=True)
     if again:  # a hand-over writes, so that a deposed primary cannot do it
-        tx.connection.execute(update(t.terminal).where(_same(t.terminal)).values(handed_at=tx.now_ms), again)
+        changes = {"handed_at": tx.now_ms, "worker": _workers(worker)}
+        tx.connection.execute(update(t.terminal).where(_same(t.terminal)).values(changes), again)
+
+
+def _workers(worker: str) -> Any:
+    """Every worker that was handed an outcome, one a line: a breach of any of them touches it."""
+    c = t.terminal.c
+    return case(
+        (("\n" + c.worker + "\n").contains(f"\n{worker}\n", autoescape=True), c.worker), else_=c.worker + f"\n{worker}"
+    )
 
 
 def _same(table: Any) -> Any:
@@ -230,10 +228,13 @@ def _count(tx: Transaction, uses: Mapping[bytes, int]) -> None:
     move(tx, spent, Happening.USED_UP)
 
 
-def _leaf_of(tx: Transaction, row: Any) -> Leaf:
+def _leaves_of(tx: Transaction, rows: Sequence[Any]) -> dict[RequestKey, Leaf]:
+    """The leaves of terminal rows written earlier."""
     c = t.leaf.c
-    found = tx.connection.execute(select(c.leaf, c.hash).where(c.idx == row.leaf_index)).one()
-    return Leaf(row.leaf_index, found.leaf, found.hash, row.leaf_salt)
+    query = select(c.idx, c.leaf, c.hash).where(c.idx.in_(bindparam("places", expanding=True)))
+    held = {found.idx: found for found in tx.connection.execute(query, {"places": [row.leaf_index for row in rows]})}
+    leaves = ((row, held[row.leaf_index]) for row in rows)
+    return {row_key(row): Leaf(row.leaf_index, found.leaf, found.hash, row.leaf_salt) for row, found in leaves}
 
 
 def tell(keys: KeyRing, now_ms: int, told: Sequence[tuple[Seen, Fate, Leaf | None]]) -> list[Result]:
@@ -241,10 +242,10 @@ def tell(keys: KeyRing, now_ms: int, told: Sequence[tuple[Seen, Fate, Leaf | Non
     leaves = sorted({leaf.index: leaf.hash for _, _, leaf in told if leaf is not None}.items())
     hashes = [h for _, h in leaves]
     places = {index: place for place, (index, _) in enumerate(leaves)}
-    signed = batch_note(keys, hashes) if hashes else ""
+    signed, paths = batch_note(keys, hashes) if hashes else "", merkle.inclusion_paths(hashes)
     return [
         Dropped() if fate.action == "drop"
-        else _outcome(one, fate, now_ms, _batched(leaf, places[leaf.index], hashes, signed) if leaf else {})
+        else _outcome(one, fate, now_ms, _batched(leaf, places[leaf.index], paths, signed) if leaf else {})
         for one, fate, leaf in told
     ]  # fmt: skip
 
@@ -255,14 +256,13 @@ def batch_note(keys: KeyRing, hashes: Sequence[bytes]) -> str:
     return note.sign(text, keys.origin, keys.log)
 
 
-def _batched(leaf: Leaf, place: int, hashes: Sequence[bytes], signed: str) -> dict[str, Any]:
-    path = tuple(merkle.inclusion_path(hashes, place))
+def _batched(leaf: Leaf, place: int, paths: Sequence[tuple[bytes, ...]], signed: str) -> dict[str, Any]:
     return {
         "leaf_index": leaf.index,
         "leaf": leaf.data,
         "leaf_salt": leaf.salt,
         "batch_place": place,
-        "path": path,
+        "path": paths[place],
         "batch_note": signed,
     }
 

@@ -1,8 +1,8 @@
 """The ledger as one process behind a Unix socket: it alone owns the store and the keys.
 
 A call is a length (4 bytes, big-endian) and MessagePack `[id, method, arguments]`; the reply `[id, status, body]`, where status is
-`ok`, `refused` (body: a code of the catalogue), `unavailable` or `bad_call`. Types on both sides are the method's own: what does
-not fit is refused before the ledger sees it. The socket's file mode, 0600, is who may call.
+`ok`, `refused` (body: a code of the catalogue), `unavailable`, `recovering` (body: `recorded` or nothing) or `bad_call`. Types on
+both sides are the method's own: what does not fit is refused before the ledger sees it. The socket's file mode, 0600, is who may call.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from consent.door import METHODS, Door
-from exchange.ports import Refused, Unavailable
+from exchange.ports import Recovering, Refused, Unavailable
 
 LENGTH = struct.Struct(">I")
 CALL_MAX_BYTES = 64 << 20
@@ -101,6 +101,8 @@ class Service:
             return msgspec.msgpack.encode((call_id, "ok", await call(*values)))
         except Refused as refused:
             return msgspec.msgpack.encode((call_id, "refused", refused.code))
+        except Recovering as error:
+            return msgspec.msgpack.encode((call_id, "recovering", "recorded" if error.recorded else ""))
         except Unavailable as error:
             return msgspec.msgpack.encode((call_id, "unavailable", str(error)))
         except (msgspec.MsgspecError, ValueError, OverflowError) as error:

@@ -15,14 +15,17 @@ from consent.transaction import Transaction
 from consent.transitions import move
 
 _RETIRED = (State.EXPIRED.value, State.USED_UP.value)
-_LIMIT = 1_000
+SWEEP_MAX = 1_000
+"""How much of each kind one sweep takes: its transaction stays short."""
 
 
 def expire(tx: Transaction) -> int:
-    """Live authorisations whose validity is over get their leaf; how many."""
+    """Authorisations live or asked for whose validity is over get their leaf; how many."""
     a = t.authorisation
     rows = tx.connection.execute(
-        select(a).where(a.c.state == State.LIVE.value, a.c.not_after <= tx.now_ms).limit(_LIMIT)
+        select(a)
+        .where(a.c.state.in_((State.LIVE.value, State.REQUESTED.value)), a.c.not_after <= tx.now_ms)
+        .limit(SWEEP_MAX)
     ).all()
     move(tx, rows, Happening.EXPIRED)
     return len(rows)
@@ -44,7 +47,9 @@ def settle(tx: Transaction) -> int:
     pending = exists().where(c.authorisation == a.c.id, c.code == "released", c.confirmed_at.is_(None))
     closed = [state.value for state in CLOSED]
     ids = (
-        tx.connection.execute(select(a.c.id).where(a.c.state.in_(closed), acknowledged, ~told, ~pending).limit(_LIMIT))
+        tx.connection.execute(
+            select(a.c.id).where(a.c.state.in_(closed), acknowledged, ~told, ~pending).limit(SWEEP_MAX)
+        )
         .scalars()
         .all()
     )

@@ -17,7 +17,7 @@ from consent.transaction import Leaf, Transaction
 def move(tx: Transaction, rows: Sequence[Any], happening: Happening, content: bytes = b"") -> list[Leaf]:
     """The same event for these authorisations (rows with id, state, version): leaf, keys destroyed where the table says so, state,
     outbox. Rows whose state has no cell for it are left as they are. The leaves, in order."""
-    a, k = t.authorisation, t.release_key.c
+    a = t.authorisation
     leaves, moved, destroyed = [], [], []
     for row in rows:
         cell = step(State(row.state), happening)
@@ -27,15 +27,27 @@ def move(tx: Transaction, rows: Sequence[Any], happening: Happening, content: by
         tx.emit(row.id, row.version + 1, cell.state.value)
         moved.append({"b_id": row.id, "b_state": cell.state.value, "b_version": row.version + 1})
         if cell.keys in (Keys.DESTROY, Keys.DESTROY_ALL):
-            destroyed.append({"b_id": row.id})
+            destroyed.append(row.id)
         if cell.keys is Keys.DESTROY_ALL:
-            tx.forget_content_key(row.id)
-            tx.connection.execute(
-                update(a).where(a.c.id == row.id).values(person=b"", subject_ref=b"", certificate=b"")
-            )
-    if destroyed:
-        tx.connection.execute(t.release_key.delete().where(k.authorisation == bindparam("b_id")), destroyed)
+            forget(tx, row.id)
+    destroy(tx, destroyed)
     if moved:
         changes: dict[str, Any] = {"state": bindparam("b_state"), "version": bindparam("b_version")}
         tx.connection.execute(update(a).where(a.c.id == bindparam("b_id")).values(changes), moved)
     return leaves
+
+
+def destroy(tx: Transaction, authorisations: Sequence[bytes]) -> None:
+    """Every release key of these authorisations."""
+    if authorisations:
+        gone = t.release_key.delete().where(t.release_key.c.authorisation == bindparam("b_id"))
+        tx.connection.execute(gone, [{"b_id": identifier} for identifier in authorisations])
+
+
+def forget(tx: Transaction, authorisation: bytes) -> None:
+    """Who the person is, and the key of all that was kept about this authorisation."""
+    a = t.authorisation
+    tx.forget_content_key(authorisation)
+    tx.connection.execute(
+        update(a).where(a.c.id == authorisation).values(person=b"", subject_ref=b"", certificate=b"")
+    )

@@ -11,11 +11,13 @@ from __future__ import annotations
 import base64
 
 import msgspec
-from sqlalchemy import func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from consent.core import note
-from consent.core.facts import Acknowledgement, State
-from consent.core.rules import CLOSED, Happening, step
+from consent.core.facts import Acknowledgement, Evidence, State
+from consent.core.rules import Happening, step
+from consent.grants import keep, terms_of
+from consent.adoption import adopt
 from consent.stores import tables as t
 from consent.transaction import Transaction
 from consent.transitions import move
@@ -24,6 +26,10 @@ from exchange.ports import Refused
 
 CLOSES = frozenset({Happening.WITHDRAWN, Happening.OPPOSED, Happening.ERASED, Happening.INVALIDATED, Happening.ENDED})
 """What may close an authorisation; everything else that happens to it goes its own way."""
+
+
+_CLOSING = tuple(happening.value for happening in (*CLOSES, Happening.REFUSED))
+"""Kinds of the leaves that may have closed an authorisation."""
 
 
 class Closing(msgspec.Struct, frozen=True):
@@ -36,26 +42,27 @@ class Closing(msgspec.Struct, frozen=True):
     at_ms: int
 
 
-def close(tx: Transaction, authorisation: bytes, happening: Happening) -> Acknowledgement | Closing:
+def close(
+    tx: Transaction, authorisation: bytes, happening: Happening, evidence: Evidence | None = None
+) -> Acknowledgement | Closing:
     """Step (1); the same acknowledgement where it was closed before."""
-    row = tx.connection.execute(select(t.authorisation).where(t.authorisation.c.id == authorisation)).first()
+    row = adopt(tx, authorisation, closing=True)
     if row is None:
         raise Refused(Code.AUTHORISATION_UNKNOWN)
     state = State(row.state)
     cell = step(state, happening)
     if cell is None:
-        if state not in CLOSED:
-            raise Refused(Code.NOT_YET_GIVEN)
         return _acknowledged(tx, authorisation, state) or _closing(tx, authorisation, state)
-    (leaf,) = move(tx, [row], happening, msgspec.json.encode({"from": state.value}))
+    kept = keep(tx, authorisation, terms_of(row), evidence) if evidence else None
+    (leaf,) = move(tx, [row], happening, msgspec.json.encode({"from": state.value, "evidence": kept}))
     return Closing(authorisation, cell.state, leaf.index, leaf.hash, tx.now_ms)
 
 
-def leases_open(tx: Transaction, authorisation: bytes) -> bool:
+def leases_open(connection: Connection, authorisation: bytes) -> bool:
     """Whether a release of this authorisation is neither confirmed with its key nor as cut."""
     c = t.terminal.c
     query = select(func.count()).where(c.authorisation == authorisation, c.code == "released", c.confirmed_at.is_(None))
-    return bool(tx.connection.execute(query).scalar())
+    return bool(connection.execute(query).scalar())
 
 
 def acknowledge(tx: Transaction, closing: Closing) -> Acknowledgement:
@@ -96,7 +103,7 @@ def _closing(tx: Transaction, authorisation: bytes, state: State) -> Closing:
     """The closing a crash left unacknowledged, from its leaf."""
     c = t.leaf.c
     row = tx.connection.execute(
-        select(c.idx, c.hash, c.at).where(c.authorisation == authorisation).order_by(c.idx.desc())
+        select(c.idx, c.hash, c.at).where(c.authorisation == authorisation, c.kind.in_(_CLOSING)).order_by(c.idx.desc())
     ).first()
     assert row is not None  # a closed authorisation has at least the leaf that closed it
     return Closing(authorisation, state, row.idx, row.hash, row.at)

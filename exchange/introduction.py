@@ -19,10 +19,13 @@ from exchange.core.identity import Identity, canonical
 from exchange.data_sets import DATA_SETS, PROVIDERS, QUOTIENT_FAMILIAL
 from exchange.places import Places
 from exchange.sealing import public_bytes
+from exchange.settings import Settings
 from exchange.wallet import Wallet
 
 KEY_LIFE_MS = 90 * 86_400_000
 LEGAL_REFERENCE = "CRPA L114-8"
+ONLINE = Evidence("online")
+"""The person's own act on a web page."""
 PURPOSES = ("tarification-cantine", "tarification-periscolaire")
 
 
@@ -35,9 +38,10 @@ def open_connector_keys(folder: Path) -> ConnectorKeys:
     )
 
 
-def open_wallet(places: Places, recipient: str, operator: str) -> Wallet:
-    """The wallet of a collectivity (SIRET) under an operator (SIREN) in this data directory."""
-    return Wallet.open(places.collectivity(recipient), recipient, operator)
+def open_wallet(places: Places, settings: Settings) -> Wallet:
+    """The wallet, in this data directory, of the collectivity the settings name, under its operator."""
+    recipient = settings.recipient
+    return Wallet.open(places.collectivity(recipient), recipient, settings.operator_of(recipient))
 
 
 async def introduce(ledger: Door, places: Places, wallet: Wallet) -> None:
@@ -90,9 +94,15 @@ def terms(recipient: str, now_ms: int, **changes: object) -> Terms:
 
 
 async def give(ledger: Door, wallet: Wallet, identity: Identity, now_ms: int, **changes: object) -> bytes:
-    """An agreement for this person, its capsule kept in the wallet; its id."""
+    """An agreement of this person, online, under the usual terms but for `changes`; its id."""
     authorisation = os.urandom(16)
-    agreed = terms(wallet.recipient, now_ms, **changes)
-    grant = await ledger.grant(authorisation, agreed, canonical(identity), Evidence("counter"), wallet.operator)
-    wallet.keep(authorisation, grant.capsule)
+    await record(ledger, wallet, authorisation, terms(wallet.recipient, now_ms, **changes), identity, ONLINE)
     return authorisation
+
+
+async def record(
+    ledger: Door, wallet: Wallet, authorisation: bytes, agreed: Terms, identity: Identity, evidence: Evidence
+) -> None:
+    """An agreement under these terms, its capsule kept in the wallet."""
+    grant = await ledger.grant(authorisation, agreed, canonical(identity), evidence, wallet.operator)
+    wallet.keep(authorisation, grant.capsule)

@@ -68,7 +68,9 @@ class LocalBus:
         self.places.ready(name).unlink(missing_ok=True)
         argv = [sys.executable, "-m", "exchange.cli", *arguments, "--data", str(self.places.root), "--name", name]
         self._commands[name] = arguments
-        self.children[name] = process.spawn(argv, cwd=Path.cwd(), output=self.places.log(name), death_signal=SIGKILL)
+        self.children[name] = process.spawn(
+            argv, cwd=Path.cwd(), output=self.places.log(name), death_signal=SIGKILL, trusted=arguments[0] == "ledger"
+        )
 
     async def supervise(self) -> None:
         """For ever: start again what ended by itself (a bug is exit code 70), each at most once a second."""
@@ -116,7 +118,7 @@ class LocalBus:
 
     async def make_topics(self) -> None:
         operator = self.settings.operator_of(self.settings.recipient)
-        cluster = self.settings.kafka not in ("embedded", "testcontainers")
+        cluster = bool(self.settings.broker)
         wanted = topics.specs([operator], PROVIDERS, partitions=PARTITIONS, cluster=cluster)
         await create_topics(self.bootstrap, wanted)
 
@@ -152,7 +154,7 @@ async def local_bus(
     which can be stopped alone, and the broker's next start is not prepared."""
     with owned(places.run):
         bus = LocalBus(settings, places, cases=cases)
-        wallet = open_wallet(places, settings.recipient, settings.operator_of(settings.recipient))
+        wallet = open_wallet(places, settings)
         for provider in PROVIDERS:  # made here, before two processes could each make their own
             open_connector_keys(places.connector(provider))
         places.broker_ready.unlink(missing_ok=True)
@@ -195,7 +197,7 @@ async def client(settings: Settings, places: Places, bootstrap: str) -> AsyncIte
     """The SDK of the settings' collectivity, on a broker."""
     spans = to_file("sdk", places.traces("sdk")) if settings.traces else Tracing()
     async with KafkaOutbox(bootstrap) as outbox:
-        wallet = open_wallet(places, settings.recipient, settings.operator_of(settings.recipient))
+        wallet = open_wallet(places, settings)
         trust, ledger = Trust.load(places.trust), connect(places.socket)
         reader = lambda topic, offsets: KafkaReader(bootstrap, topic, offsets)  # noqa: E731  # a reader for any topic
         try:
@@ -210,6 +212,6 @@ async def open_bus(settings: Settings | None = None, data: Path | None = None) -
     """The SDK on the bus that the environment names (`ACCORD_…`), or that runs over this data directory; else `Unavailable`."""
     settings = settings or Settings()
     places = settings.places(data)
-    bootstrap = settings.kafka if ":" in settings.kafka else places.running()["kafka"]
+    bootstrap = settings.broker or places.running()["kafka"]
     async with client(settings, places, bootstrap) as bus:
         yield bus

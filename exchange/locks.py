@@ -24,9 +24,9 @@ def acquire(path: Path, *, wait: bool) -> int | None:
 
 
 class InUse(Exception):
-    """Another live process owns this folder."""
+    """Another live process owns this folder, or the database of this name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | str) -> None:
         super().__init__(str(folder))
         self.folder = folder
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -30,9 +30,10 @@ class RoleFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The parts of a data directory."""
+    """The parts of a data directory. `database` is the URL of the ledger's store where it is not the file `store`."""
 
     root: Path
+    database: str = field(default="", repr=False)
 
     @property
     def broker(self) -> Path:
@@ -43,8 +44,18 @@ class Places:
         return self.root / "ledger" / "ledger.db"
 
     @property
+    def journal(self) -> Path:
+        """The access log: a database of its own, which the journal role of a worker writes."""
+        return self.root / "journal" / "journal.db"
+
+    @property
     def ledger_keys(self) -> Path:
         return self.root / "ledger" / "keys"
+
+    @property
+    def issuers(self) -> Path:
+        """The identity providers whose word a grant needs; absent: grants are declared, not proven."""
+        return self.root / "issuers.json"
 
     @property
     def trust(self) -> Path:

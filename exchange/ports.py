@@ -36,6 +36,19 @@ class Unavailable(Exception):
     """A broker, ledger or provider that does not answer now. Nothing is known of what it did: ask again."""
 
 
+class BadStore(Unavailable):
+    """A ledger store that will not do: settings that would forget a commit, or a schema that is not ours. Says which, `name=value`."""
+
+
+class Recovering(Unavailable):
+    """The ledger knows that it is older than the log it published: it answers nothing until the missing leaves are back. A withdrawal is
+    `recorded` and binding all the same; its acknowledgement is there once its leaf is: ask again."""
+
+    def __init__(self, recorded: bool = False) -> None:
+        super().__init__("recovering: recorded, binding, not acknowledged yet" if recorded else "recovering")
+        self.recorded = recorded
+
+
 class Refused(Exception):
     """The ledger says no, and why."""
 
@@ -149,13 +162,17 @@ class Ledger(Protocol):
         `operator` (SIREN) holds. Same id and terms: same grant; else `Refused`."""
 
     async def refuse(self, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
-        """Record that the person said no."""
+        """Record that the person said no: to what was asked, or to what is live, which it closes."""
 
-    async def withdraw(self, authorisation: bytes, happening: str) -> Acknowledgement:
-        """`withdrawn`, `opposed` or `erased`: keys are destroyed; acknowledged once leases are over (I1c, I1d)."""
+    async def withdraw(self, authorisation: bytes, happening: str, evidence: Evidence | None = None) -> Acknowledgement:
+        """`withdrawn`, `opposed`, `erased`, `ended` (by the collectivity) or `invalidated` (by an authority): keys are destroyed;
+        acknowledged once leases are over (I1c, I1d). A ledger that recovers takes it all the same: `Recovering` with `recorded`."""
 
     async def narrow(self, authorisation: bytes, scopes: tuple[str, ...], operator: str) -> Grant:
         """Keep these scopes only: new epoch, key and certificate; answers in flight no longer open."""
+
+    async def capsule(self, authorisation: bytes, operator: str) -> Grant:
+        """The grant as it stands, its capsule sealed to the key `operator` holds today."""
 
     async def lookup(self, authorisations: Sequence[bytes]) -> list[Authorisation | None]: ...
 

@@ -35,7 +35,7 @@ def context(outcome: Outcome, digest: bytes) -> Context:
 def verify_release(outcome: Outcome, digest: bytes, verifier: note.Verifier) -> None:
     """BadReceipt unless the ledger signed that this request was released as told."""
     try:
-        leaf = catalogue().codec("ledger-leaf").decode(outcome.leaf)
+        leaf = catalogue().codec("ledger-fact").decode(outcome.leaf)
         lines = note.verify(outcome.batch_note, verifier).split("\n")
         size, root = int(lines[1]), base64.b64decode(lines[2], validate=True)
         if lines[0] != f"{verifier.name}/batch" or leaf["kind"] != "released":

@@ -24,6 +24,7 @@ from exchange.core.memory import Memory
 from exchange.core.topics import CONSENT_EVENTS
 from exchange.faust_runner import FaustRunner
 from exchange.introduction import open_connector_keys
+from exchange.journal.store import JournalStore
 from exchange.places import Places
 from exchange.ports import Agent, Ledger, Unavailable
 from exchange.stopping import long_lived, stopping
@@ -46,7 +47,7 @@ async def run_worker(
     spans = tracing(places, name, traced)
     async with AsyncExitStack() as stack:
         memory = Memory()
-        agents = [_agent(role, ledger, await _outbox(stack, bootstrap), memory, spans, name) for role in roles]
+        agents = [_agent(role, places, ledger, await _outbox(stack, bootstrap), memory, spans, name) for role in roles]
         background: list[asyncio.Task[None]] = []
         if "gate" in roles:
             relay = Relay(ledger, await _outbox(stack, bootstrap), clock, await _last_sequence(bootstrap))
@@ -57,13 +58,17 @@ async def run_worker(
         await asyncio.gather(*background, return_exceptions=True)
 
 
-def _agent(role: str, ledger: Ledger, outbox: KafkaOutbox, memory: Memory, spans: Tracing, name: str) -> Agent:
+def _agent(
+    role: str, places: Places, ledger: Ledger, outbox: KafkaOutbox, memory: Memory, spans: Tracing, name: str
+) -> Agent:
     clock = SystemClock()
     if role == "gate":
         return Gate(ledger, outbox, clock, memory, spans)
     if role == "release":
         return Release(ledger, outbox, clock, spans, name)
-    return Deadline(ledger, outbox, clock) if role == "deadline" else Journal(outbox)
+    if role == "deadline":
+        return Deadline(ledger, outbox, clock)
+    return Journal(outbox, JournalStore(places.journal), clock)
 
 
 async def run_connector(

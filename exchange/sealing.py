@@ -1,4 +1,4 @@
-"""Seals opened and closed: HPKE (RFC 9180, base mode, X25519, HKDF-SHA256, AES-256-GCM), AES-256-GCM, Ed25519, HMAC.
+"""Seals opened and closed: HPKE (`exchange.suites`), AES-256-GCM, Ed25519, HMAC.
 
 `cryptography`'s HPKE is single-shot and takes `info` only; `info` carries all of the context (`exchange.core.sealing`).
 Whatever does not open raises `Unopenable`, whose text says which seal, never what was in it.
@@ -11,16 +11,15 @@ import os
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from exchange import suites
 from exchange.core import sealing as layout
 from exchange.core.encoding import join, split
 from exchange.core.identity import SALT_BYTES, commitment
 
-SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 _ONCE = bytes(12)  # K seals one answer: a zero nonce is used once
 
 
@@ -28,14 +27,14 @@ class Unopenable(Exception):
     """A seal that does not open here: another key, another context, or altered bytes."""
 
 
-def seal(public_key: bytes, plain: bytes, info: bytes) -> bytes:
-    """`enc ‖ ciphertext` to a raw X25519 public key."""
-    return SUITE.encrypt(plain, X25519PublicKey.from_public_bytes(public_key), info=info)
+def seal(public_key: bytes, plain: bytes, info: bytes, suite: str = layout.X25519) -> bytes:
+    """`enc ‖ ciphertext` to a raw public key of this suite; ValueError for bytes that are none."""
+    return suites.encrypt(suite, public_key, plain, info)
 
 
-def unseal(private_key: X25519PrivateKey, sealed: bytes, info: bytes, what: str) -> bytes:
+def unseal(private_key: suites.PrivateKey, sealed: bytes, info: bytes, what: str) -> bytes:
     try:
-        return SUITE.decrypt(sealed, private_key, info=info)
+        return suites.decrypt(private_key, sealed, info)
     except (InvalidTag, ValueError) as error:
         raise Unopenable(what) from error
 
@@ -76,12 +75,14 @@ class SealedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class AnswerKeys:
-    """What a connector needs to seal an answer: raw public keys of recipient and authorisation, its own signing and MAC keys."""
+    """What a connector needs to seal an answer: raw public keys of recipient and authorisation, its own signing and MAC keys;
+    `suite` is that of the authorisation's certificate."""
 
     recipient_public: bytes
     authorisation_public: bytes
     signing: Ed25519PrivateKey
     mac: bytes
+    suite: str = layout.X25519
 
 
 def seal_answer(context: layout.Context, plain: bytes, keys: AnswerKeys) -> SealedAnswer:
@@ -91,7 +92,7 @@ def seal_answer(context: layout.Context, plain: bytes, keys: AnswerKeys) -> Seal
     signature = keys.signing.sign(layout.signed_bytes(t, padded))
     inner = seal(keys.recipient_public, join(signature, padded), layout.inner_info(t))
     outer = AESGCM(message_key).encrypt(_ONCE, inner, layout.outer_aad(t))
-    sealed_key = seal(keys.authorisation_public, message_key, layout.release_info(t, outer))
+    sealed_key = seal(keys.authorisation_public, message_key, layout.release_info(t, outer), keys.suite)
     return SealedAnswer(hmac.digest(keys.mac, layout.tag_bytes(t, outer, sealed_key), "sha256"), sealed_key, outer)
 
 
@@ -102,7 +103,7 @@ def check_tag(context: layout.Context, answer: SealedAnswer, mac: bytes) -> None
         raise Unopenable("tag")
 
 
-def open_outer(context: layout.Context, answer: SealedAnswer, authorisation: X25519PrivateKey) -> bytes:
+def open_outer(context: layout.Context, answer: SealedAnswer, authorisation: suites.PrivateKey) -> bytes:
     """The inner seal. The message key exists only inside this call."""
     t = layout.transcript(context)
     message_key = unseal(authorisation, answer.sealed_key, layout.release_info(t, answer.outer), "message key")

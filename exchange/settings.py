@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from consent.keys import Master, choose
 from exchange.places import Places
 
 RECIPIENT = "21130055300016"
@@ -24,6 +27,8 @@ class Settings(BaseSettings):
 
     data: Path = _home()
     """Data directory of the bus."""
+    store: str = ""
+    """`postgresql://` URL of the ledger's store (no password in it: PGPASSFILE); empty: SQLite in the data directory."""
     kafka: str = "embedded"
     """`embedded`, `testcontainers`, or host:port of a broker."""
     origin: str = "accord.local/dev"
@@ -38,9 +43,33 @@ class Settings(BaseSettings):
     """File holding its bearer token."""
     traces: bool = True
     """Whether spans are written to `traces/` in the data directory."""
+    suite: Literal["x25519", "mlkem768-x25519"] = "x25519"
+    """Of new authorisations' keys: X25519, or ML-KEM-768 with X25519."""
+    kek: SecretStr = SecretStr("")
+    """What wraps the ledger's keys at rest, 32 bytes in base64; empty: they lie in files that are their owner's alone."""
+    kek_file: Path | None = None
+    """File holding it instead: a credential of the service manager, a mounted secret, `/dev/fd/N`."""
+    hsm_module: Path | None = None
+    """PKCS#11 library of a token that wraps them instead; needs `accord-bus[pkcs11]`."""
+    hsm_token: str = "accord"  # noqa: S105  # a label
+    """Label of the token."""
+    hsm_key: str = "accord"
+    """Label of its AES key."""
+    hsm_pin_file: Path | None = None
+    """File holding its PIN."""
 
     def places(self, data: Path | None = None) -> Places:
-        return Places((data or self.data).absolute())
+        return Places((data or self.data).absolute(), self.store)
+
+    def master(self) -> Master | None:
+        """What wraps the ledger's keys at rest, None for nothing; BadKeyFile where these settings do not make one."""
+        kek = self.kek.get_secret_value()
+        return choose(kek, self.kek_file, self.hsm_module, self.hsm_token, self.hsm_key, self.hsm_pin_file)
+
+    @property
+    def broker(self) -> str:
+        """host:port of the broker the settings name; empty where the bus brings its own."""
+        return self.kafka if ":" in self.kafka else ""
 
     def operator_of(self, recipient: str) -> str:
         return self.operator or recipient[:9]

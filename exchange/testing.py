@@ -40,6 +40,7 @@ from exchange.core.identity import Identity
 from exchange.core.memory import Memory
 from exchange.data_sets import PROVIDERS
 from exchange.introduction import give, introduce_collectivity, introduce_provider
+from exchange.journal.store import JournalStore
 from exchange.ports import Agent, Batches, Headers, Record, Unavailable
 from exchange.sdk import Bus
 from exchange.sealing import public_bytes
@@ -183,7 +184,7 @@ class MemoryRunner:
     """Hosts one agent: chunks in order, partition by partition, committed once handled; `Unavailable` brings a chunk again."""
 
     def __init__(self, agent: Agent, broker: MemoryBroker, clock: VirtualClock) -> None:
-        self._agent, self._broker, self._clock = agent, broker, clock
+        self.agent, self._broker, self._clock = agent, broker, clock
         self.committed: dict[tuple[str, int], int] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -201,7 +202,7 @@ class MemoryRunner:
         while True:
             try:
                 if not await self._deliver():
-                    await self._agent.tick()
+                    await self.agent.tick()
                     await self._wait()
             except Unavailable:
                 await self._clock.sleep(TICK_S)
@@ -211,9 +212,9 @@ class MemoryRunner:
         found = False
         for (topic, partition), log in list(self._broker.logs.items()):
             at = self.committed.get((topic, partition), 0)
-            if at < len(log) and any(topics.matches(pattern, topic) for pattern in self._agent.topics):
+            if at < len(log) and any(topics.matches(pattern, topic) for pattern in self.agent.topics):
                 chunk = log[at:]
-                await self._agent.handle(chunk)
+                await self.agent.handle(chunk)
                 self.committed[topic, partition] = at + len(chunk)
                 self._clock.activity += 1
                 found = True
@@ -263,12 +264,13 @@ class MemoryBus:
         self.trust = Trust(self.keys.verifier, public_bytes(self.keys.certificate), public_bytes(self.keys.registrar))
         self.wallet = Wallet.new(self.recipient, self.operator)
         self._memory, self._relay = Memory(), Relay(self.ledger, self.broker, self.clock)
+        self.journal = JournalStore(None)
         common = (self.ledger, self.broker, self.clock)
         agents: list[Agent] = [
             Gate(*common, self._memory, self._tracing),
             Release(*common, self._tracing),
             Deadline(*common),
-            Journal(self.broker),
+            Journal(self.broker, self.journal, self.clock),
             Connector("cnaf", api, self._connector_keys, self.trust, *common, self._tracing),
         ]
         self.runners = {agent.name: MemoryRunner(agent, self.broker, self.clock) for agent in agents}
@@ -283,10 +285,14 @@ class MemoryBus:
         )
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> Self:
+    async def introduce(self) -> None:
+        """Its parties become known to the ledger; nobody runs yet. For tests that move every agent by hand."""
         now_ms = self.clock.now_ms()
         await introduce_provider(self.ledger, "cnaf", self._connector_keys, Ed25519PrivateKey.generate(), now_ms)
         await introduce_collectivity(self.ledger, self.wallet, now_ms)
+
+    async def __aenter__(self) -> Self:
+        await self.introduce()
         self._tasks = [asyncio.create_task(run()) for run in (self.clock.run, self._events, self._listen)]
         for runner in self.runners.values():
             runner.start()

@@ -33,7 +33,7 @@ from consent.core.facts import (
 )
 from consent.keys import KeyRing, ephemeral
 from consent.ledger import Ledger
-from consent.stores.engine import open_sqlite
+from consent.stores.engine import open_store
 from exchange import wire
 from exchange.core import sealing, topics
 from exchange.core.decision import Ask
@@ -98,13 +98,13 @@ class Asked(NamedTuple):
 
 
 class World:
-    """One ledger (in memory, or at `store`), one provider, one collectivity under one operator."""
+    """One ledger (in memory, or at `store`: a file, or a URL of PostgreSQL), one provider, one collectivity under one operator."""
 
-    def __init__(self, store: Path | None = None, keys: KeyRing | None = None) -> None:
+    def __init__(self, store: Path | str | None = None, keys: KeyRing | None = None) -> None:
         self.clock, self.keys = SetClock(), keys or ephemeral("accord.test/ledger")
         self.connector = ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
         self.wallet = Wallet.new(RECIPIENT, OPERATOR)
-        self.engine = open_sqlite(store)
+        self.engine = open_store(store)
         self._numbers = itertools.count(1)
         self.restart()
 
@@ -113,7 +113,7 @@ class World:
         self.ledger = Ledger(self.engine, self.keys, self.clock, lambda provider: self.connector.mac)
 
     @classmethod
-    async def open(cls, store: Path | None = None, keys: KeyRing | None = None) -> World:
+    async def open(cls, store: Path | str | None = None, keys: KeyRing | None = None) -> World:
         world = cls(store, keys)
         await introduce_provider(world.ledger, PROVIDER, world.connector, Ed25519PrivateKey.generate(), START_MS)
         await introduce_collectivity(world.ledger, world.wallet, START_MS)
@@ -161,6 +161,7 @@ class World:
             asked.certificate.public_key,
             self.connector.signing,
             mac or self.connector.mac,
+            asked.certificate.suite,
         )
         sealed = seal_answer(self.context(asked), plain, keys)
         position = Position("answers.cnaf.v1", 0, 0)

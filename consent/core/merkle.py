@@ -65,6 +65,19 @@ def inclusion_path(hashes: Sequence[bytes], index: int) -> list[bytes]:
     return path[::-1]
 
 
+def inclusion_paths(hashes: Sequence[bytes]) -> list[tuple[bytes, ...]]:
+    """PATH of every leaf, each node of the tree computed once."""
+    levels = [list(hashes)]
+    while len(levels[-1]) > 1:
+        below = levels[-1]
+        above = [node_hash(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)]
+        levels.append(above + below[len(below) & ~1 :])
+    return [
+        tuple(level[place] for height, level in enumerate(levels) if (place := index >> height ^ 1) < len(level))
+        for index in range(len(hashes))
+    ]
+
+
 def consistency_path(hashes: Sequence[bytes], old_size: int) -> list[bytes]:
     """PROOF(old_size, D[n])."""
     if not 0 < old_size <= len(hashes):

@@ -24,6 +24,8 @@ class Happening(StrEnum):
     EXPIRED = "expired"
     USED_UP = "used_up"
     RENEWED = "renewed"
+    REBOUND = "rebound"
+    REKEYED = "rekeyed"
     INVALIDATED = "invalidated"
     ENDED = "ended"
 
@@ -47,11 +49,13 @@ class Cell(NamedTuple):
 
 
 _H, _S, _K = Happening, State, Keys
-_CLOSED_BY_PERSON = {
+_CLOSES = {
+    _H.REFUSED: Cell(_S.OPPOSED, _K.DESTROY),
     _H.OPPOSED: Cell(_S.OPPOSED, _K.DESTROY),
     _H.WITHDRAWN: Cell(_S.WITHDRAWN, _K.DESTROY),
     _H.ERASED: Cell(_S.ERASED, _K.DESTROY_ALL),
     _H.INVALIDATED: Cell(_S.INVALIDATED, _K.DESTROY),
+    _H.ENDED: Cell(_S.ENDED, _K.DESTROY),
 }
 _ENDS = {_H.ERASED: Cell(_S.ERASED, _K.DESTROY_ALL)}
 
@@ -59,6 +63,7 @@ TABLE: dict[State, dict[Happening, Cell]] = {
     _S.REQUESTED: {
         _H.GIVEN: Cell(_S.LIVE, _K.MINT),
         _H.REFUSED: Cell(_S.REFUSED, _K.NONE),
+        _H.OPPOSED: Cell(_S.REFUSED, _K.NONE),
         _H.WITHDRAWN: Cell(_S.ENDED, _K.NONE),
         _H.ERASED: Cell(_S.ERASED, _K.DESTROY_ALL),
         _H.EXPIRED: Cell(_S.ENDED, _K.NONE),
@@ -66,15 +71,16 @@ TABLE: dict[State, dict[Happening, Cell]] = {
         _H.INVALIDATED: Cell(_S.ENDED, _K.NONE),
     },
     _S.LIVE: {
-        **_CLOSED_BY_PERSON,
+        **_CLOSES,
         _H.NARROWED: Cell(_S.LIVE, _K.REPLACE),
         _H.RENEWED: Cell(_S.LIVE, _K.REPLACE),
+        _H.REBOUND: Cell(_S.LIVE, _K.REPLACE),
+        _H.REKEYED: Cell(_S.LIVE, _K.REPLACE),
         _H.EXPIRED: Cell(_S.EXPIRED, _K.RETIRE),
         _H.USED_UP: Cell(_S.USED_UP, _K.RETIRE),
-        _H.ENDED: Cell(_S.ENDED, _K.DESTROY),
     },
-    _S.EXPIRED: {**_CLOSED_BY_PERSON, _H.RENEWED: Cell(_S.LIVE, _K.REPLACE)},
-    _S.USED_UP: {**_CLOSED_BY_PERSON, _H.RENEWED: Cell(_S.LIVE, _K.REPLACE)},
+    _S.EXPIRED: {**_CLOSES, _H.RENEWED: Cell(_S.LIVE, _K.REPLACE)},
+    _S.USED_UP: {**_CLOSES, _H.RENEWED: Cell(_S.LIVE, _K.REPLACE)},
     _S.WITHDRAWN: _ENDS,
     _S.OPPOSED: _ENDS,
     _S.REFUSED: _ENDS,

@@ -1,20 +1,58 @@
-"""Opening the ledger's database: SQLite in WAL mode with synchronous=FULL, one writer at a time."""
+"""Opening the ledger's store, SQLite or PostgreSQL, and the two ways of using it: `durable` and `snapshot`."""
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, insert, select
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from consent.core.merkle import Frontier
-from consent.stores import tables
+from consent.stores import migrations, postgresql, tables
+from exchange.locks import owned
+from exchange.places import Places
+from exchange.ports import Unavailable
+
+_KEY_TABLES = "release_key, content_key, subject_key"
+
+
+def open_store(place: Path | str | None, *, sole: bool = False) -> Engine:
+    """The store at a `postgresql://` URL or in a file, made or migrated if need be; None: in memory. BadStore if it cannot be trusted or is
+    not ours, `Unavailable` if it does not answer. `sole`: `InUse` if another process owns this PostgreSQL store (`owned_store` for both)."""
+    if isinstance(place, str) and is_postgresql(place):
+        engine = postgresql.open_postgresql(place, sole=sole)
+        try:
+            prepare(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine
+    return open_sqlite(Path(place) if place is not None else None)
+
+
+def is_postgresql(place: str) -> bool:
+    return place.startswith(("postgresql://", "postgres://"))
+
+
+@contextmanager
+def owned_store(places: Places) -> Iterator[Engine]:
+    """The store of this data directory, this process alone; `InUse` if another owns it. What dies gives it up, however it dies."""
+    with owned(places.store.parent):
+        engine = open_store(places.database or places.store, sole=True)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
 
 
 def open_sqlite(path: Path | None) -> Engine:
-    """The engine of the store at `path` (made if absent), or of one in memory. Transactions are BEGIN IMMEDIATE: a deferred
-    read that then writes would fail at once with SQLITE_BUSY_SNAPSHOT, whatever the timeout."""
+    """The engine of the store at `path` (made if absent), or of one in memory: WAL, synchronous=FULL. Transactions are BEGIN IMMEDIATE: a
+    deferred read that then writes would fail at once with SQLITE_BUSY_SNAPSHOT, whatever the timeout."""
     target = "sqlite://" if path is None else f"sqlite:///{path}"
     engine = create_engine(target, poolclass=StaticPool, connect_args={"check_same_thread": False})
 
@@ -34,16 +72,72 @@ def open_sqlite(path: Path | None) -> Engine:
     def begin(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    prepare(engine)
+    if path is None:
+        tables.metadata.create_all(engine)  # what the migrations make, without their half second
+    prepare(engine, migrate=path is not None)
     return engine
 
 
-def prepare(engine: Engine) -> None:
-    """Tables, and the one row of the log."""
-    tables.metadata.create_all(engine)
-    with engine.begin() as connection:
+def prepare(engine: Engine, *, migrate: bool = True) -> None:
+    """The schema of today, and the one row of the log. Two openers at once wait for each other."""
+    with available(), durable(engine) as connection:
+        if migrate:
+            if engine.dialect.name == "postgresql":
+                postgresql.begin_migration(connection)
+            migrations.upgrade(connection)
         if connection.execute(select(tables.log.c.id)).first() is None:
             connection.execute(insert(tables.log).values(id=1, size=0, last_time=0, sequence=0, frontier=b""))
+
+
+@contextmanager
+def durable(engine: Engine) -> Iterator[Connection]:
+    """A writing transaction: committed and durable on exit, whole or not at all."""
+    if engine.dialect.name == "postgresql":
+        with postgresql.durable(engine) as connection:
+            yield connection
+    else:
+        with engine.begin() as connection:
+            yield connection
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """A reading transaction: all it reads is of one moment."""
+    if engine.dialect.name == "postgresql":
+        with postgresql.snapshot(engine) as connection:
+            yield connection
+    else:
+        with engine.begin() as connection:
+            yield connection
+
+
+@contextmanager
+def available() -> Iterator[None]:
+    """Whatever goes wrong with the store means *unknown*: `Unavailable`, which names no value. OverflowError: a value no store holds."""
+    try:
+        yield
+    except DataError:
+        raise OverflowError("ledger store: out of range") from None
+    except SQLAlchemyError as error:
+        raise Unavailable(f"ledger store: {type(error).__name__}") from None
+
+
+def scrub(engine: Engine, *, required: bool) -> None:
+    """Old bytes of deleted keys leave the store's files. SQLite: the write-ahead log is emptied; if a reader prevents it and it is `required`
+    (an erasure is, a withdrawal is binding without it): `Unavailable`. PostgreSQL: dead rows are given up, where required and as far as can be."""
+    if engine.dialect.name == "postgresql":
+        if required:
+            postgresql.vacuum(engine, _KEY_TABLES)
+        return
+    with available(), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        try:
+            busy = connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except (
+            sqlite3.Error
+        ) as error:  # beneath SQLAlchemy: it would begin a transaction, in which nothing is checkpointed
+            raise Unavailable(f"ledger store: {type(error).__name__}") from None
+    if busy and required:
+        raise Unavailable("ledger store: erased bytes not yet overwritten, ask again")
 
 
 def pack_frontier(frontier: Frontier) -> bytes:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, func, insert, select
 from consent.core import merkle
 from consent.core.tiles import HEIGHT, Tile, Tree
 from consent.stores import tables as t
+from consent.stores.engine import available, durable
 from consent.transaction import reading
 
 
@@ -29,7 +30,7 @@ def tree(connection: Connection, size: int) -> Tree:
 
 def fill(engine: Engine) -> None:
     """Add the nodes of a log that was written before nodes were kept."""
-    with engine.begin() as connection:
+    with available(), durable(engine) as connection:
         size, level = int(connection.execute(select(t.log.c.size)).scalar_one()), 1
         while size >> level * HEIGHT:
             held = connection.execute(select(func.count()).where(t.node.c.level == level)).scalar_one()

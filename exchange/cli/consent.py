@@ -3,36 +3,32 @@ never from the command line."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
+import os
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from consent.client import connect
-from consent.core.facts import Acknowledgement, Evidence
+from consent.core.facts import Acknowledgement
+from exchange.cli import collecting as how
 from exchange.cli import show
+from exchange.cli.importing import import_
 from exchange.cli.options import Data, Json
 from exchange.clock import SystemClock
 from exchange.core.errors import Code
-from exchange.core.identity import BadIdentity, Identity
 from exchange.core.rendering import entry_line
-from exchange.introduction import PURPOSES, give, open_wallet, terms
+from exchange.introduction import ONLINE, PURPOSES, open_wallet, record, terms
 from exchange.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Les accords des citoyens. / Citizens' agreements.")
-IdentityFile = Annotated[
-    Path,
-    typer.Option(
-        "--identity", help="Fichier JSON aux noms de l'État (nomNaissance…), ou - / JSON file, or -", allow_dash=True
-    ),
-]
+app.command("import")(import_)
 Purpose = Annotated[str, typer.Option("--purpose", help="Finalité. / Purpose.")]
 Scope = Annotated[
     list[str] | None, typer.Option("--scope", help="Donnée, répétable ; toutes par défaut. / Repeatable.")
 ]
 Agreement = Annotated[str, typer.Argument(help="Numéro de l'accord. / The agreement's id.")]
+YEAR_DAYS, USES = 365, 100
 
 
 def parse_id(text: str) -> bytes:
@@ -46,41 +42,67 @@ def parse_id(text: str) -> bytes:
     return value
 
 
-def read_identity(path: Path) -> Identity:
-    """The identity in a JSON file of the State's parameter names."""
-    try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-        body = json.loads(text)
-        if not isinstance(body, dict):
-            raise ValueError
-        return Identity.from_wire(body)
-    except BadIdentity:
-        raise
-    except (OSError, ValueError):
-        raise typer.BadParameter(
-            show.tr("fichier JSON illisible", "unreadable JSON file"), param_hint="--identity"
-        ) from None
+@app.command("request")
+def request(
+    purpose: Purpose = PURPOSES[0],
+    scope: Scope = None,
+    days: how.Days = YEAR_DAYS,
+    uses: how.Uses = USES,
+    life: how.Life = YEAR_DAYS,
+    notice: how.Notice = None,
+    version: how.NoticeVersion = "",
+    required: how.Required = "eidas1",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Demander un accord : un numéro que le citoyen pourra accepter ou refuser. / Ask for an agreement, to be given or refused."""
+    settings, now_ms, authorisation = Settings(), SystemClock().now_ms(), os.urandom(16)
+    changes = how.terms_changes(now_ms, days, uses, life, "", notice, version, required) | _scopes(scope)
+    asked = terms(settings.recipient, now_ms, purpose=purpose, **changes)
+    ledger = connect(settings.places(data).socket)
+    show.run(ledger.request(authorisation, asked, ONLINE, settings.operator_of(settings.recipient)), as_json=as_json)
+    _said("requested", authorisation, as_json)
 
 
 @app.command("give")
 def give_(
-    identity: IdentityFile,
+    identity: how.IdentityFile,
+    asked: Annotated[str, typer.Option("--request", help="Numéro demandé. / The id asked for.")] = "",
     purpose: Purpose = PURPOSES[0],
     scope: Scope = None,
+    days: how.Days = YEAR_DAYS,
+    uses: how.Uses = USES,
+    life: how.Life = YEAR_DAYS,
+    legal: how.Legal = "",
+    notice: how.Notice = None,
+    version: how.NoticeVersion = "",
+    required: how.Required = "eidas1",
+    channel: how.ChannelName = "online",
+    agent: how.Agent = "",
+    proof: how.Proof = None,
+    level: how.Level = "eidas1",
+    spoke: how.Spoke = None,
+    as_: how.As = "parent",
+    mandate: how.Mandate = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Enregistrer un accord. / Record an agreement."""
-    settings = Settings()
-    places = settings.places(data)
+    """Enregistrer un accord, ou l'information donnée sur une base légale. / Record an agreement, or a legal basis."""
+    settings, now_ms = Settings(), SystemClock().now_ms()
+    places, collected = settings.places(data), how.evidence(channel, agent, proof, level, spoke, as_, mandate)
+    changes = how.terms_changes(now_ms, days, uses, life, legal, notice, version, required) | _scopes(scope)
 
     async def work() -> bytes:
-        changes: dict[str, object] = {"purpose": purpose} | ({"scopes": tuple(sorted(scope))} if scope else {})
-        wallet = open_wallet(places, settings.recipient, settings.operator_of(settings.recipient))
-        return await give(connect(places.socket), wallet, read_identity(identity), SystemClock().now_ms(), **changes)
+        ledger = connect(places.socket)
+        wallet = open_wallet(places, settings)
+        authorisation = parse_id(asked) if asked else os.urandom(16)
+        agreed = terms(settings.recipient, now_ms, purpose=purpose, **changes)
+        if asked:  # what was asked for has its own terms; the person may give a part
+            agreed = msgspec.structs.replace(await ledger.terms(authorisation), **_scopes(scope))
+        await record(ledger, wallet, authorisation, agreed, how.read_identity(identity), collected)
+        return authorisation
 
-    authorisation = show.run(work(), as_json=as_json)
-    show.line(outcome="given", consent=authorisation) if as_json else show.console.print(authorisation.hex())
+    _said("given", show.run(work(), as_json=as_json), as_json)
 
 
 @app.command("refuse")
@@ -88,24 +110,94 @@ def refuse(agreement: Agreement, purpose: Purpose = PURPOSES[0], data: Data = No
     """Enregistrer un refus. / Record a refusal."""
     settings = Settings()
     agreed = terms(settings.recipient, SystemClock().now_ms(), purpose=purpose)
-    show.run(
-        connect(settings.places(data).socket).refuse(parse_id(agreement), agreed, Evidence("counter")), as_json=as_json
-    )
-    show.line(outcome="refused", consent=agreement) if as_json else show.console.print(agreement)
+    show.run(connect(settings.places(data).socket).refuse(parse_id(agreement), agreed, ONLINE), as_json=as_json)
+    _said("refused", parse_id(agreement), as_json)
+
+
+@app.command("renew")
+def renew(
+    agreement: Agreement,
+    days: how.Days = YEAR_DAYS,
+    uses: how.Uses = USES,
+    channel: how.ChannelName = "online",
+    agent: how.Agent = "",
+    proof: how.Proof = None,
+    level: how.Level = "eidas1",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Prolonger un accord avec la personne, même expiré ou épuisé. / Renew an agreement with the person, even expired."""
+    settings, now_ms, authorisation = Settings(), SystemClock().now_ms(), parse_id(agreement)
+    places, collected = settings.places(data), how.evidence(channel, agent, proof, level, None, "parent", None)
+
+    async def work() -> None:
+        ledger, wallet = (
+            connect(places.socket),
+            open_wallet(places, settings),
+        )
+        held = await ledger.terms(authorisation)
+        longer = msgspec.structs.replace(
+            held, not_before_ms=now_ms, not_after_ms=now_ms + days * how.DAY_MS, max_uses=uses
+        )
+        wallet.keep(authorisation, (await ledger.renew(authorisation, longer, collected, wallet.operator)).capsule)
+
+    show.run(work(), as_json=as_json)
+    _said("renewed", authorisation, as_json)
+
+
+@app.command("narrow")
+def narrow(
+    agreement: Agreement,
+    scope: Annotated[list[str], typer.Option("--scope", help="Donnée à garder, répétable. / To keep, repeatable.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Retirer une partie de l'accord : garder ces données seulement. / Withdraw a part: keep these data only."""
+    settings, authorisation = Settings(), parse_id(agreement)
+    places = settings.places(data)
+
+    async def work() -> None:
+        wallet = open_wallet(places, settings)
+        grant = await connect(places.socket).narrow(authorisation, tuple(sorted(scope)), wallet.operator)
+        wallet.keep(authorisation, grant.capsule)
+
+    show.run(work(), as_json=as_json)
+    _said("narrowed", authorisation, as_json)
+
+
+@app.command("capsule")
+def capsule(agreement: Agreement, data: Data = None, as_json: Json = False) -> None:
+    """Reprendre la capsule en cours d'un accord, quand sa clé a été remplacée. / Fetch an agreement's current capsule."""
+    settings, authorisation = Settings(), parse_id(agreement)
+    places = settings.places(data)
+
+    async def work() -> None:
+        wallet = open_wallet(places, settings)
+        wallet.keep(authorisation, (await connect(places.socket).capsule(authorisation, wallet.operator)).capsule)
+
+    show.run(work(), as_json=as_json)
+    _said("fetched", authorisation, as_json)
 
 
 @app.command("withdraw")
 def withdraw(
     agreement: Agreement,
     erase: Annotated[bool, typer.Option("--erase", help="Effacer aussi. / Erase as well.")] = False,
+    oppose: Annotated[
+        bool, typer.Option("--oppose", help="Opposition (base légale). / Objection (legal basis).")
+    ] = False,
+    end: Annotated[bool, typer.Option("--end", help="Clos par la collectivité. / Ended by the collectivity.")] = False,
+    channel: how.ChannelName = "online",
+    agent: how.Agent = "",
+    proof: how.Proof = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Retirer un accord : ses clés sont détruites. / Withdraw an agreement: its keys are destroyed."""
+    happening = "erased" if erase else "opposed" if oppose else "ended" if end else "withdrawn"
+    collected = how.evidence(channel, agent, proof, "eidas1", None, "parent", None)
     ledger = connect(Settings().places(data).socket)
-    ack: Acknowledgement = show.run(
-        ledger.withdraw(parse_id(agreement), "erased" if erase else "withdrawn"), as_json=as_json
-    )
+    ack: Acknowledgement = show.run(ledger.withdraw(parse_id(agreement), happening, collected), as_json=as_json)
     if as_json:
         show.line(
             outcome=ack.state,
@@ -143,3 +235,11 @@ def show_(agreement: Agreement, data: Data = None, as_json: Json = False) -> Non
         show.console.print(f"[bold]{name:>13}[/]  {value}")
     for entry in entries:
         show.console.print("  ".join(str(value) for value in entry_line(entry).values()))
+
+
+def _scopes(scope: list[str] | None) -> dict[str, object]:
+    return {"scopes": tuple(sorted(scope))} if scope else {}
+
+
+def _said(outcome: str, authorisation: bytes, as_json: bool) -> None:
+    show.line(outcome=outcome, consent=authorisation) if as_json else show.console.print(authorisation.hex())

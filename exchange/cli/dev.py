@@ -21,7 +21,7 @@ from exchange.schemas import catalogue
 from exchange.settings import Settings
 from exchange.stopping import stopping
 
-PARTS = ("broker", "ledger", "connectors", "collectivities", "run", "traces", "trust.json")
+PARTS = ("broker", "ledger", "journal", "connectors", "collectivities", "run", "traces", "trust.json")
 
 
 def dev(

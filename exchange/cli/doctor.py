@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -11,12 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import psycopg
 import typer
 
+from consent.client import connect, hang_up
+from consent.stores import postgresql
 from exchange.cli import show
 from exchange.cli.options import Data, Json
 from exchange.clock import SystemClock
 from exchange.places import Places
+from exchange.ports import Unavailable
 from exchange.schemas import catalogue
 from exchange.settings import Settings
 
@@ -26,27 +31,26 @@ BUILT_MS = 1_795_000_000_000
 
 
 class Finding(NamedTuple):
-    """One check: what was seen, and what to do if it is not well."""
+    """One check: what was seen, and what to do if it is not well. A `warning` leaves the machine fit."""
 
     name: str
     ok: bool
     seen: str
     todo: str = ""
+    warning: bool = False
 
 
 def doctor(data: Data = None, as_json: Json = False) -> None:
     """Examiner cette machine. / Examine this machine."""
     places = Settings().places(data)
-    findings = [check(places) for check in CHECKS]
+    findings = [*(check(places) for check in CHECKS), *_store(places.database)]
     for finding in findings:
         if as_json:
             show.line(**finding._asdict())
         else:
-            mark = "[green]✓[/]" if finding.ok else "[red]✗[/]"
-            show.console.print(
-                f"{mark} {finding.name:<12} {finding.seen}" + ("" if finding.ok else f"\n    → {finding.todo}"),
-                soft_wrap=True,
-            )
+            mark = "[red]✗[/]" if not finding.ok else "[yellow]![/]" if finding.warning else "[green]✓[/]"
+            todo = "" if finding.ok and not finding.warning else f"\n    → {finding.todo}"
+            show.console.print(f"{mark} {finding.name:<12} {finding.seen}{todo}", soft_wrap=True)
     raise typer.Exit(show.OK if all(f.ok for f in findings) else show.UNAVAILABLE)
 
 
@@ -97,4 +101,58 @@ def _keys(places: Places) -> Finding:
     return Finding("keys", not open_ones, str(len(files)), "chmod 600 " + " ".join(map(str, open_ones)))
 
 
-CHECKS: tuple[Callable[[Places], Finding], ...] = (_python, _sqlite, _java, _schemas, _disk, _clock, _ports, _keys)
+def _ledger(places: Places) -> Finding:
+    """A running ledger says whether it is recovering; a stopped one is looked at when it starts."""
+
+    async def missing() -> int:
+        ledger = connect(places.socket)
+        try:
+            return await ledger.missing()
+        finally:
+            await hang_up(ledger)
+
+    try:
+        count = asyncio.run(missing()) if places.socket.exists() else 0
+    except Unavailable as error:
+        return Finding("ledger", False, str(error), show.tr("redémarrer le registre", "start the ledger again"))
+    seen = show.tr(f"{count} feuilles à relire", f"{count} leaves to read back") if count else "-"
+    return Finding("ledger", not count, seen, "accord ledger recover")
+
+
+def _store(url: str) -> list[Finding]:
+    """The ledger's store where it is PostgreSQL's: version, durability, standbys."""
+    if not url:
+        return []
+    try:
+        with postgresql.connect(url) as connection:
+            found = postgresql.settings(connection)
+    except psycopg.Error:
+        todo = show.tr("démarrer PostgreSQL, ou corriger ACCORD_STORE", "start PostgreSQL, or correct ACCORD_STORE")
+        return [Finding("postgresql", False, "-", todo)]
+    problems = ", ".join(found.problems())
+    todo = show.tr(
+        "PostgreSQL ≥ 15, primaire, UTF-8 ; fsync, full_page_writes et synchronous_commit à on",
+        "PostgreSQL ≥ 15, a primary, UTF-8; fsync, full_page_writes and synchronous_commit on",
+    )
+    standbys, alone = found.synchronous_standby_names, show.tr("aucun secondaire", "no standby")
+    more = show.tr(
+        "une bascule oublierait des retraits : synchronous_standby_names = 'ANY 1 (a, b)'",
+        "a failover would forget withdrawals: synchronous_standby_names = 'ANY 1 (a, b)'",
+    )
+    return [
+        Finding("postgresql", not problems, " ".join(filter(None, (str(found.version), problems))), todo),
+        Finding("standbys", True, standbys or alone, more, warning=not standbys),
+    ]
+
+
+CHECKS: tuple[Callable[[Places], Finding], ...] = (
+    _python,
+    _sqlite,
+    _java,
+    _schemas,
+    _disk,
+    _clock,
+    _ports,
+    _keys,
+    _ledger,
+)

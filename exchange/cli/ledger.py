@@ -1,26 +1,30 @@
-"""`accord ledger`: run the ledger's process, verify the log, show its head, prove an entry, write the public log."""
+"""`accord ledger`: run the ledger's process, verify the log, show its head, prove an entry, write the public log, recover from it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
 import httpx
 import typer
+from msgspec.structs import asdict
+from sqlalchemy import Engine
 
 from consent import publish
 from consent.client import connect, hang_up
 from consent.core import note, proof
+from consent.core.lost import Recovered
 from consent.core.tiles import Tree
 from consent.door import Door
 from consent.keys import open_keys
 from consent.ledger import Ledger
 from consent.process import run_ledger
 from consent.public_log import FOLDER, WITNESSES
-from consent.stores.engine import open_sqlite
+from consent.receipts import ORGANISATIONS, read_parties
+from consent.stores.engine import owned_store
 from consent.stores.tree import fill
 from consent.verify import cosigners
 from consent.witness.client import NotCosigned, Place, ask, read_places
@@ -29,9 +33,8 @@ from exchange.cli.options import Data, Json, Name
 from exchange.clock import SystemClock
 from exchange.core.errors import Code
 from exchange.introduction import introduce, open_wallet
-from exchange.locks import owned
 from exchange.places import Places
-from exchange.ports import Unavailable
+from exchange.ports import Refused, Unavailable
 from exchange.settings import Settings
 from exchange.trust import Trust
 
@@ -50,7 +53,11 @@ def run(
     places = settings.places(data)
     _witnesses(places)
     try:
-        show.run(run_ledger(places, origin or settings.origin, show.announcer(places, name, as_json)), as_json=as_json)
+        with show.explained(as_json=as_json):
+            master = settings.master()
+        ready = show.announcer(places, name, as_json)
+        work = run_ledger(places, origin or settings.origin, ready, master, settings.suite)
+        show.run(work, as_json=as_json)
     except note.BadNote:
         show.fail(Code.BAD_CHECKPOINT, str(places.root / FOLDER), show.CORRUPTED, as_json=as_json)
 
@@ -78,7 +85,7 @@ def checkpoint(data: Data = None, as_json: Json = False) -> None:
     places = Settings().places(data)
 
     async def work() -> str:
-        async with _opened(places, as_json) as ledger:
+        async with opened(places, as_json) as ledger:
             return await ledger.checkpoint()
 
     text = show.run(work(), as_json=as_json)
@@ -114,7 +121,7 @@ def proof_(
     places = Settings().places(data)
 
     async def work() -> tuple[bytes, list[bytes], str]:
-        async with _opened(places, as_json) as ledger:
+        async with opened(places, as_json) as ledger:
             return await ledger.proof(entry)
 
     try:
@@ -152,7 +159,7 @@ def export(
     places = Settings().places(data)
 
     async def work() -> str:
-        async with _opened(places, as_json) as ledger:
+        async with opened(places, as_json) as ledger:
             text, source = await _public(ledger, places)
             publish.publish(folder.absolute(), source, [text])
             return text
@@ -193,25 +200,80 @@ def introduce_(data: Data = None, as_json: Json = False) -> None:
 
     async def work() -> None:
         ledger = connect(places.socket)
-        await introduce(
-            ledger, places, open_wallet(places, settings.recipient, settings.operator_of(settings.recipient))
-        )
+        await introduce(ledger, places, open_wallet(places, settings))
         await hang_up(ledger)
 
     show.run(work(), as_json=as_json)
     show.line(introduced=settings.recipient) if as_json else show.console.print(settings.recipient)
 
 
+@app.command("recover")
+def recover(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Copie du journal public ; sinon celui de ce dossier. / A copy of the public log; else this directory's.",
+            file_okay=False,
+        ),
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Relire dans le journal public ce qu'une vieille sauvegarde n'a plus. / Read back from the public log what an old backup lacks."""
+    places = Settings().places(data)
+    found, seen = show.run(_recover(places, (folder or places.root / FOLDER).absolute(), as_json), as_json=as_json)
+    if as_json:
+        show.line(**asdict(found), witnesses=seen)
+    else:
+        show.console.print("\n".join(_recovered(found, seen)), soft_wrap=True)
+    raise typer.Exit(show.UNAVAILABLE if found.missing else show.OK)
+
+
+async def _recover(places: Places, folder: Path, as_json: bool) -> tuple[Recovered, dict[str, int]]:
+    """All steps, and which witnesses cosigned the head that was read back to."""
+    witnesses, text = [place.witness for place in _witnesses(places)], publish.published(folder)
+    try:
+        seen = cosigners(text, witnesses, SystemClock().now_ms() // 1000) if text else {}
+    except ValueError:
+        raise Refused(Code.LOG_UNUSABLE) from None
+    async with opened(places, as_json) as ledger:
+        found = step = await ledger.recover(str(folder))
+        while step.went_on:
+            found = found.then(step := await ledger.recover(str(folder)))
+    return found, seen
+
+
+def _recovered(found: Recovered, seen: dict[str, int]) -> Iterator[str]:
+    """What was done, and what is left to do by people."""
+    tr = show.tr
+    yield tr(f"{found.reread} feuilles relues", f"{found.reread} leaves read back") + "".join(f"  {name}" for name in seen)
+    if found.missing:
+        yield tr(f"il en manque {found.missing}", f"{found.missing} are missing") + " → accord ledger recover"
+    if found.register_lost:
+        yield tr("habilitations, délégations et clés à redonner", "enter habilitations, delegations and keys again") + (
+            " → accord ledger introduce"
+        )
+    if found.officers_lost:
+        yield tr("délégués à désigner de nouveau", "appoint the officers again") + " → accord dpo appoint"
+    if found.invalidated:
+        yield tr(f"{found.invalidated} accords à redemander", f"{found.invalidated} agreements to ask for again")
+    if found.rekeyed:
+        yield tr(f"{found.rekeyed} accords ont une autre clé", f"{found.rekeyed} agreements have another key")
+    if found.applied:
+        yield tr(f"{found.applied} retraits appliqués", f"{found.applied} withdrawals applied")
+
+
 async def _verify(places: Places, as_json: bool) -> tuple[list[str], str]:
-    async with _opened(places, as_json) as ledger:
+    async with opened(places, as_json) as ledger:
         return await ledger.verify(), await ledger.checkpoint()
 
 
 @asynccontextmanager
-async def _opened(places: Places, as_json: bool) -> AsyncIterator[Door]:
+async def opened(places: Places, as_json: bool) -> AsyncIterator[Door]:
     """The running ledger if there is one, else its store, owned meanwhile: two processes never sign at once."""
-    if not places.store.exists():
-        show.fail(Code.NO_LEDGER, str(places.store), show.UNAVAILABLE, as_json=as_json)
+    kept = places.trust if places.database else places.store
+    if not kept.exists():
+        show.fail(Code.NO_LEDGER, str(kept), show.UNAVAILABLE, as_json=as_json)
     if places.socket.exists():
         running = connect(places.socket)
         try:
@@ -219,15 +281,19 @@ async def _opened(places: Places, as_json: bool) -> AsyncIterator[Door]:
         finally:
             await hang_up(running)
         return
-    with owned(places.store.parent):
-        yield await _stopped(places)
+    with owned_store(places) as engine:
+        yield await _stopped(places, engine)
 
 
-async def _stopped(places: Places) -> Ledger:
+async def _stopped(places: Places, engine: Engine) -> Ledger:
     """The ledger of a store that no process runs, bound by what it has published."""
-    keys, engine = open_keys(places.ledger_keys, Trust.load(places.trust).log.name), open_sqlite(places.store)
+    settings = Settings()
+    keys = open_keys(
+        places.ledger_keys, Trust.load(places.trust).log.name, settings.master(), settings.suite, make=False
+    )
     fill(engine)
     ledger = Ledger(engine, keys, SystemClock(), lambda _: b"")
+    ledger.parties = read_parties(places.root / ORGANISATIONS)
     text = publish.published(places.root / FOLDER)
     if text is not None:
         await ledger.anchor(text)
@@ -247,7 +313,7 @@ async def _public(ledger: Door, places: Places) -> tuple[str, publish.Source]:
 async def _ask(places: Places, asked: Sequence[Place], as_json: bool) -> list[str | NotCosigned]:
     """Each witness's signature line on the last checkpoint, or why there is none. A stopped ledger keeps them; a running one asks for
     itself."""
-    async with _opened(places, as_json) as ledger, httpx.AsyncClient() as http:
+    async with opened(places, as_json) as ledger, httpx.AsyncClient() as http:
         text, source = await _public(ledger, places)
         tree, now_s = Tree(publish.head(text).size, source.hashes), SystemClock().now_ms() // 1000
 

@@ -115,6 +115,6 @@ def sandbox(
 
 def _broker(kafka: str, settings: Settings, places: Places) -> str:
     """The broker given, or that of the bus that runs or starts over this data directory."""
-    if kafka or ":" in settings.kafka:
-        return kafka or settings.kafka
+    if kafka or settings.broker:
+        return kafka or settings.broker
     return places.awaited(places.broker_ready)["kafka"]

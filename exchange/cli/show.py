@@ -20,7 +20,7 @@ from exchange.embedded.errors import EmbeddedError
 from exchange.locks import InUse
 from exchange.outcomes import BusUnavailable, ExchangeError
 from exchange.places import Places, RoleFailed
-from exchange.ports import Refused, Unavailable
+from exchange.ports import BadStore, Recovering, Refused, Unavailable
 
 T = TypeVar("T")
 OK, USAGE, REFUSED, UNAVAILABLE, CORRUPTED = 0, 2, 3, 4, 5
@@ -91,6 +91,11 @@ def explained(*, as_json: bool = False) -> Iterator[None]:
     except EmbeddedError as error:
         tell(error.code, tr(error.cause.fr, error.cause.en), tr(error.todo.fr, error.todo.en), as_json=as_json)
         raise typer.Exit(UNAVAILABLE) from None
+    except BadStore as error:
+        fail(Code.BAD_STORE, str(error), CORRUPTED, as_json=as_json)
+    except Recovering as error:
+        done = tr("retrait enregistré, déjà effectif", "withdrawal recorded, binding already") if error.recorded else ""
+        fail(Code.RECOVERING, done, UNAVAILABLE, as_json=as_json)
     except Unavailable:
         fail(Code.UNAVAILABLE, "", UNAVAILABLE, as_json=as_json)
     except InUse as error:

@@ -38,7 +38,7 @@ def apply(
     operators = operator or [settings.operator_of(settings.recipient)]
 
     async def work() -> list[str]:
-        bootstrap = kafka or (settings.kafka if ":" in settings.kafka else settings.places(data).running()["kafka"])
+        bootstrap = kafka or settings.broker or settings.places(data).running()["kafka"]
         wanted = topics.specs(operators, PROVIDERS, partitions=partitions, cluster=cluster)
         return await create_topics(bootstrap, wanted)
 

@@ -6,11 +6,12 @@ import hashlib
 import struct
 
 _LENGTH = struct.Struct(">I")
+_pack = _LENGTH.pack
 
 
 def join(*parts: bytes) -> bytes:
     """Each part after its length (4 bytes, big-endian)."""
-    return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
+    return b"".join([_pack(len(part)) + part for part in parts])
 
 
 def split(data: bytes, count: int) -> list[bytes]:

@@ -59,6 +59,13 @@ class Code(StrEnum):
     DATA_SET_MISMATCH = "data_set_mismatch"
     PURPOSE_MISMATCH = "purpose_mismatch"
     SCOPE_EXCEEDED = "scope_exceeded"
+    # Collecting an agreement
+    NOTICE_MISSING = "notice_missing"
+    ASSURANCE_TOO_LOW = "assurance_too_low"
+    EVIDENCE_MISSING = "evidence_missing"
+    EVIDENCE_INVALID = "evidence_invalid"
+    REPRESENTATION_INVALID = "representation_invalid"
+    AGENT_QUOTA = "agent_quota"
     # At the connector
     CERTIFICATE_INVALID = "certificate_invalid"
     IDENTITY_UNOPENABLE = "identity_unopenable"
@@ -73,8 +80,15 @@ class Code(StrEnum):
     BAD_KEY = "bad_key"
     BAD_SEAL = "bad_seal"
     NO_ATTEMPT = "no_attempt"
+    # The data protection officer
+    OFFICER_UNKNOWN = "officer_unknown"
+    REASON_MISSING = "reason_missing"
+    OUTSIDE_PERIMETER = "outside_perimeter"
+    NOTHING_FOUND = "nothing_found"
     # The bus, and the commands
     UNAVAILABLE = "unavailable"
+    RECOVERING = "recovering"
+    LOG_UNUSABLE = "log_unusable"
     ROLE_FAILED = "role_failed"
     DATA_IN_USE = "data_in_use"
     NO_LEDGER = "no_ledger"
@@ -83,6 +97,10 @@ class Code(StrEnum):
     BAD_IDENTITY = "bad_identity"
     BAD_KEY_FILE = "bad_key_file"
     BAD_CHECKPOINT = "bad_checkpoint"
+    BAD_RECEIPT = "bad_receipt"
+    RECEIPT_PENDING = "receipt_pending"
+    PAGE_NOT_COMPARED = "page_not_compared"
+    BAD_STORE = "bad_store"
 
 
 def _entry(origin: Origin, retry: bool, *texts: str) -> Entry:
@@ -130,6 +148,18 @@ CATALOGUE: dict[Code, Entry] = {
     Code.PURPOSE_MISMATCH: _entry("caller", False, "accord donné pour une autre finalité", "agreement given for another purpose", _ASK_AGAIN_FR, _ASK_AGAIN_EN),
     Code.SCOPE_EXCEEDED: _entry("caller", False, "données demandées au-delà de l'accord", "more data asked than agreed",
         "demander moins de données, ou un nouvel accord", "ask for less, or for a new agreement"),
+    Code.NOTICE_MISSING: _entry("caller", False, "base légale sans texte ou sans notice d'information", "legal basis without its text or information notice",
+        "citer le texte et la notice montrée, avec sa version", "name the text and the notice shown, with its version"),
+    Code.ASSURANCE_TOO_LOW: _entry("citizen", True, "niveau d'identification insuffisant", "level of identification too low",
+        "s'identifier au niveau demandé (eIDAS)", "identify at the level asked for (eIDAS)"),
+    Code.EVIDENCE_MISSING: _entry("caller", False, "recueil de l'accord sans preuve", "agreement collected without evidence",
+        "joindre la preuve prévue pour ce canal", "attach the evidence this channel needs"),
+    Code.EVIDENCE_INVALID: _entry("caller", False, "la preuve ne couvre pas cet accord", "the evidence does not cover this agreement",
+        "refaire l'identification pour ces termes", "identify again for these terms"),
+    Code.REPRESENTATION_INVALID: _entry("caller", False, "cette personne ne peut pas représenter l'autre", "this person cannot speak for the other",
+        "joindre le mandat, ou recueillir l'accord de la personne elle-même", "attach the mandate, or collect the person's own agreement"),
+    Code.AGENT_QUOTA: _entry("caller", True, "nombre d'accords recueillis par cet agent atteint pour aujourd'hui", "this agent has recorded as many agreements as allowed today",
+        "reprendre demain, ou faire contrôler ces recueils", "go on tomorrow, or have these records checked"),
     Code.CERTIFICATE_INVALID: _entry("bus", False, "certificat d'autorisation invalide", "invalid authorisation certificate", _REPORT_FR, _REPORT_EN),
     Code.IDENTITY_UNOPENABLE: _entry("caller", False, "identité scellée pour un autre fournisseur ou une autre demande", "identity sealed for another provider or request",
         "relire la clé du fournisseur dans l'annuaire et refaire la demande", "read the provider's key in the directory and ask again"),
@@ -147,7 +177,19 @@ CATALOGUE: dict[Code, Entry] = {
     Code.BAD_KEY: _entry("caller", False, "la clé du message n'est pas l'accord qu'il invoque", "the message key is not the agreement it relies upon", "publier avec le SDK", "publish with the SDK"),
     Code.BAD_SEAL: _entry("provider", False, "réponse scellée pour une autre demande, ou altérée", "answer sealed for another request, or altered", _REPORT_FR, _REPORT_EN),
     Code.NO_ATTEMPT: _entry("provider", False, "réponse à une demande qui n'a pas été tentée", "answer to a request never attempted", _REPORT_FR, _REPORT_EN),
+    Code.OFFICER_UNKNOWN: _entry("caller", False, "délégué à la protection des données non désigné, ou dont la désignation a pris fin",
+        "data protection officer not appointed, or no longer", "le faire désigner (accord dpo appoint)", "have the officer appointed (accord dpo appoint)"),
+    Code.REASON_MISSING: _entry("caller", False, "consultation sans auteur ou sans motif", "a query without author or reason",
+        "donner qui consulte et pourquoi, en une ligne", "say who asks and why, in one line"),
+    Code.OUTSIDE_PERIMETER: _entry("caller", False, "hors du périmètre de ce délégué", "outside this officer's perimeter",
+        "s'en tenir à ses collectivités, ou faire étendre la désignation", "keep to one's collectivities, or have the appointment widened"),
+    Code.NOTHING_FOUND: _entry("caller", False, "rien de tel dans ce périmètre", "nothing such within this perimeter",
+        "vérifier le numéro ou la référence", "check the id or the reference"),
     Code.UNAVAILABLE: _entry("bus", True, "le bus ne répond pas", "the bus does not answer", "refaire la demande plus tard (accord doctor)", "ask again later (accord doctor)"),
+    Code.RECOVERING: _entry("bus", True, "le registre, plus ancien que son journal publié, doit le relire", "the ledger is older than the log it published and must read it back",
+        "redonner le journal public au registre (accord ledger recover), puis refaire la demande", "give the ledger its public log (accord ledger recover), then ask again"),
+    Code.LOG_UNUSABLE: _entry("bus", False, "cette copie du journal public ne mène pas de ce registre à une tête signée", "this copy of the public log does not lead from this ledger to a signed head",
+        "en donner une copie entière, ou restaurer une autre sauvegarde", "give a whole copy of it, or restore another backup"),
     Code.ROLE_FAILED: _entry("bus", True, "un processus du bus s'est arrêté", "a process of the bus ended", "lire son journal", "read its log"),
     Code.DATA_IN_USE: _entry("bus", True, "déjà en marche dans ce dossier", "already running in this directory",
         "s'en servir, l'arrêter, ou choisir --data", "use it, stop it, or choose --data"),
@@ -158,4 +200,12 @@ CATALOGUE: dict[Code, Entry] = {
     Code.BAD_KEY_FILE: _entry("bus", False, "fichier de clé inutilisable", "unusable key file", "en corriger les droits ou le contenu", "mend its mode or content"),
     Code.BAD_CHECKPOINT: _entry("bus", False, "la tête du journal n'est pas signée par la clé connue", "the log's head is not signed by the known key",
         "prévenir l'exploitant du bus et les témoins", "tell the bus operator and the witnesses"),
+    Code.BAD_STORE: _entry("bus", False, "base du registre inutilisable", "the ledger's store will not do",
+        "corriger ce réglage du serveur ou choisir la bonne base (accord doctor)", "correct this setting of the server or choose the right store (accord doctor)"),
+    Code.BAD_RECEIPT: _entry("caller", False, "ce fichier n'est pas un reçu de ce registre, ou il a été modifié", "this file is no receipt of this log, or it was altered",
+        "demander à nouveau le reçu, ou donner la clé du bon registre par --vkey", "ask for the receipt again, or give the right log's key with --vkey"),
+    Code.RECEIPT_PENDING: _entry("bus", True, "reçu en attente : trop peu de témoins l'ont vu", "receipt pending: too few witnesses have seen it",
+        "demander à nouveau le reçu un peu plus tard", "ask for the receipt again a little later"),
+    Code.PAGE_NOT_COMPARED: _entry("caller", False, "page d'une autre édition : ses preuves jointes sont bonnes, ce qui est imprimé n'a pas pu être comparé",
+        "page of another edition: the proofs it carries hold, what is printed could not be compared", "se fier au fichier receipt.jsonld joint à la page", "rely on the file receipt.jsonld attached to the page"),
 }  # fmt: skip

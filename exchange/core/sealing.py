@@ -18,6 +18,10 @@ from exchange.core.encoding import digest, join, strings
 NO_RULE = bytes(32)
 PADDING_BYTES = 1024
 
+X25519, HYBRID = "x25519", "mlkem768-x25519"
+PUBLIC_BYTES = {X25519: 32, HYBRID: 1_184 + 32}
+"""The suites of an authorisation's key, and the size of its public half."""
+
 
 class Context(msgspec.Struct, frozen=True, array_like=True):
     """Everything an answer is bound to. Digests are 32 bytes, ids 16; `deadline_ms` since 1970 UTC; scopes sorted."""

@@ -17,6 +17,8 @@ ALL_OUTCOMES = "outcomes.*.v1"
 _SIREN = re.compile(r"\d{9}", re.ASCII)
 _PROVIDER = re.compile(r"[a-z][a-z0-9-]{1,30}")
 _DAY_MS = 86_400_000
+RETENTION_MS = 7 * _DAY_MS
+"""How long requests, tasks, answers and outcomes are kept: nothing is told again after that."""
 
 
 class TopicSpec(NamedTuple):

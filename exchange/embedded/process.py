@@ -24,9 +24,16 @@ _POLL_S = 0.02
 
 
 def spawn(
-    argv: Sequence[str], *, cwd: Path, output: Path, death_signal: signal.Signals, niceness: int = 0
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    output: Path,
+    death_signal: signal.Signals,
+    niceness: int = 0,
+    trusted: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start `argv` in `cwd`, its outputs written to `output`. `death_signal` reaches it if we die. Raises OSError."""
+    """Start `argv` in `cwd`, its outputs written to `output`. `death_signal` reaches it if we die. The ledger's KEK stays in the
+    environment of who is `trusted` with it only. Raises OSError."""
     started: SimpleQueue[subprocess.Popen[bytes] | OSError] = SimpleQueue()
     prepare = _before_exec(death_signal, niceness)
 
@@ -36,7 +43,7 @@ def spawn(
                 child = subprocess.Popen(
                     argv,
                     cwd=cwd,
-                    env=_clean_environment(),
+                    env=_clean_environment(trusted),
                     stdin=subprocess.DEVNULL,
                     stdout=sink,
                     stderr=subprocess.STDOUT,
@@ -107,10 +114,11 @@ def _signal_group(pid: int, sign: signal.Signals, alive: bool) -> None:
             os.killpg(pid, sign)
 
 
-def _clean_environment() -> dict[str, str]:
-    """Ours without what would change a JVM behind our back."""
-    meddlers = {"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"}
-    return {name: value for name, value in os.environ.items() if name not in meddlers}
+def _clean_environment(trusted: bool) -> dict[str, str]:
+    """Ours without what would change a JVM behind our back, nor what is none of the child's business."""
+    withheld = {"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"}
+    withheld |= set() if trusted else {"ACCORD_KEK"}
+    return {name: value for name, value in os.environ.items() if name not in withheld}
 
 
 def _before_exec(death_signal: signal.Signals, niceness: int) -> Callable[[], None]:

@@ -19,7 +19,7 @@ from consent.ledger import Ledger
 from consent.public_log import PublicLog
 from consent.stores import tables as t
 from consent.stores import tree
-from consent.stores.engine import open_sqlite
+from consent.stores.engine import open_store
 from consent.transaction import transaction
 from exchange.ports import Unavailable
 from tests.logs import Entries, fetched_log, files, grow, served
@@ -120,7 +120,7 @@ async def test_a_log_behind_its_last_head_signs_nothing(world: World) -> None:
 
 
 async def test_an_old_backup_is_bound_by_what_was_published(tmp_path: Path) -> None:
-    """Restored whole, heads and all, beside a folder that knows better: nothing is signed from the start on, nothing published."""
+    """Restored whole, heads and all, beside a folder that knows better but has lost its leaves: nothing is signed, nothing published."""
     world = await World.open(tmp_path / "ledger.sqlite")
     await world.ledger.checkpoint()
     world.engine.dispose()
@@ -128,6 +128,7 @@ async def test_an_old_backup_is_bound_by_what_was_published(tmp_path: Path) -> N
     world = World(tmp_path / "ledger.sqlite", world.keys)
     grow(world, 10)
     await public(world, tmp_path / "log").step()
+    shutil.rmtree(tmp_path / "log" / "tile")
     world.engine.dispose()
     restored, before = World(tmp_path / "backup.sqlite", world.keys), files(tmp_path / "log")
     log = public(restored, tmp_path / "log")
@@ -177,10 +178,10 @@ async def test_a_size_a_witness_has_seen_binds_too(world: World) -> None:
     assert publish.head(await world.ledger.checkpoint()).size == size + 4
 
 
-async def test_two_ledgers_on_one_store_sign_one_history(tmp_path: Path) -> None:
+async def test_two_ledgers_on_one_store_sign_one_history(shared: Path | str) -> None:
     """Two processes' worth of engines, growing and signing at once: every two heads ever signed are consistent."""
-    world = await World.open(tmp_path / "ledger.sqlite")
-    engines, heads = [world.engine, open_sqlite(tmp_path / "ledger.sqlite")], set()
+    world = await World.open(shared)
+    engines, heads = [world.engine, open_store(shared)], set()
 
     def work(engine: Engine) -> None:
         ledger = Ledger(engine, world.keys, SetClock(), lambda _: b"")

@@ -24,6 +24,8 @@ from consent.verify import Pending, Policy
 from consent.witness import client
 from consent.witness.client import Ahead, NotCosigned, Place
 from consent.witness.server import WitnessServer
+from exchange.ports import Recovering
+from tests.logs import grow
 from tests.witnessing import LEAVES, LOG, NAME, NOW_S, OTHER, a_witness, checkpoint, http_to
 from tests.world import World
 
@@ -266,7 +268,9 @@ async def test_witnesses_bind_a_restored_backup(watched: Watched, tmp_path: Path
     for _ in range(2):
         with pytest.raises(Exception, match="behind a head it signed|does not follow"):
             await old.step()
-        await backup.give()
+        with pytest.raises(Recovering):
+            await backup.give()
+        grow(backup, 1)
     assert publish.published(tmp_path / "old") is None
     backup.engine.dispose()
 

@@ -18,23 +18,31 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from typer.testing import CliRunner
 
 from connectors.contract import Failure, Found, Reading, Retry
-from consent.core.facts import DeadLetter, Outcome, State
+from consent import paper
+from consent.core import record as receipt_text
+from consent.core.facts import DeadLetter, Evidence, Outcome, Representation, State, Tokens
+from consent.core.query import Officer, Query
 from consent.core.rules import REFUSAL, usable
+from consent.grants import ASSISTED_A_DAY_MAX
 from consent.keys import BadKeyFile, ephemeral, open_keys
+from consent.ledger import Ledger
 from consent.stores.engine import open_sqlite
+from consent.tokens import Issuer
 from exchange import outcomes, wire
 from exchange.cli import app, show
 from exchange.core import topics
 from exchange.core.decision import DataSet, instant, standing
 from exchange.core.errors import CATALOGUE, Code
-from exchange.core.identity import BadIdentity
+from exchange.core.identity import BadIdentity, canonical
+from exchange.introduction import record, terms
 from exchange.locks import InUse
 from exchange.outcomes import ConsentRequired, ConsentWithdrawn, ExchangeError, UnknownDataSet
 from exchange.places import Places, RoleFailed
-from exchange.ports import Message, Refused
+from exchange.ports import BadStore, Message, Recovering, Refused
 from exchange.sealing import public_bytes
 from exchange.testing import MemoryBus
 from exchange.trust import Trust
+from tests import receipts
 from tests.world import JEANNE, PAUL, QUOTIENT, RECIPIENT, ScriptedApi, World, outcome_of, publish, until
 
 DATA_SET = "cnaf.quotient-familial.v1"
@@ -170,6 +178,33 @@ async def register(code: Code) -> str:
         return (await request.outcome()).reason
 
 
+COLLECTED: dict[Code, tuple[dict[str, object], Evidence]] = {
+    Code.NOTICE_MISSING: ({"basis": "legal"}, Evidence("online")),
+    Code.ASSURANCE_TOO_LOW: ({"assurance": "eidas3"}, Evidence("online")),
+    Code.EVIDENCE_MISSING: ({}, Evidence("phone")),
+    Code.EVIDENCE_INVALID: ({}, Evidence("online", tokens=Tokens("a.b.c", "", b""))),
+    Code.REPRESENTATION_INVALID: ({}, Evidence("online", representation=Representation("parent", canonical(PAUL)))),
+    Code.AGENT_QUOTA: ({}, Evidence("paper", "agent-7", b"e" * 32)),
+}
+
+
+@gives(*COLLECTED)
+async def collecting(code: Code) -> str:
+    """An agreement without its notice, level or evidence, with a token nobody signed, by a wrong representative, or one too many."""
+    world = await World.open()
+    if code is Code.EVIDENCE_INVALID:
+        known = (Issuer("https://login.test", "citizen", {"keys": []}, {}),)
+        world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: b"", known)
+    changes, evidence = COLLECTED[code]
+    agreed = terms(RECIPIENT, world.clock.now_ms(), **changes)
+    for number in range(ASSISTED_A_DAY_MAX + 1):
+        try:
+            await record(world.ledger, world.wallet, number.to_bytes(16, "big"), agreed, JEANNE, evidence)
+        except Refused as refused:
+            return refused.code
+    return ""
+
+
 @gives(Code.DEADLINE_PASSED)
 async def deadline(_: Code) -> str:
     """Nobody answers in time."""
@@ -257,6 +292,20 @@ async def seal(code: Code) -> str:
     return dead.reason
 
 
+@gives(Code.OFFICER_UNKNOWN, Code.REASON_MISSING, Code.OUTSIDE_PERIMETER, Code.NOTHING_FOUND)
+async def officer(code: Code) -> str:
+    """A query by nobody, without reason, about another collectivity; a request that does not exist."""
+    ledger = (await World.open()).ledger
+    await ledger.appoint(Officer("dpo", (RECIPIENT,), 2**52))
+    who = {Code.REASON_MISSING: "", Code.OFFICER_UNKNOWN: "quidam"}.get(code, "dpo")
+    basis, query = ledger.basis(who, "plainte", bytes(16)), ledger.query(who, "plainte", Query(recipient="9" * 14))
+    asked, other = (basis, query) if code is Code.NOTHING_FOUND else (query, basis)
+    other.close()
+    with pytest.raises(Refused) as refused:
+        await asked
+    return refused.value.code
+
+
 BYTES: dict[Code, tuple[str, Message]] = {
     Code.BAD_FRAME: (topics.VERDICTS, Message(b"", b"garbage", [])),
     Code.BAD_AVRO: (topics.requests("211300553"), Message(b"", b"garbage", [])),
@@ -311,10 +360,42 @@ async def command(code: Code) -> str:
         return str(json.loads(done.stdout.splitlines()[-1])["error"])
 
 
+@gives(Code.BAD_RECEIPT, Code.RECEIPT_PENDING, Code.PAGE_NOT_COMPARED)
+async def receipt(code: Code) -> str:
+    """A receipt of another log; one that too few witnesses have seen; a page drawn by another template."""
+    world = await World.open()
+    text = await world.ledger.receipt(await receipts.give(world))
+    key = str((ephemeral("accord.test/x") if code is Code.BAD_RECEIPT else world.keys).verifier)
+    argv = ["receipt", "verify", "--vkey", key, "--witness", str(receipts.WITNESS)]
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "receipt"
+        file.write_text(text, "utf-8")
+        if code is Code.PAGE_NOT_COMPARED:
+            older = receipts.resigned(world, text, lambda document: document.update({"accord:edition": "0" * 16}))
+            file.write_bytes(paper.draw(receipt_text.parse(older.decode()), "fr"))
+        quorum = ["--quorum", "1"] if code is Code.RECEIPT_PENDING else []
+        done = await asyncio.to_thread(CliRunner().invoke, app, [*argv, *quorum, str(file), "--json"])
+    assert done.exit_code == show.REFUSED, done.output
+    return str(json.loads(done.stdout.splitlines()[-1])["error"])
+
+
+@gives(Code.LOG_UNUSABLE)
+async def unusable(_: Code) -> str:
+    """A copy of the public log whose head nobody signed."""
+    world = await World.open()
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "checkpoint").write_text("not a note")
+        with pytest.raises(Refused) as refused:
+            await world.ledger.recover(folder)
+    return str(refused.value.code)
+
+
 MET: dict[Code, Exception] = {
+    Code.RECOVERING: Recovering(recorded=True),
     Code.DATA_IN_USE: InUse(Path("folder")),
     Code.ROLE_FAILED: RoleFailed("gate", Path("gate.log")),
     Code.BAD_KEY_FILE: BadKeyFile("log.key: 0 bytes instead of 32"),
+    Code.BAD_STORE: BadStore("fsync=off"),
     Code.BAD_IDENTITY: BadIdentity("date_naissance"),
 }
 

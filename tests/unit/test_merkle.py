@@ -83,6 +83,7 @@ def test_every_leaf_of_every_size_is_proved_in_its_place_only(size: int) -> None
     """Each index verifies; the same path verifies for no other index, and no leaf but its own."""
     for index in range(size):
         path = merkle.inclusion_path(LEAVES[:size], index)
+        assert merkle.inclusion_paths(LEAVES[:size])[index] == tuple(path)
         merkle.verify_inclusion(LEAVES[index], index, size, path, ROOTS[size])
         for wrong in {index - 1, index + 1, index ^ 1, size} - {index}:
             with pytest.raises(ValueError):

@@ -21,29 +21,35 @@ ROW = (
     H.EXPIRED,
     H.USED_UP,
     H.RENEWED,
+    H.REBOUND,
+    H.REKEYED,
     H.INVALIDATED,
     H.ENDED,
 )
-HEAD = "given refused opposed narrowed withdrawn erased expired used_up renewed invalidated ended"
-CLOSED_ROW = "= = = = = erased:destroy_all = = = = ="
+HEAD = "given refused opposed narrowed withdrawn erased expired used_up renewed rebound rekeyed invalidated ended"
+CLOSED_ROW = "= = = = = erased:destroy_all = = = = = = ="
+TIMED_ROW = (
+    "= opposed:destroy opposed:destroy = withdrawn:destroy erased:destroy_all = = live:replace = = "
+    "invalidated:destroy ended:destroy"
+)
 PROTOCOL = {
-    S.REQUESTED: "live:mint refused:none = = ended:none erased:destroy_all ended:none = = ended:none ended:none",
-    S.LIVE: "= = opposed:destroy live:replace withdrawn:destroy erased:destroy_all expired:retire used_up:retire live:replace "
-    "invalidated:destroy ended:destroy",
-    S.EXPIRED: "= = opposed:destroy = withdrawn:destroy erased:destroy_all = = live:replace invalidated:destroy =",
-    S.USED_UP: "= = opposed:destroy = withdrawn:destroy erased:destroy_all = = live:replace invalidated:destroy =",
+    S.REQUESTED: "live:mint refused:none refused:none = ended:none erased:destroy_all ended:none = = = = ended:none ended:none",
+    S.LIVE: "= opposed:destroy opposed:destroy live:replace withdrawn:destroy erased:destroy_all expired:retire used_up:retire "
+    "live:replace live:replace live:replace invalidated:destroy ended:destroy",
+    S.EXPIRED: TIMED_ROW,
+    S.USED_UP: TIMED_ROW,
     S.WITHDRAWN: CLOSED_ROW,
     S.OPPOSED: CLOSED_ROW,
     S.REFUSED: CLOSED_ROW,
     S.INVALIDATED: CLOSED_ROW,
     S.ENDED: CLOSED_ROW,
-    S.ERASED: "= = = = = = = = = = =",
+    S.ERASED: "= = = = = = = = = = = = =",
 }
 """state after:what happens to its keys; `=`: nothing changes."""
 
 
 def test_the_table_has_every_state_and_happening() -> None:
-    """Nothing is left out: ten states, eleven happenings."""
+    """Nothing is left out: ten states, thirteen happenings."""
     assert set(PROTOCOL) == set(State) == set(TABLE)
     assert [h.value for h in ROW] == HEAD.split() and set(ROW) == set(Happening)
 
@@ -60,7 +66,7 @@ def test_each_cell(state: State, happening: Happening, cell: str) -> None:
 
 def test_whoever_the_person_turns_away_loses_the_key() -> None:
     """Every way out of `live` by a person or an authority destroys the keys at once; time only retires them."""
-    for happening in (H.OPPOSED, H.WITHDRAWN, H.ERASED, H.INVALIDATED, H.ENDED):
+    for happening in (H.REFUSED, H.OPPOSED, H.WITHDRAWN, H.ERASED, H.INVALIDATED, H.ENDED):
         assert TABLE[S.LIVE][happening].keys in (K.DESTROY, K.DESTROY_ALL)
     for happening in (H.EXPIRED, H.USED_UP):
         assert TABLE[S.LIVE][happening].keys is K.RETIRE

@@ -1,0 +1,241 @@
+"""The ledger's log beside its own store: leaves appended durably, inclusion proofs, an officer's queries, as the log grows.
+
+A leaf is a release: under one of the agreements there are, drawn at random, its content encrypted under that agreement's key. The
+limit it is shown beside is the same store inserting rows of the same size into a like table, in the same run. There is one agreement
+for five leaves, of one in a hundred collectivities, over a year.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random  # noqa: TID251  # a load drawn from a seed
+from statistics import median
+from time import perf_counter, process_time
+from typing import Any, NamedTuple, TypeVar
+
+import psycopg
+from sqlalchemy import Engine, MetaData, make_url, quoted_name
+
+from bench.ledger_load import CHUNK, DAY_MS, LEAVES_PER_AGREEMENT, OFFICER, START_MS, People, Rows, leaf_size_bytes
+from consent.core import note
+from consent.core.query import Officer, Query
+from consent.keys import KeyRing, ephemeral
+from consent.ledger import Ledger
+from consent.stores import tables as t
+from consent.stores.batch import insert_rows
+from consent.stores.engine import durable, open_store
+from consent.transaction import transaction
+from exchange.clock import SystemClock
+
+WINDOW = 10
+"""Chunks a measure."""
+PROOFS, QUERIES = 1_000, 200
+"""How many are timed, at most."""
+SMALL, FULL = (10_000, 100_000), (10_000, 1_000_000, 5_000_000)
+TARGETS = {"append_per_s": 20_000, "proof_p99_ms": 5.0, "query_p99_ms": 200.0, "growth": 1.2}
+Say = Callable[[str, str], None]
+T = TypeVar("T")
+
+
+class Rate(NamedTuple):
+    """Rows a second of wall time, and a CPU-second of this process."""
+
+    per_s: float
+    per_cpu_s: float
+
+
+class Spread(NamedTuple):
+    """Milliseconds of wall time, and of this process's CPU time: what a machine with other work to do would show alone."""
+
+    p50: float
+    p99: float
+    cpu_p50: float
+    cpu_p99: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What was seen at one size; rates are medians."""
+
+    leaves: int
+    agreements: int
+    append: Rate
+    bulk: Rate
+    proof_ms: Spread
+    subject_ms: Spread
+    day_ms: Spread
+
+
+@dataclass(frozen=True)
+class Result:
+    """Every stage, smallest first; `leaf_bytes` is a leaf's row, `load` the machine's 1-minute load before and after."""
+
+    store: str
+    repeat: int
+    leaf_bytes: int
+    stages: tuple[Stage, ...]
+    load: tuple[float, float]
+
+    @property
+    def growth(self) -> float:
+        """What a leaf costs (CPU) at the largest size, in times what it costs at the smallest."""
+        return self.stages[0].append.per_cpu_s / self.stages[-1].append.per_cpu_s
+
+    def found(self) -> dict[str, float]:
+        """What the targets are about, at the largest size."""
+        last = self.stages[-1]
+        return {
+            "append_per_s": last.append.per_s, "proof_p99_ms": last.proof_ms.p99,
+            "query_p99_ms": max(last.subject_ms.p99, last.day_ms.p99), "growth": self.growth,
+        }  # fmt: skip
+
+    def as_json(self) -> dict[str, Any]:
+        machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load_1m": list(self.load)}
+        found = {name: round(value, 3) for name, value in self.found().items()}
+        return {
+            "bench": "ledger", "store": self.store, "chunk": CHUNK, "repeat": self.repeat, "leaf_bytes": self.leaf_bytes,
+            "stages": [_plain(stage) for stage in self.stages], "found": found, "targets": TARGETS, "machine": machine,
+        }  # fmt: skip
+
+
+def _plain(stage: Stage) -> dict[str, Any]:
+    rates = {name: {k: round(v) for k, v in getattr(stage, name)._asdict().items()} for name in ("append", "bulk")}
+    spreads = {
+        name: {k: round(v, 3) for k, v in getattr(stage, name)._asdict().items()}
+        for name in ("proof_ms", "subject_ms", "day_ms")
+    }
+    return {"leaves": stage.leaves, "authorisations": stage.agreements, **rates, **spreads}
+
+
+async def run(sizes: Sequence[int], repeat: int, say: Say, server: str = "") -> Result:
+    """All stages on one store that grows, in a folder (or a database of the PostgreSQL `server`) that is gone afterwards."""
+    before = os.getloadavg()[0]
+    with _store(server) as (engine, name):
+        arena = _Arena(engine, ephemeral("accord.bench/ledger"))
+        await arena.ledger.appoint(Officer(OFFICER, (), 1 << 52))
+        stages = [await arena.stage(size, repeat, say) for size in sorted(sizes)]
+        return Result(name, repeat, leaf_size_bytes(engine), tuple(stages), (before, os.getloadavg()[0]))
+
+
+class _Arena:
+    """One ledger, and a table like its own for the limit."""
+
+    def __init__(self, engine: Engine, keys: KeyRing) -> None:
+        self.engine, self.keys, self.draw = engine, keys, Random(7)
+        self.ledger = Ledger(engine, keys, SystemClock(), lambda _: b"")
+        self.people, self.size = People(keys, self.draw), 0
+        self.like = t.leaf.to_metadata(MetaData(), name="bulk")
+        for index in self.like.indexes:
+            index.name = quoted_name("bulk_by_authorisation", None)
+        self.like.create(engine)
+        self.rows = Rows(self.draw)
+
+    async def stage(self, size: int, repeat: int, say: Say) -> Stage:
+        say(f"journal de {size:,} feuilles", f"a log of {size:,} leaves")
+        measured = repeat * WINDOW * CHUNK
+        while len(self.people.ids) < size // LEAVES_PER_AGREEMENT:
+            self._agree()
+        while self.size < size - measured:
+            self._append()
+        appends, bulks = [], []
+        for _ in range(repeat):
+            bulks.append(_rate(self._bulk))
+            appends.append(_rate(self._append))
+        await self._published()
+        proofs, queries = min(PROOFS, size // 20), min(QUERIES, size // 100)
+        leaves = [self.draw.randrange(self.size) for _ in range(proofs)]
+        subjects = [Query(subject=subject) for subject in self.people.subjects(self.draw, queries)]
+        days = [Query(recipient=r, from_ms=day, to_ms=day + DAY_MS) for r, day in self.people.days(self.draw, queries)]
+        return Stage(
+            self.size, len(self.people.ids), _median(appends), _median(bulks), await _spread(leaves, self.ledger.proof),
+            await _spread(subjects, self._ask, self._published), await _spread(days, self._ask, self._published),
+        )  # fmt: skip
+
+    async def _ask(self, query: Query) -> None:
+        found = await self.ledger.query(OFFICER, "mesure", query)
+        if not found.rows:
+            raise ValueError("nobody found")
+
+    async def _published(self) -> None:
+        """As the publisher does twice a second: heads that nobody needs any more are forgotten."""
+        await self.ledger.published(note.parse_checkpoint(note.split(await self.ledger.checkpoint())[0]).size)
+
+    def _agree(self) -> None:
+        with transaction(self.engine, self.keys, START_MS) as tx:
+            self.people.join(tx, CHUNK)
+        self.size += CHUNK
+
+    def _append(self) -> None:
+        """A chunk of releases, as `consent.releases` appends them."""
+        ids = [self.draw.choice(self.people.ids) for _ in range(CHUNK)]
+        with transaction(self.engine, self.keys, START_MS) as tx:
+            tx.prefetch_content(ids)
+            for authorisation in ids:
+                tx.append("released", authorisation, self.rows.content, request=os.urandom(16), code="released")
+        self.size += CHUNK
+
+    def _bulk(self) -> None:
+        rows = self.rows.next(CHUNK)
+        with durable(self.engine) as connection:
+            insert_rows(connection, self.like, rows)
+
+
+def _rate(chunk: Callable[[], None]) -> Rate:
+    wall_s, cpu_s = perf_counter(), process_time()
+    for _ in range(WINDOW):
+        chunk()
+    return Rate(WINDOW * CHUNK / (perf_counter() - wall_s), WINDOW * CHUNK / (process_time() - cpu_s))
+
+
+async def _spread(
+    items: Sequence[T], call: Callable[[T], Awaitable[object]], between: Callable[[], Awaitable[object]] | None = None
+) -> Spread:
+    """How long each call took; `between` them is not counted."""
+    wall_ms, cpu_ms = [], []
+    for item in items:
+        wall_s, cpu_s = perf_counter(), process_time()
+        await call(item)
+        wall_ms.append((perf_counter() - wall_s) * 1000)
+        cpu_ms.append((process_time() - cpu_s) * 1000)
+        if between is not None:
+            await between()
+    return Spread(median(wall_ms), _p99(wall_ms), median(cpu_ms), _p99(cpu_ms))
+
+
+def _p99(values: Sequence[float]) -> float:
+    return sorted(values)[-1 - len(values) // 100]
+
+
+def _median(rates: Sequence[Rate]) -> Rate:
+    return Rate(median(r.per_s for r in rates), median(r.per_cpu_s for r in rates))
+
+
+@contextmanager
+def _store(server: str) -> Iterator[tuple[Engine, str]]:
+    """An empty store of the ledger's, and its name."""
+    if not server:
+        with tempfile.TemporaryDirectory(prefix="accord-bench-") as folder:
+            engine = open_store(Path(folder) / "ledger.db")
+            try:
+                yield engine, f"sqlite {sqlite3.sqlite_version}"
+            finally:
+                engine.dispose()
+        return
+    name = f"accord_bench_{os.getpid()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            engine = open_store(make_url(server).set(database=name).render_as_string(hide_password=False))
+            try:
+                yield engine, f"postgresql {connection.info.server_version // 10_000}"
+            finally:
+                engine.dispose()
+        finally:
+            connection.execute(f'DROP DATABASE "{name}"')

@@ -1,0 +1,81 @@
+"""What officers are shown of the ledger's rows: authorisations, leaves with what they commit to, and their inclusion paths."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from consent.core import merkle, note
+from consent.core.facts import State
+from consent.core.query import Fact, Head, Row
+from consent.stores import tables as t
+from consent.stores.tree import tree
+from consent.transaction import Transaction
+from exchange.ports import Unavailable
+
+_IN_MAX = 500
+"""How many values a statement names at once: SQLite takes 32,766, PostgreSQL plans long lists badly."""
+
+
+def batches(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    """The values, some at a time."""
+    return (values[i : i + _IN_MAX] for i in range(0, len(values), _IN_MAX))
+
+
+def leaves(connection: Connection, indexes: Iterable[int]) -> dict[int, Any]:
+    """The leaves at these places; `Unavailable` if one is not there."""
+    wanted = sorted(set(indexes))
+    rows = [row for some in batches(wanted) for row in connection.execute(select(t.leaf).where(t.leaf.c.idx.in_(some)))]
+    if len(rows) != len(wanted):
+        raise Unavailable("ledger log: a leaf is missing")
+    return {row.idx: row for row in rows}
+
+
+def of_authorisation(connection: Connection, authorisation: bytes) -> list[Any]:
+    """Every leaf about one authorisation, oldest first."""
+    return list(connection.execute(
+        select(t.leaf).where(t.leaf.c.authorisation == authorisation).order_by(t.leaf.c.idx)))  # fmt: skip
+
+
+def facts(tx: Transaction, head: Head, rows: Iterable[Any], *, proofs: bool, contents: bool) -> list[Fact]:
+    """Leaves as facts; `Unavailable` if one does not lead to the head."""
+    rows = list(rows)
+    paths = _paths(tx.connection, head, rows) if proofs else {}
+    told = []
+    for row in rows:
+        salt, content = tx.open_content(row) if contents else (b"", b"")
+        told.append(Fact(row.idx, row.kind, row.at, bytes(row.leaf), paths.get(row.idx, ()), salt, content))
+    return told
+
+
+def _paths(connection: Connection, head: Head, rows: Sequence[Any]) -> dict[int, tuple[bytes, ...]]:
+    """The inclusion path of each leaf: one tree for all of them."""
+    checkpoint, paths = note.parse_checkpoint(note.split(head.checkpoint)[0]), {}
+    whole = tree(connection, checkpoint.size)
+    try:
+        for row in sorted(rows, key=lambda r: r.idx):
+            path = whole.inclusion(row.idx)
+            merkle.verify_inclusion(merkle.leaf_hash(row.leaf), row.idx, checkpoint.size, path, checkpoint.root)
+            paths[row.idx] = tuple(path)
+    except ValueError:
+        raise Unavailable("ledger log: a leaf does not lead to its head") from None
+    return paths
+
+
+def rows(tx: Transaction, head: Head, found: Sequence[Any], *, proofs: bool) -> list[Row]:
+    """Authorisations as an officer sees them, each with the leaf it was first recorded by."""
+    by_index = leaves(tx.connection, (a.grant_leaf for a in found))
+    firsts = {f.index: f for f in facts(tx, head, by_index.values(), proofs=proofs, contents=False)}
+    return [row(a, firsts[a.grant_leaf]) for a in found]
+
+
+def row(a: Any, fact: Fact) -> Row:
+    """One authorisation."""
+    return Row(
+        a.id, State(a.state), a.recipient, a.provider, a.data_set, a.purpose, tuple(json.loads(a.scopes)), a.basis, a.legal_reference,
+        a.notice_version, a.notice_hash, a.data_life_days, a.channel, a.agent, a.operator, a.assurance, a.assurance_required,
+        a.representation, a.not_before, a.not_after, a.uses, a.max_uses, a.subject_ref, a.at, a.certificate_hash, fact,
+    )  # fmt: skip

@@ -1,0 +1,73 @@
+"""`python -m consent.stores.migrations`: write the first revision anew from the tables. Only until a release: from then on revisions are added."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, String
+
+from consent.stores.tables import metadata
+
+FIRST = Path(__file__).parent / "versions" / "v0001_initial.py"
+_TYPES = {BigInteger: "integer", String: "text", LargeBinary: "bytes", Boolean: "boolean"}
+_TEXT = '''"""Every table of the ledger, one line each. Written by `python -m consent.stores.migrations`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "0001", None
+
+_TYPES: dict[str, Any] = {{
+    "integer": sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+    "text": sa.String(),
+    "bytes": sa.LargeBinary(),
+    "boolean": sa.Boolean(),
+}}
+
+_TABLES = {{
+{tables}
+}}
+
+_INDEXES = {{
+{indexes}
+}}
+"""Name → table, columns, and whether unique."""
+
+
+def upgrade() -> None:
+    for name, columns in _TABLES.items():
+        op.create_table(name, *map(_column, columns.split(", ")))
+    for name, (table, columns, unique) in _INDEXES.items():
+        op.create_index(name, table, columns.split(", "), unique=unique)
+
+
+def _column(text: str) -> sa.Column[Any]:
+    name, kind, *marks = text.split()
+    return sa.Column(name, _TYPES[kind], primary_key="key" in marks, nullable="null" in marks, autoincrement=False)
+'''
+
+
+def _column(column: Column[object]) -> str:
+    marks = ["key"] * column.primary_key + ["null"] * bool(column.nullable)
+    return " ".join([column.name, _TYPES[type(column.type)], *marks])
+
+
+def _index(index: Index) -> str:
+    assert index.table is not None
+    return f'    "{index.name}": ("{index.table.name}", "{", ".join(index.columns.keys())}", {bool(index.unique)}),'
+
+
+def first() -> str:
+    """The text of the first revision."""
+    tables = list(metadata.tables.values())
+    lines = [f'    "{table.name}": "{", ".join(map(_column, table.c))}",' for table in tables]
+    indexes = [_index(index) for table in tables for index in sorted(table.indexes, key=lambda i: str(i.name))]
+    return _TEXT.format(tables="\n".join(lines), indexes="\n".join(indexes))
+
+
+if __name__ == "__main__":
+    FIRST.write_text(first(), encoding="utf-8")

@@ -1,0 +1,185 @@
+"""With issuers configured a grant rests on what they vouch for: protocol §7."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet
+
+from consent.core.agreement import grant_nonce
+from consent.core.facts import Evidence, Terms, Tokens
+from consent.ledger import Ledger
+from consent.tokens import Issuer, read_issuers
+from exchange.core.errors import Code
+from exchange.introduction import record
+from exchange.introduction import terms as agreement_terms
+from exchange.ports import Refused
+from tests.world import JEANNE, PAUL, RECIPIENT, World
+
+CITIZENS, AGENTS, CLIENT = "https://login.test/api/v2", "https://agents.test/api/v2", "client-of-marseille"
+KEY, AGENT_KEY, OTHER = (ECKey.generate_key("P-256", parameters={"kid": kid}) for kid in ("k1", "k2", "k1"))
+PIVOT = {"family_name": "MARTIN", "given_name": "Jeanne", "birthdate": "1980-01-02", "gender": "female", "birthplace": "", "birthcountry": "99100"}  # fmt: skip
+
+
+def issuer(name: str, kind: Any, key: ECKey) -> Issuer:
+    return Issuer(
+        name, kind, dict(KeySet([key]).as_dict(private=False)), {CLIENT: RECIPIENT, "client-of-lyon": "21690123100011"}
+    )
+
+
+ISSUERS = (issuer(CITIZENS, "citizen", KEY), issuer(AGENTS, "agent", AGENT_KEY))
+
+
+class Login:
+    """A login for these terms, as an identity provider would sign it; `changes` spoil it."""
+
+    def __init__(self, world: World, terms: Terms, authorisation: bytes, agent: bool = False) -> None:
+        self.random, self.agent, self.authorisation = os.urandom(32), agent, authorisation
+        self.key, self.terms, self.now_s = AGENT_KEY if agent else KEY, terms, world.clock.now_ms() // 1000
+        self.claims: dict[str, Any] = {
+            "iss": AGENTS if agent else CITIZENS, "aud": CLIENT, "sub": "s-1", "acr": "eidas1", "iat": self.now_s, "exp": self.now_s + 60,
+            "nonce": grant_nonce(terms, authorisation, self.random),
+        }  # fmt: skip
+        self.userinfo: dict[str, Any] = {"iss": CITIZENS, "aud": CLIENT, "sub": "s-1"} | PIVOT
+
+    def sign(self, claims: dict[str, Any]) -> str:
+        return jwt.encode({"alg": "ES256", "kid": self.key.kid}, claims, self.key, algorithms=["ES256"])
+
+    def evidence(self, **changes: Any) -> Evidence:
+        tokens = Tokens(self.sign(self.claims), "" if self.agent else self.sign(self.userinfo), self.random)
+        base = Evidence("counter", "s-1", b"e" * 32, tokens=tokens) if self.agent else Evidence("online", tokens=tokens)
+        return msgspec.structs.replace(base, **changes)
+
+
+@pytest.fixture
+def strict(world: World) -> World:
+    world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: world.connector.mac, ISSUERS)
+    return world
+
+
+def terms(world: World, **changes: object) -> Terms:
+    return agreement_terms(RECIPIENT, world.clock.now_ms(), **changes)
+
+
+async def reason(world: World, login: Login, evidence: Evidence, who: Any = JEANNE) -> Code | None:
+    try:
+        await record(world.ledger, world.wallet, login.authorisation, login.terms, who, evidence)
+    except Refused as refused:
+        return refused.code
+    return None
+
+
+async def test_a_login_for_these_terms_is_an_agreement(strict: World) -> None:
+    """Signature, audience, level, freshness, nonce and pivot agree: the grant is written, with the key that signed in its leaf."""
+    login = Login(strict, terms(strict), os.urandom(16))
+    assert await reason(strict, login, login.evidence()) is None
+    assert (await strict.ledger.lookup([login.authorisation]))[0] is not None
+
+
+async def test_an_agents_login_covers_an_assisted_agreement(strict: World) -> None:
+    """At the counter the agent's own login, for these terms, is the evidence; the agent named is the one who logged in."""
+    login = Login(strict, terms(strict), os.urandom(16), agent=True)
+    assert await reason(strict, login, login.evidence()) is None
+    other = Login(strict, terms(strict), os.urandom(16), agent=True)
+    assert await reason(strict, other, other.evidence(agent="s-2")) is Code.EVIDENCE_INVALID
+
+
+async def test_without_tokens_nothing_is_granted(strict: World) -> None:
+    """Where issuers are configured a declaration is not enough."""
+    login = Login(strict, terms(strict), os.urandom(16))
+    assert await reason(strict, login, Evidence("online")) is Code.EVIDENCE_MISSING
+    assert await reason(strict, login, Evidence("paper", "s-1", b"e" * 32)) is Code.EVIDENCE_MISSING
+
+
+SPOILT: dict[str, dict[str, Any]] = {
+    "another issuer": {"iss": "https://else.test"},
+    "an agent's issuer": {"iss": AGENTS},
+    "another client": {"aud": "unknown"},
+    "another recipient's client": {"aud": "client-of-lyon"},
+    "two audiences": {"aud": [CLIENT, "client-of-lyon"]},
+    "a login of an hour ago": {"iat": 3_600},
+    "a login to come": {"iat": -3_600},
+    "an expired token": {"exp": 120},
+    "another nonce": {"nonce": "00" * 32},
+    "no level": {"acr": None},
+    "an unknown level": {"acr": "eidas9"},
+}
+
+
+@pytest.mark.parametrize("spoilt", sorted(SPOILT))
+async def test_a_login_that_does_not_cover_the_terms_is_refused(strict: World, spoilt: str) -> None:
+    """Each claim counts."""
+    login = Login(strict, terms(strict), os.urandom(16))
+    change = {k: login.now_s - v if k in ("iat", "exp") else v for k, v in SPOILT[spoilt].items()}
+    login.claims |= change
+    assert await reason(strict, login, login.evidence()) is Code.EVIDENCE_INVALID
+    assert await strict.ledger.lookup([login.authorisation]) == [None]
+
+
+@pytest.mark.parametrize(
+    "change", [{"sub": "s-2"}, {"family_name": "DURAND"}, {"birthdate": "1980-01-03"}, {"aud": "else"}]
+)
+async def test_a_userinfo_of_somebody_else_is_refused(strict: World, change: dict[str, Any]) -> None:
+    """The pivot comes from the same login, and is the agreement's identity."""
+    login = Login(strict, terms(strict), os.urandom(16))
+    login.userinfo |= change
+    assert await reason(strict, login, login.evidence()) is Code.EVIDENCE_INVALID
+
+
+async def test_a_login_is_of_one_person_for_one_agreement_once(strict: World) -> None:
+    """Somebody else's identity, another authorisation, other terms or a second use of the nonce: refused."""
+    login = Login(strict, terms(strict), os.urandom(16))
+    evidence = login.evidence()
+    assert await reason(strict, login, evidence, PAUL) is Code.EVIDENCE_INVALID
+    other = Login(strict, terms(strict), os.urandom(16))
+    assert await reason(strict, other, evidence) is Code.EVIDENCE_INVALID
+    wider = Login(strict, terms(strict, max_uses=99), login.authorisation)
+    assert await reason(strict, wider, evidence) is Code.EVIDENCE_INVALID
+    assert await reason(strict, login, evidence) is None
+    await strict.ledger.withdraw(login.authorisation, "erased")
+    assert await reason(strict, login, evidence) is Code.CONFLICT
+
+
+async def test_a_forged_token_is_refused(strict: World) -> None:
+    """Another key under the same name, no signature, another algorithm, rubbish: refused, and nothing is said of why."""
+    login = Login(strict, terms(strict), os.urandom(16))
+    good = login.evidence().tokens
+    assert good is not None
+    login.key = OTHER
+    forged = [
+        login.sign(login.claims),
+        good.id_token.rpartition(".")[0] + ".",
+        "e30.e30.",
+        "",
+        "a.b.c",
+        "é",
+        good.id_token[:-2],
+    ]
+    for token in forged:
+        evidence = Evidence("online", tokens=Tokens(token, good.userinfo, login.random))
+        assert await reason(strict, login, evidence) is Code.EVIDENCE_INVALID, token
+
+
+async def test_a_level_is_what_the_login_reached(strict: World) -> None:
+    """Evidence that claims eidas2 on a login of eidas1 is refused."""
+    login = Login(strict, terms(strict, assurance="eidas2"), os.urandom(16))
+    assert await reason(strict, login, login.evidence(assurance="eidas2")) is Code.EVIDENCE_INVALID
+    login.claims["acr"] = "eidas2"
+    assert await reason(strict, login, login.evidence(assurance="eidas2")) is None
+
+
+def test_issuers_are_read_from_a_file(tmp_path: Path) -> None:
+    """A JSON list; none where the file is absent; a file that is not one stops the ledger."""
+    path = tmp_path / "issuers.json"
+    assert read_issuers(path) == ()
+    path.write_bytes(msgspec.json.encode(ISSUERS))
+    assert read_issuers(path) == ISSUERS
+    path.write_text(json.dumps({"issuer": 1}))
+    with pytest.raises(ValueError):
+        read_issuers(path)

@@ -1,0 +1,1 @@
+"""The protocol of release as an explicit model, explored; its mutants; its traces, replayed on the bus in memory."""
