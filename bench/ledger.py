@@ -19,9 +19,10 @@ from random import Random  # noqa: TID251  # a load drawn from a seed
 from statistics import median
 from time import perf_counter, process_time
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import psycopg
-from sqlalchemy import Engine, MetaData, make_url, quoted_name
+from sqlalchemy import Engine, MetaData, quoted_name
 
 from bench.ledger_load import CHUNK, DAY_MS, LEAVES_PER_AGREEMENT, OFFICER, START_MS, People, Rows, leaf_size_bytes
 from consent.core import note
@@ -232,7 +233,7 @@ def _store(server: str) -> Iterator[tuple[Engine, str]]:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
         try:
-            engine = open_store(make_url(server).set(database=name).render_as_string(hide_password=False))
+            engine = open_store(urlsplit(server)._replace(path=f"/{name}").geturl())
             try:
                 yield engine, f"postgresql {connection.info.server_version // 10_000}"
             finally:

@@ -11,7 +11,6 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -26,11 +25,12 @@ from consent.core.proof import Proof
 from consent.core.proof import write as write_proof
 from consent.core.record import About, Party
 from consent.keys import KeyRing
+from consent.log import Log
 from consent.stores import tables as t
 from consent.verify_receipt import opened
 from exchange.core.encoding import split
 from exchange.core.errors import Code
-from exchange.ports import Clock, Refused
+from exchange.ports import Refused
 from exchange.schemas import UnknownSchema, catalogue
 
 ORGANISATIONS = "organisations.json"
@@ -69,19 +69,11 @@ class Collected(NamedTuple):
     openings: list[Opening]
 
 
-class Receipts:
-    """How a ledger gives receipts: one of the bases of `consent.ledger.Ledger`, which has the rest."""
+class Receipts(Log):
+    """One of the bases of `consent.ledger.Ledger`: receipts, which are proofs put in words."""
 
     parties: Mapping[str, Party] = MappingProxyType({})
     """Organisations by number, as the data directory names them."""
-    _keys: KeyRing
-    _clock: Clock
-
-    def _reading(self) -> AbstractContextManager[Connection]:
-        raise NotImplementedError
-
-    async def proof(self, index: int) -> tuple[bytes, list[bytes], str]:
-        raise NotImplementedError
 
     async def receipt(self, authorisation: bytes) -> str:
         with self._reading() as connection:

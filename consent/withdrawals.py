@@ -13,11 +13,11 @@ import base64
 import msgspec
 from sqlalchemy import Connection, func, insert, select
 
+from consent.adoption import adopt
 from consent.core import note
 from consent.core.facts import Acknowledgement, Evidence, State
 from consent.core.rules import Happening, step
 from consent.grants import keep, terms_of
-from consent.adoption import adopt
 from consent.stores import tables as t
 from consent.transaction import Transaction
 from consent.transitions import move

@@ -181,10 +181,10 @@ def test_exit_codes_are_told() -> None:
 
 
 def test_settings_are_told() -> None:
-    """Each setting stands in the README under the name of its variable, and no other is told but the launcher's and the downloads'."""
+    """Each setting stands in the README under the name of its variable, and no other is told but those of the launcher, the downloads and one option."""
     told = set(re.findall(r"ACCORD_[A-Z_]+", section("README.md", "Réglages")))
 
-    assert told - {"ACCORD_CACHE", "ACCORD_MAVEN", "ACCORD_UV"} == {
+    assert told - {"ACCORD_CACHE", "ACCORD_MAVEN", "ACCORD_UV", "ACCORD_OFFICER"} == {
         f"ACCORD_{name.upper()}" for name in Settings.model_fields
     }
 

@@ -330,6 +330,21 @@ async def test_who_may_ask_is_entered_again_where_it_changed(world: World, tmp_p
     assert codes(await world.release(answer)) == ["released"]
 
 
+async def test_who_followed_the_events_forgets_what_it_remembers(world: World, tmp_path: Path) -> None:
+    """A gate's memory may be newer than the store: after its last event comes the one that clears it, whatever numbers the lost ones
+    had."""
+    last: list[int] = []
+
+    async def since() -> None:
+        await _given(world, 5)
+        last.append((await world.ledger.events(0, 1_000))[-1].sequence)
+
+    await restored(world, tmp_path, since)
+    await recovered(world, tmp_path)
+    told = await world.ledger.events(last[0], 1_000)
+    assert (bytes(16), 0) in [(event.authorisation, event.version) for event in told]
+
+
 async def test_a_recovery_cut_short_goes_on_where_it_was(world: World, tmp_path: Path) -> None:
     """Chunk after chunk, each in a process of its own: still recovering in between, and nothing is read back twice."""
     authorisation = await world.give()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, String
+from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, String, Table
 
 from consent.stores.tables import metadata
 
@@ -51,6 +52,14 @@ def _column(text: str) -> sa.Column[Any]:
 '''
 
 
+def _table(table: Table) -> str:
+    texts = wrap(", ".join(map(_column, table.c)), 106, break_long_words=False)
+    if len(texts) == 1:
+        return f'    "{table.name}": "{texts[0]}",'
+    lines = [f'        "{text} "' for text in texts[:-1]] + [f'        "{texts[-1]}"']
+    return "\n".join([f'    "{table.name}": (', *lines, "    ),"])
+
+
 def _column(column: Column[object]) -> str:
     marks = ["key"] * column.primary_key + ["null"] * bool(column.nullable)
     return " ".join([column.name, _TYPES[type(column.type)], *marks])
@@ -64,7 +73,7 @@ def _index(index: Index) -> str:
 def first() -> str:
     """The text of the first revision."""
     tables = list(metadata.tables.values())
-    lines = [f'    "{table.name}": "{", ".join(map(_column, table.c))}",' for table in tables]
+    lines = [_table(table) for table in tables]
     indexes = [_index(index) for table in tables for index in sorted(table.indexes, key=lambda i: str(i.name))]
     return _TEXT.format(tables="\n".join(lines), indexes="\n".join(indexes))
 

@@ -18,19 +18,47 @@ _TYPES: dict[str, Any] = {
 
 _TABLES = {
     "log": "id integer key, size integer, last_time integer, sequence integer, frontier bytes",
-    "leaf": "idx integer key, kind text, at integer, authorisation bytes, request bytes, code text, leaf bytes, hash bytes, content bytes",
+    "leaf": (
+        "idx integer key, kind text, at integer, authorisation bytes, request bytes, code text, leaf bytes, hash "
+        "bytes, content bytes"
+    ),
     "node": "level integer key, number integer key, hash bytes",
     "checkpoint": "size integer key, root bytes, note text, cosignatures text",
-    "authorisation": "id bytes key, version integer, state text, recipient text, provider text, data_set text, purpose text, scopes text, basis text, legal_reference text, notice_hash bytes, notice_version text, data_life_days integer, assurance_required text, assurance text, channel text, agent text, operator text, representation text, representative_ref bytes, not_before integer, not_after integer, uses integer, max_uses integer, subject_ref bytes, commitment bytes, person bytes, epoch integer, certificate bytes, certificate_hash bytes, grant_leaf integer, at integer",
-    "release_key": "authorisation bytes key, epoch integer key, certificate_hash bytes, kek_epoch integer, suite text, wrapped bytes",
+    "authorisation": (
+        "id bytes key, version integer, state text, recipient text, provider text, data_set text, purpose text, "
+        "scopes text, basis text, legal_reference text, notice_hash bytes, notice_version text, data_life_days "
+        "integer, assurance_required text, assurance text, channel text, agent text, operator text, representation "
+        "text, representative_ref bytes, not_before integer, not_after integer, uses integer, max_uses integer, "
+        "subject_ref bytes, commitment bytes, person bytes, epoch integer, certificate bytes, certificate_hash "
+        "bytes, grant_leaf integer, at integer"
+    ),
+    "release_key": (
+        "authorisation bytes key, epoch integer key, certificate_hash bytes, kek_epoch integer, suite text, wrapped "
+        "bytes"
+    ),
     "subject_key": "subject bytes key, wrapped bytes",
     "content_key": "authorisation bytes key, subject bytes, wrapped bytes",
-    "attempt": "request bytes key, authorisation bytes key, operator text key, digest bytes key, n integer key, scopes text, schema_hash bytes, rule_hash bytes, certificate_hash bytes, recipient_key bytes, deadline integer, at integer, worker text",
-    "terminal": "request bytes key, authorisation bytes key, operator text key, digest bytes, code text, reason text, provider_code text, answer_digest bytes, at integer, deadline integer, leaf_index integer, leaf_salt bytes, handed_at integer, confirmed_at integer null, with_key boolean null, topic text, partition integer, offset integer, worker text",
-    "conflict": "request bytes key, authorisation bytes key, operator text key, digest bytes key, at integer, confirmed_at integer null",
+    "attempt": (
+        "request bytes key, authorisation bytes key, operator text key, digest bytes key, n integer key, scopes "
+        "text, schema_hash bytes, rule_hash bytes, certificate_hash bytes, recipient_key bytes, deadline integer, "
+        "at integer, worker text"
+    ),
+    "terminal": (
+        "request bytes key, authorisation bytes key, operator text key, digest bytes, code text, reason text, "
+        "provider_code text, answer_digest bytes, at integer, deadline integer, leaf_index integer, leaf_salt "
+        "bytes, handed_at integer, confirmed_at integer null, with_key boolean null, topic text, partition integer, "
+        "offset integer, worker text"
+    ),
+    "conflict": (
+        "request bytes key, authorisation bytes key, operator text key, digest bytes key, at integer, confirmed_at "
+        "integer null"
+    ),
     "acknowledgement": "authorisation bytes key, state text key, body bytes",
     "outbox": "sequence integer key, authorisation bytes, version integer, state text, at integer",
-    "habilitation": "recipient text key, data_set text key, purpose text key, scopes text, legal_reference text, not_after integer",
+    "habilitation": (
+        "recipient text key, data_set text key, purpose text key, scopes text, legal_reference text, not_after "
+        "integer"
+    ),
     "delegation": "recipient text key, operator text key, not_after integer",
     "directory": "key_id bytes key, kind text, organisation text, operator text, at integer, entry bytes",
     "officer": "name text key, recipients text, not_after integer",
