@@ -29,7 +29,10 @@ def adopt(tx: Transaction, authorisation: bytes, *, closing: bool = False) -> An
     if not kinds:
         return None
     happenings = [Happening(kind) for kind in kinds if kind in set(Happening)]
-    state, grant_leaf = replay(happenings), select(c.idx).where(c.authorisation == locator, c.kind != "vouched").order_by(c.idx).limit(1)
+    state, grant_leaf = (
+        replay(happenings),
+        select(c.idx).where(c.authorisation == locator, c.kind != "vouched").order_by(c.idx).limit(1),
+    )
     blank: dict[str, Any] = {column.name: _BLANK[column.type.python_type] for column in t.authorisation.columns}
     known_still = {
         "id": authorisation, "version": len(happenings), "state": state.value, "scopes": "[]", "basis": "consent", "channel": "paper",

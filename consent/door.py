@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from consent.core.facts import DirectoryEntry, Evidence, Grant, Terms
+from consent.core.facts import DirectoryEntry, Evidence, Grant, Habilitation, Terms
 from consent.core.lost import Recovered
 from consent.core.query import Breach, Erased, Found, Grounds, Officer, Query, Register, Signed
 from exchange.ports import Ledger
@@ -43,6 +43,9 @@ class Door(Ledger, Protocol):
         not_after_ms: int,
     ) -> None:
         """A collectivity may ask these scopes of a data set for a purpose, until then."""
+
+    async def habilitations(self) -> list[Habilitation]:
+        """All that were ever given, as they stand: those over and those revoked too."""
 
     async def delegate(self, recipient: str, operator: str, not_after_ms: int) -> None:
         """An operator may publish for a collectivity, until then."""

@@ -38,6 +38,7 @@ from consent.core.facts import (
     Event,
     Evidence,
     Grant,
+    Habilitation,
     Outcome,
     Submission,
     Terms,
@@ -190,6 +191,10 @@ class Ledger(Receipts, Office):
     ) -> None:
         with self._begin() as tx:
             register.habilitate(tx, recipient, data_set, purpose, scopes, legal_reference, not_after_ms)
+
+    async def habilitations(self) -> list[Habilitation]:
+        with self._reading() as connection:
+            return register.habilitations(connection)
 
     async def delegate(self, recipient: str, operator: str, not_after_ms: int) -> None:
         with self._begin() as tx:

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, insert, select
 
 from consent.certificates import BadCertificate, check_entry, countersign
-from consent.core.facts import DirectoryEntry
+from consent.core.facts import DirectoryEntry, Habilitation
 from consent.core.rules import Happening
 from consent.stores import tables as t
 from consent.transaction import Transaction
@@ -48,6 +48,16 @@ def habilitate(
     tx.emit(_REGISTER, 0, "")
     if not scopes:
         _invalidate(tx, recipient, data_set, purpose)
+
+
+def habilitations(connection: Connection) -> list[Habilitation]:
+    """Every habilitation, as it stands, by recipient, data set and purpose."""
+    h = t.habilitation.c
+    rows = connection.execute(select(t.habilitation).order_by(h.recipient, h.data_set, h.purpose))
+    return [
+        Habilitation(r.recipient, r.data_set, r.purpose, tuple(json.loads(r.scopes)), r.legal_reference, r.not_after)
+        for r in rows
+    ]
 
 
 def _invalidate(tx: Transaction, recipient: str, data_set: str, purpose: str) -> None:

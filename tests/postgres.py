@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -55,11 +55,25 @@ class Server:
         self._run("initdb", "-A", "trust", "-U", ACCOUNT, "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
 
     def start(self) -> None:
-        options = f"-k {self.folder} -c listen_addresses='' -c shared_buffers=64MB"
-        self._run("pg_ctl", "-w", "-s", "-l", str(self.folder / "log"), "-o", options, "start")
+        """It ends with us, however we end."""
+        argv = ["setpriv", "--pdeathsig=INT", str(self._bin / "postgres"), "-D", str(self.folder / "data"), "-k", str(self.folder),
+                "-c", "listen_addresses=", "-c", "shared_buffers=64MB"]  # fmt: skip
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                argv, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._account
+            )
+        deadline_s = monotonic() + 60
+        while not self._answers():
+            assert self._process.poll() is None and monotonic() < deadline_s, (self.folder / "log").read_text()
+
+    def _answers(self) -> bool:
+        with suppress(psycopg.OperationalError), psycopg.connect(self.url()):
+            return True
+        return False
 
     def stop(self, mode: str = "fast") -> None:
         self._run("pg_ctl", "-w", "-s", "-m", mode, "stop")
+        self._process.wait(60)
 
     def restart(self) -> None:
         self.stop()

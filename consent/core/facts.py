@@ -121,6 +121,17 @@ class Authorisation(Value, frozen=True):
     habilitated: tuple[str, ...] = ()
 
 
+class Habilitation(Value, frozen=True):
+    """A recipient (SIRET) may ask these scopes of a data set for a purpose, until then; without scopes it no longer may."""
+
+    recipient: str
+    data_set: str
+    purpose: str
+    scopes: tuple[str, ...]
+    legal_reference: str
+    not_after_ms: int
+
+
 class RequestKey(Value, frozen=True):
     """What makes a request unique."""
 

@@ -16,7 +16,16 @@ REGISTER = frozenset({"habilitation", "delegation", "directory"})
 """Facts about who may ask: nothing in the leaf says about whom."""
 OFFICER = "officer"
 
-_TELL_NOTHING = REGISTER | {OFFICER, "attempted", "closed", "withdrawal_settled", "queried", "recovered", "vouched"}
+_TELL_NOTHING = REGISTER | {
+    OFFICER,
+    "requested",
+    "attempted",
+    "closed",
+    "withdrawal_settled",
+    "queried",
+    "recovered",
+    "vouched",
+}
 
 
 class Recovered(Value, frozen=True):

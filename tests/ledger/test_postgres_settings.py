@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -60,7 +61,7 @@ def setting(postgres: Server, **settings: str) -> Iterator[None]:
         ({"in_recovery": True, "fsync": "off"}, ["fsync=off", "in_recovery=on"]),
     ],
 )
-def test_settings_that_would_forget_are_problems(change: dict[str, object], problems: list[str]) -> None:
+def test_settings_that_would_forget_are_problems(change: dict[str, Any], problems: list[str]) -> None:
     """Each is named; a standby, or a primary that was deposed, will not do either."""
     assert GOOD._replace(**change).problems() == problems
 

@@ -29,6 +29,7 @@ _TYPES: dict[str, Any] = {{
     "boolean": sa.Boolean(),
 }}
 
+# fmt: off
 _TABLES = {{
 {tables}
 }}
@@ -36,6 +37,7 @@ _TABLES = {{
 _INDEXES = {{
 {indexes}
 }}
+# fmt: on
 """Name → table, columns, and whether unique."""
 
 

@@ -16,6 +16,7 @@ _TYPES: dict[str, Any] = {
     "boolean": sa.Boolean(),
 }
 
+# fmt: off
 _TABLES = {
     "log": "id integer key, size integer, last_time integer, sequence integer, frontier bytes",
     "leaf": (
@@ -80,6 +81,7 @@ _INDEXES = {
     "terminal_by_authorisation": ("terminal", "authorisation", False),
     "terminal_by_time": ("terminal", "at", False),
 }
+# fmt: on
 """Name → table, columns, and whether unique."""
 
 
