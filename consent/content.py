@@ -42,7 +42,7 @@ class ContentKeys:
 
     def prefetch(self, authorisations: Iterable[bytes]) -> None:
         """Read many at once."""
-        wanted = [a for a in set(authorisations) if a not in self._held]
+        wanted = sorted(a for a in set(authorisations) if a not in self._held)
         if not wanted:
             return
         self._held |= dict.fromkeys(wanted)

@@ -44,7 +44,16 @@ def frontier_root(frontier: Frontier) -> bytes:
 
 def root(hashes: Sequence[bytes]) -> bytes:
     """MTH of leaf hashes."""
-    return frontier_root(append((), 0, hashes))
+    level = hashes
+    while len(level) > 1:
+        level = _above(level)
+    return level[0] if level else EMPTY_ROOT
+
+
+def _above(level: Sequence[bytes]) -> list[bytes]:
+    """The nodes over a level: pairs hashed, an odd last one moved up."""
+    pairs = zip(level[::2], level[1::2], strict=False)
+    return [hashlib.sha256(b"\x01" + left + right).digest() for left, right in pairs] + list(level[len(level) & ~1 :])
 
 
 def _split(size: int) -> int:
@@ -69,9 +78,7 @@ def inclusion_paths(hashes: Sequence[bytes]) -> list[tuple[bytes, ...]]:
     """PATH of every leaf, each node of the tree computed once."""
     levels = [list(hashes)]
     while len(levels[-1]) > 1:
-        below = levels[-1]
-        above = [node_hash(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)]
-        levels.append(above + below[len(below) & ~1 :])
+        levels.append(_above(levels[-1]))
     return [
         tuple(level[place] for height, level in enumerate(levels) if (place := index >> height ^ 1) < len(level))
         for index in range(len(hashes))

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -89,7 +90,11 @@ class KeyRing:
         return self.seal(self.secrets["content.kek"], key, join(subject))
 
     def unwrap_subject_key(self, subject: bytes, wrapped: bytes) -> bytes:
-        return unseal(AESGCM(self.secrets["content.kek"]), wrapped, join(subject))
+        return unseal(self._content, wrapped, join(subject))
+
+    @cached_property
+    def _content(self) -> AESGCM:
+        return AESGCM(self.secrets["content.kek"])
 
     def seal(self, key: bytes, secret: bytes, bound: bytes) -> bytes:
         """AES-256-GCM, the nonce first."""

@@ -64,7 +64,8 @@ def open_sqlite(path: Path | None) -> Engine:
             "synchronous=FULL",
             "secure_delete=ON",
             "busy_timeout=3000",
-            "cache_size=-65536",
+            "cache_size=-262144",
+            "wal_autocheckpoint=4096",
         ):
             connection.execute(f"PRAGMA {pragma}")
 

@@ -60,10 +60,17 @@ release_key = Table(
 )  # fmt: skip
 Index("release_key_by_kek_epoch", release_key.c.kek_epoch)
 
-subject_key = Table("subject_key", metadata, _bytes("subject", key=True), _bytes("wrapped"))
+subject_key = Table("subject_key", metadata, _bytes("subject", key=True), _bytes("wrapped"), sqlite_with_rowid=False)
 """A person's key under the content KEK: it wraps the content keys of all they agreed to with one recipient."""
 
-content_key = Table("content_key", metadata, _bytes("authorisation", key=True), _bytes("subject"), _bytes("wrapped"))
+content_key = Table(
+    "content_key",
+    metadata,
+    _bytes("authorisation", key=True),
+    _bytes("subject"),
+    _bytes("wrapped"),
+    sqlite_with_rowid=False,
+)
 Index("content_key_by_subject", content_key.c.subject)
 
 attempt = Table(

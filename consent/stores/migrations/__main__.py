@@ -40,10 +40,13 @@ _INDEXES = {{
 # fmt: on
 """Name → table, columns, and whether unique."""
 
+_BY_KEY = {by_key}
+"""Kept in the order of their keys by SQLite (WITHOUT ROWID)."""
+
 
 def upgrade() -> None:
     for name, columns in _TABLES.items():
-        op.create_table(name, *map(_column, columns.split(", ")))
+        op.create_table(name, *map(_column, columns.split(", ")), sqlite_with_rowid=name not in _BY_KEY)
     for name, (table, columns, unique) in _INDEXES.items():
         op.create_index(name, table, columns.split(", "), unique=unique)
 
@@ -77,7 +80,8 @@ def first() -> str:
     tables = list(metadata.tables.values())
     lines = [_table(table) for table in tables]
     indexes = [_index(index) for table in tables for index in sorted(table.indexes, key=lambda i: str(i.name))]
-    return _TEXT.format(tables="\n".join(lines), indexes="\n".join(indexes))
+    by_key = ", ".join(f'"{table.name}"' for table in tables if not table.dialect_options["sqlite"]["with_rowid"])
+    return _TEXT.format(tables="\n".join(lines), indexes="\n".join(indexes), by_key=f"({by_key})")
 
 
 if __name__ == "__main__":

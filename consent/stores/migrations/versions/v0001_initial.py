@@ -84,10 +84,13 @@ _INDEXES = {
 # fmt: on
 """Name → table, columns, and whether unique."""
 
+_BY_KEY = ("subject_key", "content_key")
+"""Kept in the order of their keys by SQLite (WITHOUT ROWID)."""
+
 
 def upgrade() -> None:
     for name, columns in _TABLES.items():
-        op.create_table(name, *map(_column, columns.split(", ")))
+        op.create_table(name, *map(_column, columns.split(", ")), sqlite_with_rowid=name not in _BY_KEY)
     for name, (table, columns, unique) in _INDEXES.items():
         op.create_index(name, table, columns.split(", "), unique=unique)
 
