@@ -4,26 +4,31 @@ For each task, in order (protocol §3.4): (1) deadline; (2) the certificate's si
 (3) D recomputed; (4) the identity opens; (5) it is the person of the authorisation, or `subject_mismatch` without any State
 call; (6) effective scopes; (7) T-attempt, before each State call, at most three; (8) the call, under the deadline; (9) the
 answer minimised, padded, signed, sealed. Found, not found and the State's refusals are all answers; only technical failure is
-a verdict. Tasks of a chunk run side by side, up to a limit.
+a verdict. Tasks of a chunk run side by side, each in the lane of its data set (rate, concurrency, circuit breaker); what cannot
+be answered within the patience of a chunk goes to `retries.<provider>`, and comes back when its time has come.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from connectors.contract import Failure, Found, NotFound, Reading, Retry, StateApi
 from connectors.core.minimise import minimise
+from connectors.sdk.attempts import Attempts
+from connectors.sdk.core.told import Told
+from connectors.sdk.lanes import Lane, Lanes
 from consent.certificates import BadCertificate, Certificate, check_entry
 from consent.certificates import read as read_certificate
 from consent.core.facts import Attempt, Attempted, RequestKey, Verdict
 from exchange import wire
 from exchange.agents.base import Outgoing, Quiet
+from exchange.agents.retries import calls_before, calls_header
 from exchange.core import sealing
 from exchange.core.avro import BadAvro
 from exchange.core.decision import Ask
@@ -31,15 +36,19 @@ from exchange.core.errors import Code
 from exchange.core.identity import BadIdentity, Identity
 from exchange.core.identity import read as read_identity
 from exchange.core.shape import complete
-from exchange.core.topics import VERDICTS, answers, tasks
-from exchange.ports import Clock, Ledger, Outbox, Record
+from exchange.core.topics import VERDICTS, answers, retries, tasks
+from exchange.data_sets import DATA_SETS
+from exchange.ports import Clock, Ledger, Message, Outbox, Record
 from exchange.schemas import catalogue
 from exchange.sealing import AnswerKeys, SubjectMismatch, Unopenable, open_identity, seal_answer
-from exchange.tracing import Tracing
+from exchange.tracing import Tracing, carried
 from exchange.trust import Trust
 
-CALLS_AT_ONCE = 16
-WAIT_MAX_S = 15.0
+PATIENCE_S = 15.0
+"""How long a chunk may wait for turns and retries; a call begun then still has its own time (a chunk stalls after 30 s)."""
+CALLS_MAX = 3
+"""The ledger's rule (T-attempt): a third call that asks to come back is the last."""
+RETRY_LEAST_S = 0.2
 _CAUSES = {"wrong_person": Code.WRONG_PERSON}
 
 
@@ -53,32 +62,58 @@ class ConnectorKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
-    """A task that passed steps (1)–(6)."""
+class _Head:
+    """What a task says before anything of it is believed."""
 
     record: Record
     key: RequestKey
     digest: bytes
     deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A task that passed steps (1)–(6)."""
+
+    head: _Head
     certificate: Certificate
     ask: Ask
     identity: Identity
     scopes: tuple[str, ...]
+    lane: Lane
 
     @property
     def schema_hash(self) -> bytes:
         return bytes.fromhex(catalogue().codec_of_data_set(self.ask.data_set).sha256)
 
+    @property
+    def same(self) -> tuple[RequestKey, bytes, bytes]:
+        """What two deliveries of one task have in common; a narrowed agreement has another certificate."""
+        return self.head.key, self.head.digest, self.certificate.hash
+
     def attempt(self) -> Attempt:
+        head = self.head
         return Attempt(
-            self.key,
-            self.digest,
+            head.key,
+            head.digest,
             self.scopes,
             self.schema_hash,
             sealing.NO_RULE,
             self.certificate.hash,
-            self.deadline_ms,
+            head.deadline_ms,
         )
+
+
+class _Said(NamedTuple):
+    """What a task leads to, and until when it may be said again."""
+
+    topic: str
+    message: Message
+    until_ms: int
+
+    @property
+    def size_bytes(self) -> int:
+        return 512 + len(self.message.value)
 
 
 class _Refused(Exception):
@@ -88,13 +123,20 @@ class _Refused(Exception):
         self.code, self.reason, self.provider_code = code, reason, provider_code
 
 
+class _Later(Exception):
+    """A task that waits longer than its chunk. `code` is the State's, where it asked for that; `calls` are those made."""
+
+    def __init__(self, due_ms: int, code: str, calls: int) -> None:
+        self.due_ms, self.code, self.calls = due_ms, code, calls
+
+
 class Connector(Quiet):
-    """Answers for one provider by calling its State API."""
+    """Answers for one provider by calling its State API. `api`: one for all its data sets, one for each, or its lanes."""
 
     def __init__(
         self,
         provider: str,
-        api: StateApi,
+        api: StateApi | Mapping[str, StateApi] | Lanes,
         keys: ConnectorKeys,
         trust: Trust,
         ledger: Ledger,
@@ -104,48 +146,64 @@ class Connector(Quiet):
         worker: str = "",
     ) -> None:
         self.name, self.topics, self._provider = f"connector.{provider}", (tasks(provider),), provider
-        self._api, self._keys, self._trust, self._ledger = api, keys, trust, ledger
-        self._outbox, self._clock, self._tracing, self._worker = outbox, clock, tracing, worker or self.name
+        self._lanes = api if isinstance(api, Lanes) else Lanes(provider, api, clock)
+        self._keys, self._trust, self._attempts = keys, trust, Attempts(ledger, worker or self.name)
+        self._outbox, self._clock, self._tracing = outbox, clock, tracing
+        self._told: Told[_Said] = Told()
 
     async def handle(self, chunk: Sequence[Record]) -> None:
-        outgoing, ready = Outgoing(self._outbox), []
+        outgoing, ready = Outgoing(self._outbox), dict[Any, _Task]()
         for record in chunk:
-            try:
-                body = wire.read("exchange-task", record.value)
-                key = wire.request_key(body)
-                deadline_ms = wire.time_ms(body["deadline_ms"])
-                if record.key != key.authorisation:
-                    raise wire.BadBytes(Code.BAD_KEY)
-            except wire.BadBytes as bad:
-                outgoing.bury(record, bad.code)
-                continue
-            digest = sealing.request_digest(
-                key.operator, key.authorisation, key.request, sealing.ask_hash(body["ask"])
-            )  # (3)
-            try:
-                ready.append(self._prepare(record, key, digest, deadline_ms, body))
-            except _Refused as refused:
-                self._refuse(outgoing, record, key, digest, deadline_ms, refused)
-        first = await self._ledger.attempt([task.attempt() for task in ready], self._worker) if ready else []
-        limit = asyncio.Semaphore(CALLS_AT_ONCE)
-        await asyncio.gather(
-            *(self._serve(task, granted, limit, outgoing) for task, granted in zip(ready, first, strict=True))
-        )
+            if task := self._read(record, outgoing):
+                ready.setdefault(task.same, task)  # met twice in a chunk: answered once
+        until_ms = self._clock.now_ms() + int(1000 * PATIENCE_S)
+        said = await asyncio.gather(*(self._once(task, until_ms) for task in ready.values()), return_exceptions=True)
+        for task, one in zip(ready.values(), said, strict=True):
+            if isinstance(one, BaseException):
+                raise one  # the chunk comes again; what was answered is kept
+            outgoing.add(one.topic, task.head.record, one.message)
         await outgoing.send()
 
-    def _prepare(self, record: Record, key: RequestKey, digest: bytes, deadline_ms: int, body: dict[str, Any]) -> _Task:
+    def _read(self, record: Record, outgoing: Outgoing) -> _Task | None:
+        """(1)–(6): a task to answer, or None once its fate is gathered."""
+        try:
+            body = wire.read("exchange-task", record.value)
+            key = wire.request_key(body)
+            deadline_ms = wire.time_ms(body["deadline_ms"])
+            if record.key != key.authorisation:
+                raise wire.BadBytes(Code.BAD_KEY)
+        except wire.BadBytes as bad:
+            outgoing.bury(record, bad.code)
+            return None
+        digest = sealing.request_digest(
+            key.operator, key.authorisation, key.request, sealing.ask_hash(body["ask"])
+        )  # (3)
+        head = _Head(record, key, digest, deadline_ms)
+        try:
+            return self._prepare(head, body)
+        except _Refused as refused:
+            said = self._refusal(head, refused)
+            outgoing.add(said.topic, record, said.message)
+            return None
+
+    def _prepare(self, head: _Head, body: dict[str, Any]) -> _Task:
         ask = wire.read_ask(body["ask"])
-        if self._clock.now_ms() >= deadline_ms:  # (1)
+        if self._clock.now_ms() >= head.deadline_ms:  # (1)
             raise _Refused("expired", Code.DEADLINE_PASSED)
         try:
             certificate = read_certificate(body["certificate"], self._trust.certificate)  # (2)
         except BadCertificate:
             raise _Refused("refused", Code.CERTIFICATE_INVALID) from None
-        if ask is None or not self._certified(certificate, key, ask):
+        if ask is None or not self._certified(certificate, head.key, ask):
             raise _Refused("refused", Code.CERTIFICATE_INVALID)
+        lane = self._lanes.of(ask.data_set)
+        if lane is None:
+            raise _Refused("refused", Code.DATA_SET_UNKNOWN)
+        if not {name for name, _ in ask.parameters} <= DATA_SETS[ask.data_set].parameters:
+            raise _Refused("refused", Code.PARAMETER_UNKNOWN)
         try:
             identity = read_identity(
-                open_identity(self._keys.sealing, digest, body["identity"], certificate.commitment)
+                open_identity(self._keys.sealing, head.digest, body["identity"], certificate.commitment)
             )  # (4) (5)
         except SubjectMismatch:
             raise _Refused("refused", Code.SUBJECT_MISMATCH) from None
@@ -154,7 +212,7 @@ class Connector(Quiet):
         scopes = sealing.effective_scopes(ask.scopes, certificate.scopes)  # (6)
         if not scopes:
             raise _Refused("refused", Code.SCOPE_EXCEEDED)
-        return _Task(record, key, digest, deadline_ms, certificate, ask, identity, scopes)
+        return _Task(head, certificate, ask, identity, scopes, lane)
 
     def _certified(self, certificate: Certificate, key: RequestKey, ask: Ask) -> bool:
         return (
@@ -165,50 +223,80 @@ class Connector(Quiet):
             == (ask.recipient, ask.data_set, ask.purpose)
         )
 
-    async def _serve(self, task: _Task, granted: Attempted, limit: asyncio.Semaphore, outgoing: Outgoing) -> None:
-        try:
-            async with limit:
-                with self._tracing.span(
-                    "connector", task.record.headers, task.record.topic, task.key.request
-                ) as headers:
-                    reading, granted = await self._call(task, granted)
-                    value = self._seal(task, granted, reading)
-            message = wire.message("exchange-answer", task.key.authorisation, value, task.key.request.hex(), headers)
-            outgoing.add(answers(self._provider), task.record, message)
-        except _Refused as refused:
-            self._refuse(outgoing, task.record, task.key, task.digest, task.deadline_ms, refused)
+    async def _once(self, task: _Task, until_ms: int) -> _Said:
+        """What was said of this task before, or what the State says now."""
+        said = self._told.get(task.same, self._clock.now_ms())
+        if said is None:
+            said = await self._answer(task, min(until_ms, task.head.deadline_ms))
+            self._told.keep(task.same, said, said.until_ms)
+        return said
 
-    async def _call(self, task: _Task, granted: Attempted) -> tuple[Reading, Attempted]:
-        """(7) (8): what the State says in the end; a wait it asks for is kept within the deadline."""
+    async def _answer(self, task: _Task, until_ms: int) -> _Said:
+        head = task.head
+        try:
+            with self._tracing.span("connector", head.record.headers, head.record.topic, head.key.request) as headers:
+                reading, granted = await self._call(task, until_ms)
+                value = self._seal(task, granted, reading)
+            message = wire.message("exchange-answer", head.key.authorisation, value, head.key.request.hex(), headers)
+            return _Said(answers(self._provider), message, head.deadline_ms)
+        except _Refused as refused:
+            return self._refusal(head, refused)
+        except _Later as later:
+            if later.due_ms >= head.deadline_ms:
+                return self._refusal(head, _Refused("failed", Code.PROVIDER_UNAVAILABLE, later.code))
+            return _Said(retries(self._provider), _postponed(head, later), later.due_ms)
+
+    async def _call(self, task: _Task, until_ms: int) -> tuple[Reading, Attempted]:
+        """(7) (8): what the State says in the end, each call in its turn and after its T-attempt, within `until_ms`."""
+        lane, calls, code = task.lane, calls_before(task.head.record.headers), ""
         while True:
-            if granted.reason:
-                raise _Refused("expired" if granted.reason == Code.DEADLINE_PASSED else "refused", granted.reason)
-            reading = await self._api.fetch(task.identity, task.ask.recipient, dict(task.ask.parameters))
+            now_ms = self._clock.now_ms()
+            turn_ms = lane.turn_ms(now_ms, until_ms)
+            if turn_ms > until_ms:
+                raise _Later(lane.later_ms(turn_ms), code, calls)
+            if turn_ms > now_ms:
+                await self._clock.sleep((turn_ms - now_ms) / 1000)
+            async with lane.at_once:
+                now_ms = self._clock.now_ms()
+                if now_ms > until_ms:
+                    raise _Later(lane.later_ms(now_ms), code, calls)
+                if not lane.entered(now_ms):
+                    continue
+                reading, granted = await self._attempted(task, calls, code)
+            calls += 1
             if isinstance(reading, Failure):
                 raise _Refused("failed", _CAUSES.get(reading.cause, Code.PROVIDER_ERROR), reading.code)
             if not isinstance(reading, Retry):
                 return reading, granted
-            left_s = (task.deadline_ms - self._clock.now_ms()) / 1000
-            wait_s = max(reading.after_s, 0.2)
-            if wait_s > min(left_s, WAIT_MAX_S):
-                raise _Refused("failed", Code.PROVIDER_UNAVAILABLE, reading.code)
+            code = reading.code
+            if calls >= CALLS_MAX:
+                raise _Refused("failed", Code.PROVIDER_UNAVAILABLE, code)
+            wait_s = max(reading.after_s, RETRY_LEAST_S)
+            due_ms = self._clock.now_ms() + int(1000 * wait_s)
+            if due_ms > until_ms:
+                raise _Later(due_ms, code, calls)
             await self._clock.sleep(wait_s)
-            granted = (await self._ledger.attempt([task.attempt()], self._worker))[0]
-            if granted.reason == Code.ATTEMPTS_EXHAUSTED:
-                raise _Refused("failed", Code.PROVIDER_UNAVAILABLE, reading.code)
+
+    async def _attempted(self, task: _Task, calls: int, code: str) -> tuple[Reading, Attempted]:
+        """One call, if the ledger allows it now."""
+        granted = await self._attempts.ask(task.attempt())
+        if granted.reason == Code.ATTEMPTS_EXHAUSTED and calls:
+            raise _Refused("failed", Code.PROVIDER_UNAVAILABLE, code)
+        if granted.reason:
+            raise _Refused("expired" if granted.reason == Code.DEADLINE_PASSED else "refused", granted.reason)
+        left_s = (task.head.deadline_ms - self._clock.now_ms()) / 1000
+        parameters = dict(task.ask.parameters)
+        return await task.lane.fetch(task.identity, task.ask.recipient, parameters, left_s), granted
 
     def _seal(self, task: _Task, granted: Attempted, reading: Reading) -> bytes:
         """(9)."""
-        entry = granted.recipient
+        entry, head = granted.recipient, task.head
         try:
             if entry is None:
                 raise BadCertificate("no recipient key")
             check_entry(entry, self._trust.registrar, self._clock.now_ms())
-            if (entry.kind, entry.organisation, entry.operator) != (
-                "recipient",
-                task.certificate.recipient,
-                task.key.operator,
-            ):
+            expected = ("recipient", task.certificate.recipient, head.key.operator)
+            if (entry.kind, entry.organisation, entry.operator) != expected:
                 raise BadCertificate("somebody else's key")
         except BadCertificate:
             raise _Refused("refused", Code.DELEGATION_ABSENT) from None
@@ -217,28 +305,36 @@ class Connector(Quiet):
         except BadAvro:
             raise _Refused("failed", Code.PROVIDER_ERROR) from None
         context = sealing.Context(
-            task.digest,
+            head.digest,
             task.certificate.hash,
             sealing.key_id(entry.public_key),
             task.schema_hash,
             task.scopes,
             sealing.NO_RULE,
-            task.deadline_ms,
+            head.deadline_ms,
         )
         own, certificate = self._keys, task.certificate
         keys = AnswerKeys(entry.public_key, certificate.public_key, own.signing, own.mac, certificate.suite)
         sealed = seal_answer(context, plain, keys)
         if len(sealed.outer) > wire.OUTER_MAX_BYTES:
             raise _Refused("failed", Code.PROVIDER_ERROR)
-        return wire.write_answer(task.key, task.digest, sealed.tag, sealed.sealed_key, sealed.outer)
+        return wire.write_answer(head.key, head.digest, sealed.tag, sealed.sealed_key, sealed.outer)
 
-    def _refuse(
-        self, outgoing: Outgoing, record: Record, key: RequestKey, digest: bytes, deadline_ms: int, refused: _Refused
-    ) -> None:
-        verdict = Verdict(key, digest, deadline_ms, refused.code, refused.reason, refused.provider_code)  # type: ignore[arg-type]  # one of the four
+    def _refusal(self, head: _Head, refused: _Refused) -> _Said:
+        key, record = head.key, head.record
+        verdict = Verdict(key, head.digest, head.deadline_ms, refused.code, refused.reason, refused.provider_code)  # type: ignore[arg-type]  # one of the four
         headers = self._tracing.mark("connector", record.headers, record.topic, key.request)
         value = wire.write_verdict(verdict, "connector")
-        outgoing.add(VERDICTS, record, wire.message("verdict", key.authorisation, value, key.request.hex(), headers))
+        message = wire.message("verdict", key.authorisation, value, key.request.hex(), headers)
+        return _Said(VERDICTS, message, head.deadline_ms)
+
+
+def _postponed(head: _Head, later: _Later) -> Message:
+    """The task's own bytes, behind the time it waits for."""
+    body = {"due_ms": later.due_ms.to_bytes(8, "big"), "task": head.record.value or b""}
+    extra = [*carried(head.record.headers), *calls_header(later.calls)]
+    value = wire.write("exchange-retry", body)
+    return wire.message("exchange-retry", head.key.authorisation, value, head.key.request.hex(), extra)
 
 
 def _plain(task: _Task, reading: Reading) -> bytes:
@@ -246,7 +342,8 @@ def _plain(task: _Task, reading: Reading) -> bytes:
     status, code, title, data = "refused", "", "", b""
     if isinstance(reading, Found):
         codec = catalogue().codec_of_data_set(task.ask.data_set)
-        status, data = "found", codec.encode(complete(codec.schema, minimise(reading.data, frozenset(task.scopes))))
+        kept = minimise(codec.schema, reading.data, frozenset(task.scopes))
+        status, data = "found", codec.encode(complete(codec.schema, kept))
     elif not isinstance(reading, Retry | Failure):
         status, code, title = ("not_found" if isinstance(reading, NotFound) else "refused"), reading.code, reading.title
     return catalogue().codec("state-answer").encode({"status": status, "code": code, "title": title, "data": data})

@@ -23,6 +23,7 @@ Cause = Literal[
     "content_type",
     "forbidden",
     "garbage",
+    "identity",  # the identity lacks what this State API needs to designate someone
     "network",
     "parameter",
     "provider",  # the State cannot reach its own provider, and waiting will not help
@@ -40,7 +41,7 @@ Cause = Literal[
 
 
 class Identity(Protocol):
-    """The canonical identity of a person (protocol §6); an empty string is a field not given.
+    """The canonical identity of a person or of a company (protocol §6); an empty string is a field not given.
 
     ``date_naissance`` is ``YYYY-MM-DD`` where an unknown part is ``0000`` or ``00``; ``sexe_etat_civil`` is
     ``M``, ``F`` or empty; the codes are those of the Insee COG, as text.
@@ -64,6 +65,14 @@ class Identity(Protocol):
     def nom_commune_naissance(self) -> str: ...
     @property
     def code_cog_insee_departement_naissance(self) -> str: ...
+    @property
+    def numero_fiscal(self) -> str: ...
+    @property
+    def ine(self) -> str: ...
+    @property
+    def identifiant_france_travail(self) -> str: ...
+    @property
+    def siret(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +125,8 @@ Reading = Found | NotFound | StateRefusal | Retry | Failure
 class StateApi(Protocol):
     """A State API, as the connector's agent sees it (see the module for the contract)."""
 
-    async def fetch(self, identity: Identity, recipient: str, parameters: Mapping[str, str]) -> Reading:
-        """Ask once about one person, for one recipient (SIRET), with the ask's own parameters."""
+    async def fetch(self, data_set: str, identity: Identity, recipient: str, parameters: Mapping[str, str]) -> Reading:
+        """Ask once for one data set about one person, for one recipient (SIRET), with the ask's own parameters."""
         ...
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A sandbox State API: a real HTTP server that answers by API Particulier's contract from YAML cases.
+"""A sandbox State API: a real HTTP server that answers by the contracts of API Particulier and API Entreprise from YAML cases.
 
 It holds what a connector can meet: token, recipient, parameters, 404, 409 on an identical call in progress, 429 with
 its headers, the 24 h cache's header; and, at a test's word, the incidents the contract does not promise.
@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 import secrets
 import signal
 import socket
@@ -30,15 +31,22 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from connectors.core import rules
-from connectors.core.cases import QUOTIENT_FAMILIAL, ROUTES, Case, NotACase, best, normalise, parse
+from connectors.core.cases import Case, NotACase, best, normalise, parse
+from connectors.core.description import PLACEHOLDER
 from connectors.core.rules import Refusal, Window
+from connectors.rest.descriptions import descriptions
 from exchange.clock import SystemClock
 from exchange.ports import Clock
 
 FAMILIES = Path(__file__).parent / "sandbox_cases"
 """Fictitious families of ours, in the State's own shape."""
 
-OPERATIONS = {route: operation for operation, route in ROUTES.items()}
+ROUTES = {
+    "api_particulier_v3_cnous_etudiant_boursier_with_civility": "/v3/cnous/etudiant_boursier/identite",
+    "api_particulier_v3_cnous_etudiant_boursier_with_ine": "/v3/cnous/etudiant_boursier/ine",
+} | {operation.id: operation.path for each in descriptions().values() for operation in each.operations}
+"""Operation -> route served (OpenAPI ``x-operationId`` and path). Folders of other operations load, and answer nowhere."""
+_PATHS = {name: re.compile(PLACEHOLDER.sub(r"(?P<\1>[^/]+)", path)) for name, path in ROUTES.items()}
 MEDIA_TYPE = "application/vnd.api+json; charset=utf-8"
 CACHE_S = 24 * 3600
 START_S = 10.0
@@ -214,10 +222,11 @@ class Sandbox:
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        operation = OPERATIONS.get(request.url.path)
-        if operation is None or request.method != "GET":
+        found = ((name, path.fullmatch(request.url.path)) for name, path in _PATHS.items())
+        operation, match = next((pair for pair in found if pair[1]), ("", None))
+        if match is None or request.method != "GET":
             return await PlainTextResponse("Not Found", 404)(scope, receive, send)
-        query = request.query_params.multi_items()
+        query = [*match.groupdict().items(), *request.query_params.multi_items()]
         key = self._hash(operation, request)
         response = await self._admit(operation, query, key, request)
         self.control.calls.append(
@@ -228,7 +237,7 @@ class Sandbox:
         return await response(scope, receive, send)
 
     def _hash(self, operation: str, request: Request) -> str:
-        text = json.dumps([operation, request.query_params.multi_items(), _bearer(request)])
+        text = json.dumps([operation, request.url.path, request.query_params.multi_items(), _bearer(request)])
         return hmac.new(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
     async def _admit(self, operation: str, query: list[tuple[str, str]], key: str, request: Request) -> Response | None:
@@ -266,7 +275,10 @@ class Sandbox:
         return response
 
     async def _answer(self, operation: str, query: list[tuple[str, str]], headers: dict[str, str]) -> Response | None:
-        refusal = rules.check_recipient(dict(query).get("recipient", ""))
+        values, company = dict(query), bool(PLACEHOLDER.search(ROUTES[operation]))
+        refusal = rules.check_recipient(values.get("recipient", "")) or (
+            rules.check_request(values) if company else None
+        )
         if refusal:
             return _refuse(refusal, headers)
         case = best(self._cases, operation, normalise(query))
@@ -281,9 +293,15 @@ class Sandbox:
         if case:
             extra = {"retry-after": "1"} if case.status == 429 else {}
             return Response(_visible(case, self.control.hidden), case.status, headers | extra, MEDIA_TYPE)
-        today = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).date()
-        invalid = rules.check_identity(query, today) if "/dss/" in ROUTES[operation] else None
-        return _refuse(invalid or rules.NOT_FOUND, headers)
+        return _refuse(self._unmet(ROUTES[operation], query), headers)
+
+    def _unmet(self, route: str, query: list[tuple[str, str]]) -> Refusal:
+        """What the State says where no case answers: a fault of the query, or nobody there."""
+        today, values = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).date(), dict(query)
+        fault = rules.check_identity(query, today) if "/dss/" in route else None
+        if PLACEHOLDER.search(route):
+            fault = rules.check_company(values)
+        return fault or rules.not_found(route)
 
 
 def somebody_else(case: Case) -> Incident:
@@ -301,7 +319,7 @@ def _refuse(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Respo
 
 
 def _visible(case: Case, hidden: frozenset[str]) -> bytes:
-    if not hidden or case.status != 200 or case.operation != QUOTIENT_FAMILIAL:
+    if not hidden or case.status != 200:
         return case.payload
     answer = json.loads(case.payload)
     answer["data"] = {root: value for root, value in answer["data"].items() if root not in hidden}

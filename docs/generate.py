@@ -1,5 +1,5 @@
 """Writes the pages that follow from code: `docs/errors.md` from the error catalogues, `docs/authorisation.md` from the table of
-an authorisation's life.
+an authorisation's life, and `docs/reference/` from the catalogue of schemas: a page per data set, their index, AsyncAPI, OpenAPI.
 
     uv run python docs/generate.py            write them
     uv run python docs/generate.py --check    exit 5 if one is not up to date
@@ -8,14 +8,23 @@ an authorisation's life.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from consent.core.facts import Outcome, RequestKey, State
 from consent.core.rules import CLOSED, REFUSAL, TABLE, Cell, Happening, Keys
 from exchange import outcomes
 from exchange.core.errors import CATALOGUE, Code
+from exchange.core.schema_rules import RULES
+from exchange.core.schema_tree import NAMED, Field, Type, optional, short, tree
+from exchange.data_sets import DATA_SETS
 from exchange.embedded import errors as embedded
+from exchange.reference import asyncapi, openapi
+from exchange.schemas import catalogue
 
 FOLDER = Path(__file__).parent
 _WHO = {
@@ -78,7 +87,124 @@ def authorisation_page() -> str:
     )
 
 
-PAGES: dict[str, Callable[[], str]] = {"errors.md": errors_page, "authorisation.md": authorisation_page}
+def data_set_page(name: str) -> str:
+    """A data set's dictionary: who answers, what opens what, and each field with its type and meaning."""
+    data_set, codec = DATA_SETS[name], catalogue().codec_of_data_set(name)
+    rows = (
+        (f"`{where}`", _type(field.type), f"`{field.scope}`" if field.scope else "", _plain(field.doc))
+        for where, field in _fields(tree(codec.schema), "")
+    )
+    facts = (
+        ("Fournisseur · Provider", f"`{data_set.provider}`"),
+        ("Périmètres · Scopes", _codes(data_set.scopes)),
+        ("Paramètres · Parameters", _codes(data_set.parameters) or "aucun · none"),
+        ("Schéma · Schema", f"`schemas/avro/{name}.avsc`, SHA-256 `{codec.sha256}`"),
+    )
+    return _page(
+        name,
+        f"schemas/avro/{name}.avsc",
+        _plain(str(codec.schema["doc"])),
+        _table(("", ""), facts),
+        "## Champs · Fields",
+        "`?` : peut manquer ; un champ que l'accord n'ouvre pas manque. *May be absent; a field the agreement does not open is absent.*",
+        _table(("Champ · Field", "Type", "Périmètre · Scope", "Sens · Meaning"), rows),
+    )
+
+
+def index_page() -> str:
+    """Every data set, every message of the bus, and every rule of the schemas."""
+    schemas = catalogue()
+    sets = (
+        (f"[{name}]({name}.md)", f"`{data_set.provider}`", _plain(str(schemas.codec_of_data_set(name).schema["doc"])))
+        for name, data_set in sorted(DATA_SETS.items())
+    )
+    messages = (
+        (str(line.id), f"`{name}`", _plain(str(schemas.codecs[name].schema["doc"])))
+        for name, line in sorted(schemas.registry.items())
+        if "." not in name.subject
+    )
+    rules = (
+        (f"`{rule}`", f"{e.cause.fr} · *{e.cause.en}*", f"{e.todo.fr} · *{e.todo.en}*", "!" if e.warning else "✗")
+        for rule, e in RULES.items()
+    )
+    return _page(
+        "Le dictionnaire · The data dictionary",
+        "schemas/",
+        "Pour les programmes · *for programs*: [asyncapi.yaml](asyncapi.yaml), [openapi.yaml](openapi.yaml).",
+        "## Jeux de données · Data sets",
+        _table(("Jeu · Data set", "Fournisseur · Provider", "Ce que c'est · What it is"), sets),
+        "## Messages du bus · Messages of the bus",
+        _table(("Numéro · Id", "Schéma · Schema", "Ce que c'est · What it is"), messages),
+        "## Les règles d'un schéma · The rules of a schema",
+        "`accord schemas check` les vérifie ; `!` prévient, `✗` refuse. *It checks them; `!` warns, `✗` refuses.*",
+        _table(("Règle · Rule", "Cause", "Que faire · What to do", ""), rules),
+    )
+
+
+def asyncapi_page() -> str:
+    """Topics, messages and headers, for programs."""
+    return _yaml(asyncapi.document(catalogue(), DATA_SETS))
+
+
+def openapi_page() -> str:
+    """Data sets and errors, for programs."""
+    return _yaml(openapi.document(catalogue(), DATA_SETS))
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "errors.md": errors_page,
+    "authorisation.md": authorisation_page,
+    "reference/README.md": index_page,
+    "reference/asyncapi.yaml": asyncapi_page,
+    "reference/openapi.yaml": openapi_page,
+    **{f"reference/{name}.md": partial(data_set_page, name) for name in DATA_SETS},
+}
+"""Every page by its name below `docs/`; `docs/reference/` holds no other."""
+
+
+def _fields(of: Type, where: str) -> Iterator[tuple[str, Field]]:
+    """Every field of a data set, by its path."""
+    for field in of.fields:
+        at = f"{where}.{field.name}" if where else field.name
+        yield at, field
+        inner, path = field.type, at
+        while inner.kind in ("union", "array", "map"):
+            path += {"array": "[]", "map": "{}"}.get(inner.kind, "")
+            inner = optional(inner) or inner.branches[-1]
+        yield from _fields(inner, path)
+
+
+def _type(of: Type) -> str:
+    if inner := optional(of):
+        return f"{_type(inner)} ?"
+    if of.kind == "union":
+        return " ou · or ".join(map(_type, of.branches))
+    if of.kind in ("array", "map"):
+        return f"{_type(of.branches[0])} {'[]' if of.kind == 'array' else '{}'}"
+    if of.kind == "enum":
+        return _codes(of.symbols)
+    return short(of.name) if of.kind in NAMED else of.kind
+
+
+def _codes(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in sorted(words))
+
+
+def _plain(text: str) -> str:
+    """A doc as Markdown that means itself."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
+
+
+class _Whole(yaml.SafeDumper):
+    """Each value in full: an alias is no reading for a person."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    made = "# Écrit par docs/generate.py : ne pas modifier. / Written by docs/generate.py: do not edit.\n"
+    return made + yaml.dump(document, Dumper=_Whole, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _python(code: Code) -> str:
@@ -122,8 +248,14 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
+def _extra() -> list[Path]:
+    """Pages of data sets that are no more."""
+    return [path for path in (FOLDER / "reference").glob("*") if f"reference/{path.name}" not in PAGES]
+
+
 def main(arguments: list[str]) -> int:
-    stale = [
+    """Write the pages that are not up to date, or say which: 0, 2 usage, 5 stale."""
+    stale = [path.relative_to(FOLDER).as_posix() for path in _extra()] + [
         name
         for name, page in PAGES.items()
         if not (FOLDER / name).exists() or (FOLDER / name).read_text("utf-8") != page()
@@ -134,8 +266,12 @@ def main(arguments: list[str]) -> int:
     if arguments:
         print("usage: python docs/generate.py [--check]", file=sys.stderr)
         return 2
+    (FOLDER / "reference").mkdir(exist_ok=True)
+    for path in _extra():
+        path.unlink()
     for name in stale:
-        (FOLDER / name).write_text(PAGES[name](), "utf-8")
+        if name in PAGES:
+            (FOLDER / name).write_text(PAGES[name](), "utf-8")
     print(f"{len(PAGES)} pages, {len(stale)} écrites / written")
     return 0
 

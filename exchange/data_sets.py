@@ -1,15 +1,19 @@
-"""The data sets the bus carries: who answers, with which scopes, selected by which parameters."""
+"""The data sets the bus carries: who answers, with which scopes, selected by which parameters. Their schemas say it."""
 
 from __future__ import annotations
 
 from exchange.core.decision import DataSet
+from exchange.core.shape import parameters_of, scopes_of
+from exchange.schemas import catalogue
 
-QUOTIENT_FAMILIAL = DataSet(
-    "cnaf.quotient-familial.v1",
-    provider="cnaf",
-    scopes=frozenset({"cnaf_quotient_familial", "cnaf_allocataires", "cnaf_enfants", "cnaf_adresse"}),
-    parameters=frozenset({"annee", "mois"}),
-)
 
-DATA_SETS = {data_set.name: data_set for data_set in (QUOTIENT_FAMILIAL,)}
+def _data_set(name: str) -> DataSet:
+    schema = catalogue().codec_of_data_set(name).schema
+    return DataSet(name, name.partition(".")[0], scopes=scopes_of(schema), parameters=parameters_of(schema))
+
+
+DATA_SETS = {name: _data_set(name) for name in catalogue().data_sets()}
+"""Every data set by name; the provider's name begins it."""
+
+QUOTIENT_FAMILIAL = DATA_SETS["cnaf.quotient-familial.v1"]
 PROVIDERS = sorted({data_set.provider for data_set in DATA_SETS.values()})

@@ -113,8 +113,9 @@ class LocalBus:
     def start_worker(self, name: str = "worker", roles: tuple[str, ...] = ROLES) -> None:
         self.spawn(name, "worker", "--roles", ",".join(roles))
 
-    def start_connector(self, provider: str) -> None:
-        self.spawn(f"connector-{provider}", "connector", "run", provider)
+    def start_connector(self, *providers: str) -> None:
+        """A process for these providers, named after the first. Its sandbox has no limit: neither has it."""
+        self.spawn(f"connector-{providers[0]}", "connector", "run", *providers, "--no-limits")
 
     async def make_topics(self) -> None:
         operator = self.settings.operator_of(self.settings.recipient)
@@ -127,9 +128,8 @@ class LocalBus:
         self.start_worker("worker", tuple(role for role in ROLES if role not in apart))
         for role in apart:
             self.start_worker(role, (role,))
-        for provider in PROVIDERS:
-            self.start_connector(provider)
-        return ["worker", *apart, *(f"connector-{provider}" for provider in PROVIDERS)]
+        self.start_connector(*PROVIDERS)
+        return ["worker", *apart, f"connector-{PROVIDERS[0]}"]
 
     async def close(self) -> None:
         """Stop every process, the last started first."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from exchange.ports import Unavailable
 
-ROLES = ("gate", "release", "deadline", "journal")
+ROLES = ("gate", "release", "deadline", "retries", "journal")
 """What a worker may do."""
 
 _SOCKET_PATH_MAX = 100
@@ -103,6 +103,10 @@ class Places:
 
     def traces(self, name: str) -> Path:
         return self.root / "traces" / f"{name}.jsonl"
+
+    def health(self, provider: str) -> Path:
+        """What a provider's connector last saw of its State API."""
+        return self.run / f"{provider}.health.json"
 
     def ready(self, name: str) -> Path:
         return self.run / f"{name}.ready"

@@ -6,11 +6,13 @@ Each runs until SIGTERM or Ctrl-C, calls `ready` once it works, and ends with ex
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 
 from connectors.agent import Connector
-from connectors.cnaf import CnafApi
+from connectors.sdk.core.health import Health
+from connectors.sdk.declare import Service
+from connectors.sdk.lanes import Lanes
 from consent.client import connect
 from exchange import wire
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader
@@ -19,6 +21,7 @@ from exchange.agents.gate import Gate, Listener
 from exchange.agents.journal import Journal
 from exchange.agents.relay import Relay
 from exchange.agents.release import Release
+from exchange.agents.retries import Retries
 from exchange.clock import SystemClock
 from exchange.core.memory import Memory
 from exchange.core.topics import CONSENT_EVENTS
@@ -26,12 +29,14 @@ from exchange.faust_runner import FaustRunner
 from exchange.introduction import open_connector_keys
 from exchange.journal.store import JournalStore
 from exchange.places import Places
-from exchange.ports import Agent, Ledger, Unavailable
+from exchange.ports import Agent, Clock, Ledger, Unavailable
 from exchange.stopping import long_lived, stopping
 from exchange.tracing import Tracing, to_file
 from exchange.trust import Trust
 
 RELAY_S = 0.25
+PING_S = 30.0
+HEALTH_S = 2.0
 Ready = Callable[[], None]
 
 
@@ -68,22 +73,51 @@ def _agent(
         return Release(ledger, outbox, clock, spans, name)
     if role == "deadline":
         return Deadline(ledger, outbox, clock)
+    if role == "retries":
+        return Retries(ledger, outbox, clock)
     return Journal(outbox, JournalStore(places.journal), clock)
 
 
-async def run_connector(
-    places: Places, bootstrap: str, provider: str, url: str, token: str, ready: Ready, *, traced: bool
+async def run_connectors(
+    places: Places, bootstrap: str, services: Sequence[Service], name: str, ready: Ready, *, traced: bool
 ) -> None:
-    """The connector of one provider."""
-    stop, clock, name = stopping(), SystemClock(), f"connector-{provider}"
-    api = CnafApi(url, token)
+    """The connectors of these providers, in one process; the services are closed at the end."""
+    stop, clock = stopping(), SystemClock()
     async with AsyncExitStack() as stack:
-        outbox = await _outbox(stack, bootstrap)
-        keys, trust = open_connector_keys(places.connector(provider)), Trust.load(places.trust)
-        spans = tracing(places, name, traced)
-        agent = Connector(provider, api, keys, trust, connect(places.socket), outbox, clock, spans, name)
-        await _host([agent], bootstrap, ready, stop)
-    await api.close()
+        agents: list[Agent] = []
+        trust, spans = Trust.load(places.trust), tracing(places, name, traced)
+        for service in services:
+            stack.push_async_callback(service.close)
+            lanes = Lanes(service.provider, service.apis, clock, service.limits, service.rate)
+            keys, outbox = open_connector_keys(places.connector(service.provider)), await _outbox(stack, bootstrap)
+            agents.append(
+                Connector(service.provider, lanes, keys, trust, connect(places.socket), outbox, clock, spans, name)
+            )
+            watch = asyncio.create_task(_watch(places, service, lanes, clock))
+            stack.callback(watch.cancel)
+        await _host(agents, bootstrap, ready, stop)
+
+
+async def _watch(places: Places, service: Service, lanes: Lanes, clock: Clock) -> None:
+    """For ever: ask the provider's ping where it has one, and write down its health."""
+    pinged, next_ms = Health(), 0
+    while True:
+        now_ms = clock.now_ms()
+        if service.ping is not None and now_ms >= next_ms:
+            next_ms = now_ms + int(1000 * PING_S)
+            pinged = pinged.seen("ok" if await _is_well(service.ping) else "bad_gateway", clock.now_ms())
+        last = max(lanes.health(), pinged, key=lambda health: health.updated_ms)
+        last = last._replace(ok_ms=max(lanes.health().ok_ms, pinged.ok_ms))
+        places.announce(places.health(service.provider), provider=service.provider, **last.document(now_ms))
+        await clock.sleep(HEALTH_S)
+
+
+async def _is_well(ping: Callable[[], Awaitable[bool]]) -> bool:
+    try:
+        async with asyncio.timeout(PING_S / 2):
+            return await ping() is True
+    except Exception:  # whatever a ping of somebody else's raises, the provider is not well
+        return False
 
 
 async def _outbox(stack: AsyncExitStack, bootstrap: str) -> KafkaOutbox:

@@ -1,26 +1,22 @@
 """The catalogue of schemas: ``schemas/avro/<subject>.v<N>.avsc``, each with the id ``schemas/registry.json`` gives it.
 
-A registered schema never changes and its id is never given again; ``python -m exchange.schemas register`` adds new
-files. A subject with a dot, such as ``cnaf.quotient-familial``, is a data set: its schema describes the datum itself.
+A registered schema never changes and its id is never given again; ``accord schemas register`` adds new files. A subject
+with a dot, such as ``cnaf.quotient-familial``, is a data set: its schema describes the datum itself.
 """
 
 from __future__ import annotations
 
 import json
-import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from exchange.core import frame
 from exchange.core.avro import BadSchema, Codec
-
-_STEM: Final = re.compile(r"([a-z0-9-]+(?:\.[a-z0-9-]+)?)\.v([1-9][0-9]*)")
+from exchange.core.schema_lint import STEM, read
 
 
 class BadCatalogue(RuntimeError):
@@ -85,7 +81,7 @@ class Catalogue:
         """The codec of the datum of a data set named as in ``data_sets``."""
         if data_set not in self.data_sets():
             raise UnknownSchema
-        return self.codecs[_name(data_set)]
+        return self.codecs[name_of(data_set)]
 
     def _latest_of(self, subject: str) -> Name:
         try:
@@ -111,9 +107,9 @@ def catalogue() -> Catalogue:
 def build(files: Mapping[str, str], registry: str) -> Catalogue:
     """The catalogue of schema files (text by file name) under a registry (JSON text). Raises BadCatalogue."""
     codecs = _codecs(files)
-    lines = _read_registry(registry)
+    lines = read_registry(registry)
     if unregistered := codecs.keys() - lines.keys():
-        raise BadCatalogue(f"not registered: {_listed(unregistered)}; run: python -m exchange.schemas register")
+        raise BadCatalogue(f"not registered: {_listed(unregistered)}; run: accord schemas register")
     if missing := lines.keys() - codecs.keys():
         raise BadCatalogue(f"registered, and now missing: {_listed(missing)}")
     _require_unchanged(codecs, lines)
@@ -128,7 +124,7 @@ def build(files: Mapping[str, str], registry: str) -> Catalogue:
 def register(files: Mapping[str, str], registry: str) -> str:
     """The registry with a line more for each new schema, its id the next one. Raises BadCatalogue."""
     codecs = _codecs(files)
-    lines = _read_registry(registry)
+    lines = read_registry(registry)
     _require_unchanged(codecs, lines)
     last = max((line.id for line in lines.values()), default=0)
     for schema_id, name in enumerate(sorted(codecs.keys() - lines.keys()), start=last + 1):
@@ -141,8 +137,8 @@ def register(files: Mapping[str, str], registry: str) -> str:
 
 def _codecs(files: Mapping[str, str]) -> dict[Name, Codec]:
     try:
-        return {_name(file.removesuffix(".avsc")): Codec(json.loads(files[file])) for file in _schema_files(files)}
-    except (BadSchema, json.JSONDecodeError) as error:
+        return {name_of(file.removesuffix(".avsc")): read(files[file]) for file in _schema_files(files)}
+    except BadSchema as error:
         raise BadCatalogue(f"a schema is not usable: {error}") from error
 
 
@@ -150,17 +146,19 @@ def _schema_files(files: Iterable[str]) -> list[str]:
     return sorted(file for file in files if file.endswith(".avsc"))
 
 
-def _name(stem: str) -> Name:
-    if not (match := _STEM.fullmatch(stem)):
+def name_of(stem: str) -> Name:
+    """The subject and version a file's stem says. Raises BadCatalogue."""
+    if not (match := STEM.fullmatch(stem)):
         raise BadCatalogue(f"not named <subject>.v<version>: {stem}")
     return Name(match[1], int(match[2]))
 
 
-def _read_registry(text: str) -> dict[Name, Registered]:
+def read_registry(text: str) -> dict[Name, Registered]:
+    """The lines of a registry. Raises BadCatalogue."""
     try:
         shown: dict[str, dict[str, Any]] = json.loads(text)
         lines = {
-            _name(f"{subject}.v{version}"): Registered(**line)
+            name_of(f"{subject}.v{version}"): Registered(**line)
             for subject, versions in shown.items()
             for version, line in versions.items()
         }
@@ -183,24 +181,5 @@ def _listed(names: Iterable[Name]) -> str:
     return ", ".join(sorted(map(str, names)))
 
 
-def main(arguments: list[str]) -> int:
-    """``register``: write the lines of new schemas into ``schemas/registry.json`` of the source tree."""
-    if arguments != ["register"]:
-        print("usage: python -m exchange.schemas register", file=sys.stderr)
-        return 2
-    folder = Path(str(files("schemas")))
-    path = folder / "registry.json"
-    texts = {file.name: file.read_text("utf-8") for file in (folder / "avro").iterdir()}
-    before = path.read_text("utf-8") if path.exists() else "{}"
-    try:
-        after = register(texts, before)
-    except BadCatalogue as error:
-        print(f"Registre refusé / registry refused: {error}", file=sys.stderr)
-        return 3
-    path.write_text(after, "utf-8")
-    print(f"{after.count('sha256')} schémas enregistrés / schemas registered")
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit("accord schemas register")

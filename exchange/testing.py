@@ -24,8 +24,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from connectors import contract
 from connectors.agent import Connector, ConnectorKeys
 from connectors.contract import StateApi
-from connectors.core.cases import QUOTIENT_FAMILIAL, Case, best, normalise
-from connectors.core.cnaf import interpret, query
+from connectors.core.call import call
+from connectors.core.cases import Case, best, normalise
+from connectors.core.reading import interpret
+from connectors.rest.descriptions import descriptions
+from connectors.sdk.lanes import Lanes, Limits
 from consent.core.facts import Acknowledgement
 from consent.keys import KeyRing, ephemeral
 from consent.ledger import Ledger
@@ -35,6 +38,7 @@ from exchange.agents.gate import Gate, Listener
 from exchange.agents.journal import Journal
 from exchange.agents.relay import Relay
 from exchange.agents.release import Release
+from exchange.agents.retries import Retries
 from exchange.core import topics
 from exchange.core.identity import Identity
 from exchange.core.memory import Memory
@@ -198,6 +202,15 @@ class MemoryRunner:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
+    async def replace(self, agent: Agent) -> None:
+        """Another process takes over, from what was committed: never past what the agent held back."""
+        await self.stop()
+        for place, at in self.committed.items():
+            held = self.agent.held(*place)
+            self.committed[place] = at if held is None else min(at, held)
+        self.agent = agent
+        self.start()
+
     async def _run(self) -> None:
         while True:
             try:
@@ -222,9 +235,11 @@ class MemoryRunner:
 
     async def _wait(self) -> None:
         waits = [asyncio.ensure_future(self._broker.grown()), asyncio.ensure_future(self._clock.sleep(TICK_S))]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def rewind(self) -> None:
         """Everything is delivered again, from the first record."""
@@ -238,13 +253,15 @@ class CasesApi:
         self._cases, self.calls = cases, 0
 
     async def fetch(
-        self, identity: contract.Identity, recipient: str, parameters: Mapping[str, str]
+        self, data_set: str, identity: contract.Identity, recipient: str, parameters: Mapping[str, str]
     ) -> contract.Reading:
         self.calls += 1
-        case = best(self._cases, QUOTIENT_FAMILIAL, normalise(query(identity, recipient, parameters)))
+        description = descriptions()[data_set]
+        asked = call(description, identity, recipient, parameters)
+        case = best(self._cases, asked.operation.id, normalise(asked.designation))
         if case is None:
             return contract.NotFound("35003", "Allocataire non référencé")
-        return interpret(case.status, {"content-type": "application/json"}, case.payload, identity)
+        return interpret(description, case.status, {"content-type": "application/json"}, case.payload, identity)
 
     async def close(self) -> None: ...
 
@@ -254,8 +271,19 @@ class MemoryBus:
 
     recipient, operator = "21130055300016", "211300553"
 
-    def __init__(self, api: StateApi, tracing: Tracing | None = None, keys: KeyRing | None = None) -> None:
-        self.clock, self._tracing = VirtualClock(), tracing or Tracing()
+    def __init__(
+        self,
+        api: StateApi | Mapping[str, StateApi],
+        tracing: Tracing | None = None,
+        keys: KeyRing | None = None,
+        *,
+        provider: str = "cnaf",
+        limits: Mapping[str, Limits] | None = None,
+        rate: str = "",
+        clock: VirtualClock | None = None,
+    ) -> None:
+        self.provider, self._calling = provider, (api, limits, rate)
+        self.clock, self._tracing = clock or VirtualClock(), tracing or Tracing()
         self.broker = MemoryBroker(self.clock)
         self.broker.create(topics.specs([self.operator], PROVIDERS, partitions=2, cluster=False))
         self.keys = keys or ephemeral("accord.test/memory")
@@ -271,7 +299,8 @@ class MemoryBus:
             Release(*common, self._tracing),
             Deadline(*common),
             Journal(self.broker, self.journal, self.clock),
-            Connector("cnaf", api, self._connector_keys, self.trust, *common, self._tracing),
+            self.connector(),
+            Retries(*common),
         ]
         self.runners = {agent.name: MemoryRunner(agent, self.broker, self.clock) for agent in agents}
         self.sdk = Bus(
@@ -285,10 +314,17 @@ class MemoryBus:
         )
         self._tasks: list[asyncio.Task[None]] = []
 
+    def connector(self) -> Connector:
+        """A connector, just started."""
+        api, limits, rate = self._calling
+        lanes = Lanes(self.provider, api, self.clock, limits, rate)
+        common = (self.ledger, self.broker, self.clock, self._tracing)
+        return Connector(self.provider, lanes, self._connector_keys, self.trust, *common)
+
     async def introduce(self) -> None:
         """Its parties become known to the ledger; nobody runs yet. For tests that move every agent by hand."""
         now_ms = self.clock.now_ms()
-        await introduce_provider(self.ledger, "cnaf", self._connector_keys, Ed25519PrivateKey.generate(), now_ms)
+        await introduce_provider(self.ledger, self.provider, self._connector_keys, Ed25519PrivateKey.generate(), now_ms)
         await introduce_collectivity(self.ledger, self.wallet, now_ms)
 
     async def __aenter__(self) -> Self:
@@ -324,6 +360,11 @@ class MemoryBus:
 
     async def resume(self, agent: str) -> None:
         self.runners[agent].start()
+
+    async def restart_connector(self) -> None:
+        """Its process is killed, and that of the tasks that wait: others start, who know what was committed and nothing else."""
+        for agent in (self.connector(), Retries(self.ledger, self.broker, self.clock)):
+            await self.runners[agent.name].replace(agent)
 
     async def give(self, identity: Identity, **changes: object) -> bytes:
         """An agreement for this person, its capsule in the wallet; `changes` replace terms. Returns its id."""

@@ -81,7 +81,7 @@ class ScriptedApi:
         self.readings = list(readings) or [Found(QUOTIENT)]
         self.asked: list[Any] = []
 
-    async def fetch(self, identity: Any, recipient: str, parameters: Any) -> Reading:
+    async def fetch(self, data_set: str, identity: Any, recipient: str, parameters: Any) -> Reading:
         self.asked.append(identity)
         return self.readings.pop(0) if len(self.readings) > 1 else self.readings[0]
 

@@ -15,28 +15,16 @@ Params = Mapping[str, tuple[str, ...]]
 
 QUOTIENT_FAMILIAL = "api_particulier_v3_cnav_quotient_familial_with_civility"
 
-ROUTES: dict[str, str] = {
-    QUOTIENT_FAMILIAL: "/v3/dss/quotient_familial/identite",
-    "api_particulier_v3_cnav_participation_familiale_eaje_with_civility": (
-        "/v3/dss/participation_familiale_eaje/identite"
-    ),
-    "api_particulier_v3_cnav_complementaire_sante_solidaire_with_civility": (
-        "/v3/dss/complementaire_sante_solidaire/identite"
-    ),
-    "api_particulier_v3_cnous_etudiant_boursier_with_civility": "/v3/cnous/etudiant_boursier/identite",
-    "api_particulier_v3_cnous_etudiant_boursier_with_ine": "/v3/cnous/etudiant_boursier/ine",
-    "api_particulier_v3_france_travail_statut_with_identifiant": "/v3/france_travail/statut/identifiant",
-    "api_particulier_v4_cnous_etudiant_boursier_with_civility": "/v4/cnous/etudiant_boursier/identite",
-    "api_particulier_v4_cnous_etudiant_boursier_with_ine": "/v4/cnous/etudiant_boursier/ine",
-}
-"""Operation -> route served (OpenAPI ``x-operationId``)."""
+STATE_FOLDERS = ("api_entreprise_", "api_particulier_", "france_connect")
+"""How the State's operations begin: a folder of another name holds quotient familial cases."""
 
-UNSERVED = ("api_entreprise_", "api_particulier_", "france_connect")
-"""State folders that load but answer on no route here: other APIs, and FranceConnect tokens (60 s of life)."""
-
-NUMBERS = frozenset(("anneeDateNaissance", "moisDateNaissance", "jourDateNaissance", "annee", "mois"))
-PERIOD = frozenset(("annee", "mois"))
-NEVER_COMPARED = frozenset(("recipient",))
+BIRTH = ("anneeDateNaissance", "moisDateNaissance", "jourDateNaissance")
+NUMBERS = frozenset((*BIRTH, "annee", "mois"))
+PERIOD = frozenset(("annee", "mois", "campaignYear"))
+NEVER_COMPARED = frozenset(("recipient", "context", "object", "year", "anneeNateNaissance"))
+"""They designate nobody. The last two are in cases of the State's, turnover and C2S, and in no contract: nobody can send them."""
+PLACES = frozenset(("codeCogInseeCommuneNaissance", "nomCommuneNaissance", "codeCogInseeDepartementNaissance"))
+FRANCE = "99100"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +52,7 @@ def parse(operation: str, name: str, document: Any) -> Case:
     if type(status) is not int or not 200 <= status <= 599:
         raise NotACase("status must be an HTTP status")
     return Case(
-        operation=operation if operation in ROUTES or operation.startswith(UNSERVED) else QUOTIENT_FAMILIAL,
+        operation=operation if operation.startswith(STATE_FOLDERS) else QUOTIENT_FAMILIAL,
         name=name,
         params=normalise((key, item) for key, value in document["params"].items() for item in _items(value)),
         status=status,
@@ -92,7 +80,10 @@ def _payload(payload: Any) -> bytes:
 
 
 def normalise(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    """Parameters as they are compared: NFC, no case, numbers as numbers; empty, ``0`` and ``00`` are absent."""
+    """Parameters as they are compared: NFC, no case, numbers as numbers; empty, ``0`` and ``00`` are absent.
+
+    What the State ignores is absent too.
+    """
     compared: dict[str, tuple[str, ...]] = {}
     for key, value in pairs:
         name = key.removesuffix("[]")
@@ -101,7 +92,14 @@ def normalise(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
             text = text.lstrip("0")
         if text and name not in NEVER_COMPARED:
             compared[name] = (*compared.get(name, ()), text)
-    return compared
+    return {name: value for name, value in compared.items() if name not in _ignored(compared)}
+
+
+def _ignored(compared: Params) -> frozenset[str]:
+    """What the State ignores (OpenAPI): a commune for a birth abroad, a month without its year, a day without its month."""
+    abroad = compared.get("codeCogInseePaysNaissance", (FRANCE,)) != (FRANCE,)
+    unknown = next((at for at, name in enumerate(BIRTH) if name not in compared), len(BIRTH))
+    return frozenset(BIRTH[unknown:]) | (PLACES if abroad else frozenset())
 
 
 def best(cases: Iterable[Case], operation: str, asked: Params) -> Case | None:

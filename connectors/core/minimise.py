@@ -1,47 +1,43 @@
-"""Only what was authorised leaves: the State's scopes, applied to the State's answer.
+"""Only what was authorised leaves: the scopes of an authorisation, applied to the State's answer.
 
+Each root field of a data set's schema says which scope opens it (its ``scope``), as the State's own scopes do.
 Source: API Particulier ``commons/data/authorizations.yml``: in v3, one scope opens one root key.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from connectors.core.family import Address, Person, Quotient
 
-Fields = tuple[str, ...]
-
-SCOPES: dict[str, tuple[str, Fields]] = {
-    "cnaf_quotient_familial": ("quotient_familial", Quotient.__struct_fields__),
-    "cnaf_allocataires": ("allocataires", Person.__struct_fields__),
-    "cnaf_enfants": ("enfants", Person.__struct_fields__),
-    "cnaf_adresse": ("adresse", Address.__struct_fields__),
-}
-"""Scope -> (root key it opens, fields the contract documents below that key)."""
-
-LISTS = ("allocataires", "enfants")
-
-
-def minimise(data: dict[str, Any], scopes: frozenset[str]) -> dict[str, Any]:
+def minimise(schema: Mapping[str, Any], data: Mapping[str, Any], scopes: frozenset[str]) -> dict[str, Any]:
     """The part of ``data`` that ``scopes`` open; an unknown scope opens nothing, an absent key stays absent."""
-    opened = {root: fields for scope, (root, fields) in SCOPES.items() if scope in scopes}
-    kept = {root: _under(root, data[root], fields) for root, fields in opened.items() if root in data}
+    opened = {field["name"]: field["type"] for field in schema["fields"] if field.get("scope") in scopes}
+    kept = {root: _documented(kind, data[root]) for root, kind in opened.items() if root in data}
     return {root: value for root, value in kept.items() if value is not None}
 
 
-def _under(root: str, value: Any, fields: Fields) -> Any:
-    if root not in LISTS:
-        return _only(value, fields)
+def _documented(schema: Any, value: Any) -> Any:
+    """What of ``value`` the schema documents, ``None`` where nothing is."""
+    if isinstance(schema, list):
+        schema = next(branch for branch in schema if branch != "null")
+    kind = schema["type"] if isinstance(schema, Mapping) else schema
+    if kind == "record":
+        return _fields(schema, value)
+    if kind == "array":
+        return _items(schema["items"], value)
+    return value if isinstance(value, str | int | float) else None
+
+
+def _items(schema: Any, value: Any) -> list[Any] | None:
     if not isinstance(value, list):
         return None
-    return [_only(item, fields) for item in value if isinstance(item, dict)]
+    kept = (_documented(schema, item) for item in value)
+    return [item for item in kept if item is not None]
 
 
-def _only(value: Any, fields: Fields) -> dict[str, Any] | None:
+def _fields(schema: Mapping[str, Any], value: Any) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         return None
-    return {name: value[name] for name in fields if _plain(value.get(name, ...))}
-
-
-def _plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float)
+    kinds = {field["name"]: field["type"] for field in schema["fields"] if field["name"] in value}
+    return {name: _documented(kind, value[name]) for name, kind in kinds.items()}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from stdnum.fr import siret
+from stdnum.fr import siren, siret
 
 COMMUNE = re.compile(r"([013-9]\d|2[AB1-9])\d{3}", re.ASCII)
 COUNTRY = re.compile(r"99\d{3}", re.ASCII)
@@ -56,6 +56,27 @@ NOT_FOUND = Refusal(
     "L'allocataire n'est pas référencé auprès des caisses éligibles",
     provider="CNAF & MSA",
 )
+NOT_FOUND_AT = {
+    "cnous": Refusal(
+        404, "26003", "Entité non trouvée", "Aucun étudiant boursier n'a pu être trouvé.", provider="CNOUS"
+    ),
+    "france_travail": Refusal(
+        404, "24003", "Entité non trouvée", "Aucune situation n'a pu être trouvée.", provider="France Travail"
+    ),
+    "insee": Refusal(404, "01003", "Entité non trouvée", "L'identifiant indiqué n'existe pas.", provider="INSEE"),
+    "dgfip": Refusal(
+        404, "03003", "Entité non trouvée", "L'identifiant indiqué n'est pas connu.", provider="DGFIP - Adélie"
+    ),
+    "urssaf": Refusal(
+        404, "04003", "Entité non trouvée", "Le siret ou siren indiqué n'est pas connu.", provider="ACOSS"
+    ),
+}
+"""By the word its route has; ``NOT_FOUND`` elsewhere (CNAF and MSA)."""
+CONTEXT_MISSING = Refusal(422, "00201", UNREADABLE, "Le paramètre context est obligatoire", "context")
+OBJECT_MISSING = Refusal(422, "00202", UNREADABLE, "Le paramètre object est obligatoire", "object")
+SELF = Refusal(422, "00211", UNREADABLE, "Le paramètre recipient est identique à l'entreprise appelée", "recipient")
+SIREN_INVALID = Refusal(422, "00301", UNREADABLE, "Le numéro de siren n'est pas correctement formatté", "siren")
+SIRET_INVALID = Refusal(422, "00302", UNREADABLE, "Le numéro de siret n'est pas correctement formatté", "siret")
 RECIPIENT_MISSING = Refusal(422, "00203", UNREADABLE, "Le paramètre recipient est obligatoire", "recipient")
 RECIPIENT_INVALID = Refusal(422, "00210", UNREADABLE, "Le paramètre recipient n'est pas un siret valide", "recipient")
 NAME = Refusal(422, "00361", UNREADABLE, "Le nom de famille est manquant")
@@ -77,6 +98,28 @@ def check_recipient(recipient: str) -> Refusal | None:
     if not recipient:
         return RECIPIENT_MISSING
     return None if recipient.isascii() and recipient.isdigit() and siret.is_valid(recipient) else RECIPIENT_INVALID
+
+
+def not_found(route: str) -> Refusal:
+    """Nobody of that name, or no such company, in the words of the provider a route belongs to."""
+    return next((refusal for word, refusal in NOT_FOUND_AT.items() if f"/{word}/" in route), NOT_FOUND)
+
+
+def check_request(values: Mapping[str, str]) -> Refusal | None:
+    """What API Entreprise wants beside a company: a context, an object, and a recipient that is not the company."""
+    if not values.get("context"):
+        return CONTEXT_MISSING
+    if not values.get("object"):
+        return OBJECT_MISSING
+    company = values.get("siret") or values.get("siren", "")
+    return SELF if values.get("recipient", "").startswith(company) else None
+
+
+def check_company(values: Mapping[str, str]) -> Refusal | None:
+    """The company's number: its digits and its key."""
+    if "siret" in values:
+        return None if siret.is_valid(values["siret"]) else SIRET_INVALID
+    return None if siren.is_valid(values.get("siren", "")) else SIREN_INVALID
 
 
 def check_identity(query: Sequence[tuple[str, str]], today: date) -> Refusal | None:

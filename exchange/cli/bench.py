@@ -60,7 +60,7 @@ def gate(
         show.tell("bench_failed", cause, show.tr("ne pas publier de chiffre", "publish no figure"), as_json=as_json)
         raise typer.Exit(show.CORRUPTED) from None
     if out is not None:
-        out.write_text(json.dumps(result.as_json(), indent=2) + "\n", encoding="utf-8")
+        _keep(out, result.as_json())
     show.line(**result.as_json()) if as_json else show.console.print(_table(result))
 
 
@@ -87,7 +87,7 @@ def ledger(
 
     result = show.run(run_ledger(chosen, repeat, say, Settings().store), as_json=as_json)
     if out is not None:
-        out.write_text(json.dumps(result.as_json(), indent=2) + "\n", encoding="utf-8")
+        _keep(out, result.as_json())
     if as_json:
         show.line(**result.as_json())
         return
@@ -159,3 +159,8 @@ def _table(result: Result) -> Table:
 
 def _cells(found: Figures) -> tuple[str, str]:
     return f"{found.per_s:,.0f}", "—" if found.per_cpu_s is None else f"{found.per_cpu_s:,.0f}"
+
+
+def _keep(out: Path, figures: dict[str, object]) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

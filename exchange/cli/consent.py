@@ -19,6 +19,7 @@ from exchange.clock import SystemClock
 from exchange.core.errors import Code
 from exchange.core.rendering import entry_line
 from exchange.introduction import ONLINE, PURPOSES, open_wallet, record, terms
+from exchange.referentials import load, vetted
 from exchange.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Les accords des citoyens. / Citizens' agreements.")
@@ -99,7 +100,8 @@ def give_(
         agreed = terms(settings.recipient, now_ms, purpose=purpose, **changes)
         if asked:  # what was asked for has its own terms; the person may give a part
             agreed = msgspec.structs.replace(await ledger.terms(authorisation), **_scopes(scope))
-        await record(ledger, wallet, authorisation, agreed, how.read_identity(identity), collected)
+        who = vetted(how.read_identity(identity), load(places.root))
+        await record(ledger, wallet, authorisation, agreed, who, collected)
         return authorisation
 
     _said("given", show.run(work(), as_json=as_json), as_json)

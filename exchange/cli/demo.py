@@ -9,13 +9,16 @@ from time import monotonic
 
 import typer
 
-from connectors.core.cases import Case
+from connectors.core.cases import QUOTIENT_FAMILIAL, Case
+from connectors.rest.descriptions import descriptions
 from connectors.sandbox import FAMILIES, load_cases
 from exchange.cli import show
 from exchange.cli.download import Download
 from exchange.cli.options import Data, Json
 from exchange.cli.story import Step, Story, read_case
 from exchange.core.errors import Code
+from exchange.data_sets import DATA_SETS
+from exchange.data_sets import QUOTIENT_FAMILIAL as QUOTIENT
 from exchange.local import client, local_bus
 from exchange.settings import Settings
 
@@ -28,6 +31,9 @@ def demo(
     cases: Path | None = typer.Option(
         None, "--cases", help="Dossier de cas de l'État. / Folder of State cases.", exists=True, file_okay=False
     ),
+    dataset: str | None = typer.Option(
+        None, "--dataset", help="Ne dire que les cas d'un jeu de données. / Tell only the cases of a data set."
+    ),
 ) -> None:
     """Raconter un échange, du refus à la preuve. / Tell an exchange, from refusal to proof."""
     try:
@@ -35,16 +41,31 @@ def demo(
         fallback = load_cases(FAMILIES)
     except ValueError as error:
         show.fail(Code.BAD_CASES, str(error), show.USAGE, as_json=as_json)
+    if dataset is not None and dataset not in DATA_SETS:
+        raise typer.BadParameter(", ".join(DATA_SETS), param_hint="--dataset")
     with ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="accord-demo-")))
-        found = [case for case in loaded if case.status == 200]
-        heroes = found or [case for case in fallback if case.status == 200]
+        found, spare = (
+            [c for c in some if c.status == 200 and c.operation == QUOTIENT_FAMILIAL] for some in (loaded, fallback)
+        )
+        heroes = found or spare
         sandbox_cases = [cases or FAMILIES] if found else [cases or FAMILIES, FAMILIES]
-        good = show.run(_tell(folder, heroes[0], sandbox_cases, loaded if cases else [], as_json), as_json=as_json)
+        asked = _of(dataset or QUOTIENT.name, loaded) if dataset or cases else []
+        telling = _tell(folder, heroes[0], sandbox_cases, asked, as_json, dataset)
+        good = show.run(telling, as_json=as_json)
     raise typer.Exit(show.OK if good else NOT_AS_TOLD)
 
 
-async def _tell(folder: Path, hero: Case, sandbox_cases: list[Path], cases: list[Case], as_json: bool) -> bool:
+def _of(data_set: str, cases: list[Case]) -> list[Case]:
+    """The cases of a data set's operations, one for each way of asking: two asked alike could not be told apart."""
+    operations = {operation.id for operation in descriptions()[data_set].operations}
+    own = [case for case in cases if case.operation in operations]
+    return [case for at, case in enumerate(own) if all(case.params != other.params for other in own[:at])]
+
+
+async def _tell(
+    folder: Path, hero: Case, sandbox_cases: list[Path], cases: list[Case], as_json: bool, data_set: str | None
+) -> bool:
     started_s, good = monotonic(), True
     settings = Settings()
     with Download(shown=not as_json) as progress:
@@ -54,7 +75,9 @@ async def _tell(folder: Path, hero: Case, sandbox_cases: list[Path], cases: list
         ):
             _show(_ready(local.bootstrap, monotonic() - started_s), as_json)
             identity, parameters = read_case(hero)
-            async for step in Story(local, bus, identity, parameters, cases).tell():
+            story = Story(local, bus, identity, parameters, cases)
+            story.data_set = data_set or story.data_set
+            async for step in story.tell_cases() if data_set else story.tell():
                 good = good and step.as_told
                 _show(step, as_json)
     if not as_json:

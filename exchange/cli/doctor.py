@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import socket
@@ -119,6 +120,14 @@ def _ledger(places: Places) -> Finding:
     return Finding("ledger", not count, seen, "accord ledger recover")
 
 
+def _providers(places: Places) -> Finding:
+    """What the connectors of a running bus last saw of their State APIs."""
+    seen = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(places.run.glob("*.health.json"))]
+    ill = [each for each in seen if each["status"] not in ("ok", "unknown")]
+    told = ", ".join(f"{each['provider']} {each['status']}" for each in ill or seen) or "-"
+    return Finding("providers", True, told, "accord connector health", warning=bool(ill))
+
+
 def _store(url: str) -> list[Finding]:
     """The ledger's store where it is PostgreSQL's: version, durability, standbys."""
     if not url:
@@ -155,4 +164,5 @@ CHECKS: tuple[Callable[[Places], Finding], ...] = (
     _ports,
     _keys,
     _ledger,
+    _providers,
 )

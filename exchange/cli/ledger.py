@@ -246,7 +246,9 @@ async def _recover(places: Places, folder: Path, as_json: bool) -> tuple[Recover
 def _recovered(found: Recovered, seen: dict[str, int]) -> Iterator[str]:
     """What was done, and what is left to do by people."""
     tr = show.tr
-    yield tr(f"{found.reread} feuilles relues", f"{found.reread} leaves read back") + "".join(f"  {name}" for name in seen)
+    yield tr(f"{found.reread} feuilles relues", f"{found.reread} leaves read back") + "".join(
+        f"  {name}" for name in seen
+    )
     if found.missing:
         yield tr(f"il en manque {found.missing}", f"{found.missing} are missing") + " → accord ledger recover"
     if found.register_lost:

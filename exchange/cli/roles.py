@@ -1,8 +1,7 @@
-"""The processes of a bus: `accord worker`, `accord connector run`, `accord sandbox`."""
+"""The processes of a bus: `accord worker`, `accord sandbox` (`accord connector run` is in its own family)."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,20 +13,11 @@ from exchange.core.errors import Code
 from exchange.places import ROLES, Places
 from exchange.settings import Settings
 
-connector = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Connecteurs aux API de l'État. / Connectors to State APIs."
-)
-
-
-@connector.callback()
-def connectors() -> None:
-    """Connecteurs aux API de l'État. / Connectors to State APIs."""
-
 
 def worker(
     data: Data = None,
     kafka: Kafka = "",
-    roles: Annotated[str, typer.Option("--roles", help="gate,release,deadline,journal")] = ",".join(ROLES),
+    roles: Annotated[str, typer.Option("--roles", help=",".join(ROLES))] = ",".join(ROLES),
     as_json: Json = False,
     name: Name = "worker",
 ) -> None:
@@ -40,42 +30,9 @@ def worker(
     if not set(chosen) <= set(ROLES):
         raise typer.BadParameter(", ".join(ROLES), param_hint="--roles")
     with show.explained(as_json=as_json):
-        broker = _broker(kafka, settings, places)
+        broker = broker_of(kafka, settings, places)
     ready = show.announcer(places, name, as_json)
     show.run(run_worker(places, broker, chosen, name, ready, traced=settings.traces), as_json=as_json)
-
-
-@connector.command("run")
-def connector_run(
-    provider: Annotated[str, typer.Argument(help="cnaf")],
-    data: Data = None,
-    kafka: Kafka = "",
-    url: Annotated[str, typer.Option("--url", help="Adresse de l'API de l'État. / Base URL of the State API.")] = "",
-    token_file: Annotated[
-        Path | None, typer.Option("--token-file", help="Fichier du jeton. / File of the token.")
-    ] = None,
-    as_json: Json = False,
-    name: Name = "",
-) -> None:
-    """Répondre pour un fournisseur. / Answer for a provider."""
-    from exchange.roles import run_connector  # as above
-
-    settings = Settings()
-    places = settings.places(data)
-    if provider != "cnaf":
-        raise typer.BadParameter("cnaf", param_hint="PROVIDER")
-    path = token_file or settings.state_api_token_file or places.token
-    try:
-        token = path.read_text(encoding="ascii").strip()
-    except OSError as error:
-        show.fail(Code.NO_TOKEN, f"{path}: {error.strerror}", show.USAGE, as_json=as_json)
-    with show.explained(as_json=as_json):
-        broker = _broker(kafka, settings, places)
-        places.awaited(places.ready("ledger"))
-        base_url = url or settings.state_api_url or places.awaited(places.ready("sandbox"))["url"]
-    ready = show.announcer(places, name or f"connector-{provider}", as_json)
-    work = run_connector(places, broker, provider, base_url, token, ready, traced=settings.traces)
-    show.run(work, as_json=as_json)
 
 
 def sandbox(
@@ -113,7 +70,7 @@ def sandbox(
     Sandbox(loaded, port=port or None, token=token, rate_per_s=rate).serve(announce)
 
 
-def _broker(kafka: str, settings: Settings, places: Places) -> str:
+def broker_of(kafka: str, settings: Settings, places: Places) -> str:
     """The broker given, or that of the bus that runs or starts over this data directory."""
     if kafka or settings.broker:
         return kafka or settings.broker

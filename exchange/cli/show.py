@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from consent.keys import BadKeyFile
+from exchange.core.cog import BadReferential
 from exchange.core.errors import CATALOGUE, Code
 from exchange.core.identity import BadIdentity
 from exchange.embedded.errors import EmbeddedError
@@ -24,6 +25,7 @@ from exchange.ports import BadStore, Recovering, Refused, Unavailable
 
 T = TypeVar("T")
 OK, USAGE, REFUSED, UNAVAILABLE, CORRUPTED = 0, 2, 3, 4, 5
+_CORRUPTED = {BadStore: Code.BAD_STORE, BadKeyFile: Code.BAD_KEY_FILE, BadReferential: Code.BAD_REFERENTIAL}
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
@@ -91,8 +93,8 @@ def explained(*, as_json: bool = False) -> Iterator[None]:
     except EmbeddedError as error:
         tell(error.code, tr(error.cause.fr, error.cause.en), tr(error.todo.fr, error.todo.en), as_json=as_json)
         raise typer.Exit(UNAVAILABLE) from None
-    except BadStore as error:
-        fail(Code.BAD_STORE, str(error), CORRUPTED, as_json=as_json)
+    except (BadStore, BadKeyFile, BadReferential) as error:
+        fail(_CORRUPTED[type(error)], str(error), CORRUPTED, as_json=as_json)
     except Recovering as error:
         done = tr("retrait enregistré, déjà effectif", "withdrawal recorded, binding already") if error.recorded else ""
         fail(Code.RECOVERING, done, UNAVAILABLE, as_json=as_json)
@@ -102,8 +104,6 @@ def explained(*, as_json: bool = False) -> Iterator[None]:
         fail(Code.DATA_IN_USE, str(error.folder), UNAVAILABLE, as_json=as_json)
     except RoleFailed as error:
         fail(Code.ROLE_FAILED, f"{error.name}, {error.log}", UNAVAILABLE, as_json=as_json)
-    except BadKeyFile as error:
-        fail(Code.BAD_KEY_FILE, str(error), CORRUPTED, as_json=as_json)
     except BadIdentity as error:
         fail(Code.BAD_IDENTITY, str(error), USAGE, as_json=as_json)
     except KeyboardInterrupt:

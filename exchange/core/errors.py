@@ -101,6 +101,9 @@ class Code(StrEnum):
     RECEIPT_PENDING = "receipt_pending"
     PAGE_NOT_COMPARED = "page_not_compared"
     BAD_STORE = "bad_store"
+    BAD_REFERENTIAL = "bad_referential"
+    BAD_WEBHOOK = "bad_webhook"
+    DATAPASS_UNAVAILABLE = "datapass_unavailable"
 
 
 def _entry(origin: Origin, retry: bool, *texts: str) -> Entry:
@@ -202,6 +205,12 @@ CATALOGUE: dict[Code, Entry] = {
         "prévenir l'exploitant du bus et les témoins", "tell the bus operator and the witnesses"),
     Code.BAD_STORE: _entry("bus", False, "base du registre inutilisable", "the ledger's store will not do",
         "corriger ce réglage du serveur ou choisir la bonne base (accord doctor)", "correct this setting of the server or choose the right store (accord doctor)"),
+    Code.BAD_REFERENTIAL: _entry("caller", False, "table des communes et des pays inutilisable", "unusable table of communes and countries",
+        "la refaire depuis les fichiers de l'INSEE (accord referentials build)", "make it again from INSEE's files (accord referentials build)"),
+    Code.BAD_WEBHOOK: _entry("caller", False, "appel qui n'est pas de DataPass, ou incomplet", "a call that is not DataPass's, or is incomplete",
+        "vérifier le secret, l'environnement et les événements de ce webhook", "check this webhook's secret, environment and events"),
+    Code.DATAPASS_UNAVAILABLE: _entry("provider", True, "l'API DataPass ne répond pas comme convenu", "the DataPass API does not answer as documented",
+        "vérifier l'adresse et les identifiants, puis recommencer", "check the address and the credentials, then try again"),
     Code.BAD_RECEIPT: _entry("caller", False, "ce fichier n'est pas un reçu de ce registre, ou il a été modifié", "this file is no receipt of this log, or it was altered",
         "demander à nouveau le reçu, ou donner la clé du bon registre par --vkey", "ask for the receipt again, or give the right log's key with --vkey"),
     Code.RECEIPT_PENDING: _entry("bus", True, "reçu en attente : trop peu de témoins l'ont vu", "receipt pending: too few witnesses have seen it",

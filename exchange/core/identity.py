@@ -11,13 +11,17 @@ import hmac
 import re
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
+
+from stdnum.fr import siret
 
 from exchange.core.encoding import digest, join, split
 
 SALT_BYTES = 32
 _LABEL = b"accord.subject.v1"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_NUMBERS = {"numero_fiscal": r"[0-9]{13}", "ine": r"[0-9A-Za-z]{11}", "siret": r"[0-9]{14}"}
 
 
 class BadIdentity(ValueError):
@@ -26,12 +30,14 @@ class BadIdentity(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A person as API Particulier designates one; an empty field was not given.
+    """A person, or a company, as the State's APIs designate one; an empty field was not given.
 
-    `date_naissance` is YYYY-MM-DD with 0000 or 00 kept for what is unknown; codes are INSEE's (COG).
+    `date_naissance` is YYYY-MM-DD with 0000 or 00 kept for what is unknown; codes are INSEE's (COG). `numero_fiscal` is the
+    13 digits of the tax office, `ine` the national student number, `siret` the 14 digits of an establishment. Their shape is
+    checked here; the key of a Siret where it enters (`from_wire`).
     """
 
-    nom_naissance: str
+    nom_naissance: str = ""
     nom_usage: str = ""
     prenoms: tuple[str, ...] = ()
     date_naissance: str = "0000-00-00"
@@ -40,6 +46,10 @@ class Identity:
     code_cog_insee_commune_naissance: str = ""
     nom_commune_naissance: str = ""
     code_cog_insee_departement_naissance: str = ""
+    numero_fiscal: str = ""
+    ine: str = ""
+    identifiant_france_travail: str = ""
+    siret: str = ""
 
     def __post_init__(self) -> None:
         if not _DATE.fullmatch(self.date_naissance):
@@ -49,6 +59,9 @@ class Identity:
         for name, value in _texts(self):
             if any(unicodedata.category(c) == "Cc" for c in value) or len(value) > 200:
                 raise BadIdentity(name)
+        for name, pattern in _NUMBERS.items():
+            if not re.fullmatch(f"({pattern})?", getattr(self, name)):
+                raise BadIdentity(name)
 
     @classmethod
     def from_wire(cls, params: Mapping[str, object]) -> Identity:
@@ -57,6 +70,8 @@ class Identity:
         extra = set(params) - set(_WIRE) - {"prenoms", "anneeDateNaissance", "moisDateNaissance", "jourDateNaissance"}
         if extra:
             raise BadIdentity("unknown parameter")
+        if known["siret"] and not siret.is_valid(str(known["siret"])):  # La Poste's own key included
+            raise BadIdentity("siret")
         given = params.get("prenoms") or ()
         prenoms = (given,) if isinstance(given, str) else tuple(str(p) for p in given)  # type: ignore[attr-defined]  # any iterable of texts
         year, month, day = (
@@ -78,7 +93,14 @@ _WIRE = {
     "codeCogInseeCommuneNaissance": "code_cog_insee_commune_naissance",
     "nomCommuneNaissance": "nom_commune_naissance",
     "codeCogInseeDepartementNaissance": "code_cog_insee_departement_naissance",
+    "spi": "numero_fiscal",
+    "ine": "ine",
+    "identifiant": "identifiant_france_travail",
+    "siret": "siret",
 }
+_FIRST_FIELDS = 9
+"""The fields every encoding has. Those added since follow only as far as the last one given: who was designated without
+them keeps the same bytes."""
 
 
 def _number(value: object, width: int) -> str:
@@ -97,24 +119,22 @@ def _texts(identity: Identity) -> list[tuple[str, str]]:
 
 
 def canonical(identity: Identity) -> bytes:
-    """The identity's one encoding: every field in order, NFC, each with its length."""
+    """The identity's one encoding: fields in order, NFC, each with its length, up to the last one given (nine at least)."""
 
     def text(value: str) -> bytes:
         return unicodedata.normalize("NFC", value).encode()
 
-    return join(
-        *(
-            join(*map(text, value)) if isinstance(value, tuple) else text(value)
-            for value in (getattr(identity, field.name) for field in fields(identity))
-        )
-    )
+    values = [getattr(identity, field.name) for field in fields(identity)]
+    while len(values) > _FIRST_FIELDS and not values[-1]:
+        values.pop()
+    return join(*(join(*map(text, value)) if isinstance(value, tuple) else text(value) for value in values))
 
 
 def read(data: bytes) -> Identity:
     """The identity whose canonical encoding is `data`; BadIdentity otherwise."""
     try:
-        parts = split(data, len(fields(Identity)))
-        values = {f.name: p.decode() for f, p in zip(fields(Identity), parts, strict=True) if f.name != "prenoms"}
+        parts = _parts(data)
+        values = {f.name: p.decode() for f, p in zip(fields(Identity), parts, strict=False) if f.name != "prenoms"}
         packed, prenoms = parts[2], []
         while packed:
             size = int.from_bytes(packed[:4], "big")
@@ -126,6 +146,14 @@ def read(data: bytes) -> Identity:
     if canonical(identity) != data:
         raise BadIdentity("not canonical")
     return identity
+
+
+def _parts(data: bytes) -> list[bytes]:
+    """Nine parts or more, as `canonical` wrote them; ValueError."""
+    for count in range(_FIRST_FIELDS, len(fields(Identity))):
+        with suppress(ValueError):
+            return split(data, count)
+    return split(data, len(fields(Identity)))
 
 
 def commitment(salt: bytes, identity: bytes) -> bytes:

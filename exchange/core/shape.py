@@ -23,3 +23,13 @@ def complete(schema: Any, value: Any) -> Any:
 def present(value: Mapping[str, Any]) -> dict[str, Any]:
     """Only the roots that are there: a scope that was not granted leaves nothing, not a null."""
     return {name: item for name, item in value.items() if item is not None}
+
+
+def scopes_of(schema: Mapping[str, Any]) -> frozenset[str]:
+    """Every scope of a data set: each root field of its schema says which one opens it (its attribute ``scope``)."""
+    return frozenset(field["scope"] for field in schema["fields"] if "scope" in field)
+
+
+def parameters_of(schema: Mapping[str, Any]) -> frozenset[str]:
+    """What may select within a data set: the attribute ``parameters`` of its schema's record."""
+    return frozenset(schema.get("parameters", ()))

@@ -13,6 +13,7 @@ DEAD_LETTERS = "deadletter.v1"
 ALL_REQUESTS = "requests.*.v1"
 ALL_ANSWERS = "answers.*.v1"
 ALL_OUTCOMES = "outcomes.*.v1"
+ALL_RETRIES = "retries.*.v1"
 
 _SIREN = re.compile(r"\d{9}", re.ASCII)
 _PROVIDER = re.compile(r"[a-z][a-z0-9-]{1,30}")
@@ -44,6 +45,11 @@ def tasks(provider: str) -> str:
 
 def answers(provider: str) -> str:
     return f"answers.{_checked(_PROVIDER, provider)}.v1"
+
+
+def retries(provider: str) -> str:
+    """Tasks that wait for their time; written by the provider's connector."""
+    return f"retries.{_checked(_PROVIDER, provider)}.v1"
 
 
 def middle(topic: str) -> str:
@@ -78,7 +84,7 @@ def specs(operators: list[str], providers: list[str], *, partitions: int, cluste
         return TopicSpec(name, count, replication, base | {"retention.ms": str(days * _DAY_MS)})
 
     names = [f(o) for o in operators for f in (requests, outcomes)] + [
-        f(p) for p in providers for f in (tasks, answers)
+        f(p) for p in providers for f in (tasks, answers, retries)
     ]
     return [
         *(spec(name, 7) for name in names),

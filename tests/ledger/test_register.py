@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
-from consent.core.facts import State
+from consent.core.facts import Habilitation, State
 from consent.stores import tables as t
 from exchange.core.errors import Code
 from exchange.introduction import PURPOSES
@@ -57,3 +57,11 @@ async def test_a_settled_withdrawal_has_its_second_leaf(world: World) -> None:
         query = select(func.count()).where(t.leaf.c.kind == "withdrawal_settled", t.leaf.c.authorisation == agreement)
         leaves = connection.execute(query).scalar()
     assert (len(ack.named), cut.delivery, "withdrawal_settled" in unsettled, leaves) == (1, "cut", False, 1)
+
+
+async def test_habilitations_are_listed_as_they_stand(world: World) -> None:
+    """Each recipient, data set and purpose once, in order, those revoked too."""
+    await world.ledger.habilitate(RECIPIENT, DATA_SET, PURPOSES[0], (), "CRPA L114-8", 5)
+    found = [h for h in await world.ledger.habilitations() if h.data_set == DATA_SET]
+    assert [(h.purpose, bool(h.scopes)) for h in found] == [(PURPOSES[0], False), (PURPOSES[1], True)]
+    assert found[0] == Habilitation(RECIPIENT, DATA_SET, PURPOSES[0], (), "CRPA L114-8", 5)

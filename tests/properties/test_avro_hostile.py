@@ -28,6 +28,7 @@ PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
     "boolean": st.booleans(),
     "int": st.integers(-(1 << 31), (1 << 31) - 1),
     "long": st.integers(-(1 << 63), (1 << 63) - 1),
+    "double": st.floats(allow_nan=False),
     "bytes": st.binary(max_size=80),
     "string": st.text(max_size=40),
 }
@@ -68,6 +69,8 @@ def sample(schema: Any, rng: random.Random, named: dict[str, Any]) -> Any:
         named[schema["name"]] = schema
     drawn: dict[str, Callable[[], Any]] = {
         "null": lambda: None,
+        "boolean": lambda: rng.random() < 0.5,
+        "double": lambda: rng.uniform(-1e9, 1e9),
         "int": lambda: rng.randint(-(1 << 31), (1 << 31) - 1),
         "long": lambda: rng.getrandbits(63) - rng.getrandbits(63),
         "bytes": lambda: rng.randbytes(rng.randrange(90)),

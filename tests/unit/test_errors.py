@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
 import pytest
 import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -25,15 +26,20 @@ from consent.core.query import Officer, Query
 from consent.core.rules import REFUSAL, usable
 from consent.grants import ASSISTED_A_DAY_MAX
 from consent.keys import BadKeyFile, ephemeral, open_keys
+from consent.keys import files as keys_files
 from consent.ledger import Ledger
 from consent.stores.engine import open_sqlite
 from consent.tokens import Issuer
 from exchange import outcomes, wire
 from exchange.cli import app, show
 from exchange.core import topics
+from exchange.core.datapass.mapping import Rules
 from exchange.core.decision import DataSet, instant, standing
 from exchange.core.errors import CATALOGUE, Code
 from exchange.core.identity import BadIdentity, canonical
+from exchange.datapass.desk import Desk
+from exchange.datapass.memory import Memory
+from exchange.datapass.server import Receiver
 from exchange.introduction import record, terms
 from exchange.locks import InUse
 from exchange.outcomes import ConsentRequired, ConsentWithdrawn, ExchangeError, UnknownDataSet
@@ -338,6 +344,10 @@ COMMANDS: dict[Code, list[str]] = {
     Code.BAD_CHECKPOINT: ["ledger", "verify", "--data", "{folder}"],
     Code.NO_TOKEN: ["connector", "run", "cnaf", "--data", "{folder}", "--token-file", "{folder}/absent"],
     Code.BAD_CASES: ["sandbox", "--cases", "{folder}"],
+    Code.BAD_REFERENTIAL: ["referentials", "build", "{folder}", "--data", "{folder}"],
+    Code.DATAPASS_UNAVAILABLE: [
+        "habilitation", "reconcile", "--data", "{folder}", "--client-file", "{folder}/client", "--url", "http://127.0.0.1:1",
+    ],
 }
 
 
@@ -352,12 +362,23 @@ async def command(code: Code) -> str:
             other = ephemeral("accord.test/x")
             Trust(other.verifier, public_bytes(other.certificate), public_bytes(other.registrar)).save(places.trust)
             assert keys.origin == other.origin
+        elif code is Code.DATAPASS_UNAVAILABLE:
+            keys_files.write(places.root / "client", b"id secret")
         elif code is Code.BAD_CASES:
             (places.root / "case.yaml").write_text("params: none")
         argv = [argument.format(folder=folder) for argument in COMMANDS[code]]
         done = await asyncio.to_thread(CliRunner().invoke, app, [*argv, "--json"])
         assert done.exit_code in (2, 4, 5), done.output
         return str(json.loads(done.stdout.splitlines()[-1])["error"])
+
+
+@gives(Code.BAD_WEBHOOK)
+async def webhook(_: Code) -> str:
+    """A call that nobody signed."""
+    world = await World.open()
+    receiver = Receiver(Desk(world.ledger, Memory(None), Rules(()), {}, world.clock), (bytes(16),))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(receiver.app()), base_url="http://receiver") as http:
+        return str((await http.post("/", content=b"{}")).json()["error"])
 
 
 @gives(Code.BAD_RECEIPT, Code.RECEIPT_PENDING, Code.PAGE_NOT_COMPARED)

@@ -31,6 +31,10 @@ IDENTITIES = st.builds(
     code_cog_insee_commune_naissance=TEXTS,
     nom_commune_naissance=TEXTS,
     code_cog_insee_departement_naissance=TEXTS,
+    numero_fiscal=st.from_regex(r"([0-9]{13})?", fullmatch=True),
+    ine=st.from_regex(r"([0-9A-Z]{11})?", fullmatch=True),
+    identifiant_france_travail=TEXTS,
+    siret=st.from_regex(r"([0-9]{14})?", fullmatch=True),
 )
 
 
@@ -66,9 +70,9 @@ def test_two_forms_of_one_name_are_one_person() -> None:
 @pytest.mark.parametrize("field", [f.name for f in fields(Identity)])
 def test_every_field_counts(field: str) -> None:
     """A change of any one field is another person."""
-    changed: Any = {"prenoms": ("Jeanne Zoé",), "date_naissance": "1980-01-01", "sexe_etat_civil": "M"}.get(
-        field, "autre"
-    )
+    values = {"prenoms": ("Jeanne Zoé",), "date_naissance": "1980-01-01", "sexe_etat_civil": "M"}
+    values |= {"numero_fiscal": "3" * 13, "ine": "1234567890A", "siret": "13002526500013"}
+    changed: Any = values.get(field, "autre")
     other = canonical(replace(JEANNE, **{field: changed}))
     assert other != canonical(JEANNE)
     assert commitment(bytes(32), other) != commitment(bytes(32), canonical(JEANNE))
@@ -93,6 +97,12 @@ def test_fields_do_not_run_together() -> None:
         ({"nom_usage": "A\r\nB"}, "nom_usage"),
         ({"prenoms": ("A", "B\x1b")}, "prenoms"),
         ({"nom_commune_naissance": "x" * 201}, "nom_commune_naissance"),
+        ({"siret": "1300252650001"}, "siret"),
+        ({"siret": "1300252650001٣"}, "siret"),
+        ({"siret": "13002526500013\n"}, "siret"),
+        ({"numero_fiscal": "30"}, "numero_fiscal"),
+        ({"ine": "1234567890"}, "ine"),
+        ({"identifiant_france_travail": "a\0b"}, "identifiant_france_travail"),
     ],
 )
 def test_what_is_no_identity_is_refused_by_the_fields_name(changes: dict[str, Any], field: str) -> None:
@@ -122,7 +132,7 @@ def test_a_changed_byte_is_another_person_or_none(data: st.DataObject) -> None:
 def test_decomposed_bytes_are_not_canonical() -> None:
     """An encoding that is not NFC is nobody's."""
     name = unicodedata.normalize("NFD", "Lefèvre").encode()
-    parts = split(canonical(JEANNE), len(fields(Identity)))
+    parts = split(canonical(JEANNE), 9)
     with pytest.raises(BadIdentity):
         read(join(name, *parts[1:]))
 
@@ -196,3 +206,33 @@ def test_what_splits_was_joined(data: bytes, count: int) -> None:
 def test_a_list_of_texts_is_one_part() -> None:
     """Scopes joined in another way are other bytes."""
     assert strings(("ab", "c")) != strings(("a", "bc")) != strings(("abc",))
+
+
+def test_an_identity_keeps_its_bytes_when_fields_are_added() -> None:
+    """A person designated without the numbers added since has the nine-part encoding that agreements hold."""
+    assert len(split(canonical(JEANNE), 9)) == 9
+    assert len(split(canonical(replace(JEANNE, ine="1234567890A")), 11)) == 11
+    with pytest.raises(BadIdentity):
+        read(canonical(JEANNE) + join(b""))
+
+
+@pytest.mark.parametrize("siret", ["13002526500013", "35600000000048", "35600000049837", "77567227221138"])
+def test_a_company_is_its_siret(siret: str) -> None:
+    """A company has no person's field; La Poste's establishments, whose key is its own, are companies too."""
+    company = Identity.from_wire({"siret": siret})
+    assert company == Identity(siret=siret) and read(canonical(company)) == company
+
+
+@pytest.mark.parametrize("siret", ["13002526500014", "1300252650001", "35600000049838", "SIRET", "13002526500013\n"])
+def test_a_siret_with_a_wrong_key_does_not_enter(siret: str) -> None:
+    """A mistyped Siret is refused where it enters, by the field's name."""
+    with pytest.raises(BadIdentity, match="^siret$"):
+        Identity.from_wire({"siret": siret})
+
+
+def test_numbers_that_designate_a_person() -> None:
+    """The State's own names for them: `spi`, `ine`, `identifiant`."""
+    person = Identity.from_wire({"spi": "3" * 13, "ine": "1234567890A", "identifiant": "martin.jacques"})
+    assert (person.numero_fiscal, person.ine, person.identifiant_france_travail) == (
+        "3" * 13, "1234567890A", "martin.jacques",
+    )  # fmt: skip

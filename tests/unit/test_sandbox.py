@@ -17,21 +17,25 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.cnaf import BODY_MAX_BYTES, CnafApi
 from connectors.contract import Failure, Found, NotFound, Reading, Retry, StateApi, StateRefusal
-from connectors.core.cases import QUOTIENT_FAMILIAL, ROUTES, Case, parse
-from connectors.core.cnaf import PATH, query
-from connectors.sandbox import FAMILIES, INCIDENTS, Incident, Sandbox, load_cases, somebody_else
+from connectors.core.call import call
+from connectors.core.cases import QUOTIENT_FAMILIAL, Case, parse
+from connectors.core.description import PLACEHOLDER
+from connectors.rest.api import BODY_MAX_BYTES, RestApi
+from connectors.rest.descriptions import descriptions
+from connectors.sandbox import FAMILIES, INCIDENTS, ROUTES, Incident, Sandbox, load_cases, somebody_else
 from exchange.clock import SystemClock
 
 SIRET = "13002526500013"
 TOKEN = "jeton-de-test"
+QF = "cnaf.quotient-familial.v1"
+PATH = ROUTES[QUOTIENT_FAMILIAL]
 WIDTHS = (("annee", 4), ("mois", 2), ("jour", 2))
 TLS = ssl.create_default_context()
 STATE = Path(__file__).parents[3] / "shared" / "state-api-cases"
 state_only = pytest.mark.skipif(not STATE.is_dir(), reason="the State's sandbox cases are not here (../shared)")
 
-OURS = {case.name: case for case in load_cases(FAMILIES)}
+OURS = {case.name: case for case in load_cases(FAMILIES / QUOTIENT_FAMILIAL)}
 COUPLE = OURS["01-couple-deux-enfants"]
 STATE_FOLDERS = sorted(path for path in STATE.iterdir() if path.is_dir()) if STATE.is_dir() else []
 STATE_QF = load_cases(STATE / QUOTIENT_FAMILIAL) if STATE.is_dir() else []
@@ -48,6 +52,14 @@ class Person:
     code_cog_insee_commune_naissance: str
     nom_commune_naissance: str
     code_cog_insee_departement_naissance: str
+    numero_fiscal: str = ""
+    ine: str = ""
+    identifiant_france_travail: str = ""
+    siret: str = ""
+
+
+def query(identity: Person, recipient: str, parameters: dict[str, str]) -> list[tuple[str, str]]:
+    return call(descriptions()[QF], identity, recipient, parameters).query
 
 
 def person_of(case: Case) -> Person:
@@ -65,8 +77,8 @@ def person_of(case: Case) -> Person:
 def ask(url: str, identity: Person, parameters: Mapping[str, str] | None = None, **settings: Any) -> Reading:
     async def once() -> Reading:
         async with httpx.AsyncClient(timeout=None, trust_env=False, verify=TLS) as client:
-            api: StateApi = CnafApi(url, TOKEN, client, **settings)
-            return await api.fetch(identity, SIRET, parameters or {})
+            api: StateApi = RestApi(url, TOKEN, client, **settings)
+            return await api.fetch(QF, identity, SIRET, parameters or {})
 
     return asyncio.run(once())
 
@@ -162,7 +174,9 @@ def test_state_operations_are_served() -> None:
         for case in cases:
             if case.operation in ROUTES:
                 pairs = {f"{key}[]" if key == "prenoms" else key: items for key, items in case.params.items()}
-                answer = get(server.url, pairs | {"recipient": (SIRET,)}, ROUTES[case.operation])
+                ours = {"recipient": (SIRET,), "context": ("marchés publics",), "object": ("2026-17",)}
+                path = PLACEHOLDER.sub(lambda found: pairs.pop(found[1])[0], ROUTES[case.operation])  # noqa: B023  # called here
+                answer = get(server.url, pairs | ours, path)
                 assert answer.status_code == case.status, case.name
 
 
@@ -338,8 +352,8 @@ def test_own_client(sandbox: Sandbox) -> None:
     """Given no client, the connector makes its own."""
 
     async def once() -> Reading:
-        api = CnafApi(sandbox.url, TOKEN)
-        reading = await api.fetch(person_of(COUPLE), SIRET, {})
+        api = RestApi(sandbox.url, TOKEN)
+        reading = await api.fetch(QF, person_of(COUPLE), SIRET, {})
         await api.close()
         return reading
 
@@ -350,7 +364,7 @@ def test_plain_http_only_on_the_loopback() -> None:
     """A civil status never leaves in clear: any other http address is refused at once."""
     for url in ("http://particulier.api.gouv.fr", "ftp://127.0.0.1", "127.0.0.1:80"):
         with pytest.raises(ValueError, match="https"):
-            CnafApi(url, TOKEN)
+            RestApi(url, TOKEN)
 
 
 GOOD = {"params": {"nomNaissance": "X"}, "status": 200, "payload": "{}"}
@@ -379,7 +393,7 @@ def test_unknown_folder_is_quotient_familial(tmp_path: Path) -> None:
     (tmp_path / "summary.csv").write_text("x")
     (tmp_path / "cas.yaml").write_text(json.dumps(GOOD), "utf-8")
     assert [case.operation for case in load_cases(tmp_path)] == [QUOTIENT_FAMILIAL]
-    assert parse("api_entreprise_v4_insee_etablissements", "x", GOOD).operation not in ROUTES
+    assert parse("api_entreprise_v4_insee_etablissements_diffusables", "x", GOOD).operation not in ROUTES
 
 
 def test_sigterm_is_a_clean_stop() -> None:

@@ -15,6 +15,7 @@ def test_names_say_who_may_write() -> None:
     assert topics.outcomes("211300553") == "outcomes.211300553.v1"
     assert topics.tasks("cnaf") == "tasks.cnaf.v1"
     assert topics.answers("dgfip-svair") == "answers.dgfip-svair.v1"
+    assert topics.retries("cnaf") == "retries.cnaf.v1"
     assert topics.middle("requests.211300553.v1") == "211300553"
 
 
@@ -31,7 +32,7 @@ def test_what_is_no_siren_names_no_topic(siren: str) -> None:
 @pytest.mark.parametrize("provider", ["", "c", "Cnaf", "cnaf.x", "cnaf\n", "1cnaf", "*", "c" * 32, "çnaf"])
 def test_what_is_no_provider_names_no_topic(provider: str) -> None:
     """A short lower-case word."""
-    for name in (topics.tasks, topics.answers):
+    for name in (topics.tasks, topics.answers, topics.retries):
         with pytest.raises(ValueError, match="not a SIREN"):
             name(provider)
 
@@ -69,7 +70,7 @@ def test_a_bus_has_all_its_topics(cluster: bool) -> None:
     specs = topics.specs(["211300553"], ["cnaf"], partitions=3, cluster=cluster)
     names = [spec.name for spec in specs]
     assert sorted(names) == sorted({*names}) == sorted([
-        "requests.211300553.v1", "outcomes.211300553.v1", "tasks.cnaf.v1", "answers.cnaf.v1", "verdicts.v1",
+        "requests.211300553.v1", "outcomes.211300553.v1", "tasks.cnaf.v1", "answers.cnaf.v1", "retries.cnaf.v1", "verdicts.v1",
         "consent.events.v1", "journal.v1", "deadletter.v1",
     ])  # fmt: skip
     for spec in specs:

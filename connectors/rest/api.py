@@ -1,4 +1,4 @@
-"""The CNAF and MSA quotient familial through API Particulier, over HTTP: one call, one ``Reading``."""
+"""State APIs over REST, as their descriptions say: one call over HTTP, one ``Reading``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Final
 import httpx
 
 from connectors.contract import Failure, Identity, Reading, Retry
-from connectors.core.cnaf import PATH, ParameterRefused, interpret, query
+from connectors.core.call import Call, IdentityLacks, ParameterRefused, call
+from connectors.core.description import Description
+from connectors.core.reading import interpret
+from connectors.rest.descriptions import descriptions
 
 BODY_MAX_BYTES: Final = 1 << 20
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -26,20 +29,25 @@ for _name in HTTP_LOGGERS:
     logging.getLogger(_name).addFilter(_without_urls)
 
 
-class CnafApi:
-    """A ``StateApi`` for ``quotient_familial/identite``.
+class RestApi:
+    """A ``StateApi`` for every data set described in YAML.
 
     ``base_url`` must be https, or http on the loopback (``ValueError`` otherwise: the query is personal data).
     ``timeout_s`` bounds the whole call, connection and body included. A ``client`` given stays its owner's to close.
     """
 
     def __init__(
-        self, base_url: str, token: str, client: httpx.AsyncClient | None = None, timeout_s: float = 10.0
+        self,
+        base_url: str,
+        token: str,
+        client: httpx.AsyncClient | None = None,
+        timeout_s: float = 10.0,
+        described: Mapping[str, Description] | None = None,
     ) -> None:
         url = httpx.URL(base_url)
         if url.scheme != "https" and not (url.scheme == "http" and url.host in LOOPBACK):
             raise ValueError("the State API must be reached over https")
-        self._url = base_url.rstrip("/") + PATH
+        self._url = base_url.rstrip("/")
         self._headers = {
             "authorization": f"Bearer {token}",
             "accept": "application/json, application/vnd.api+json",
@@ -49,15 +57,19 @@ class CnafApi:
         # trust_env: a proxy found in the environment would read the query of a loopback call.
         self._client = client or httpx.AsyncClient(timeout=timeout_s, trust_env=False)
         self._timeout_s = timeout_s
+        self._described = descriptions() if described is None else described
 
-    async def fetch(self, identity: Identity, recipient: str, parameters: Mapping[str, str]) -> Reading:
+    async def fetch(self, data_set: str, identity: Identity, recipient: str, parameters: Mapping[str, str]) -> Reading:
         """One call, no retry, no redirect followed; see ``connectors.contract`` for what is promised."""
         try:
-            pairs = query(identity, recipient, parameters)
+            description = self._described[data_set]
+            asked = call(description, identity, recipient, parameters)
             async with asyncio.timeout(self._timeout_s):
-                return await self._call(pairs, identity)
+                return await self._call(description, asked, identity)
         except ParameterRefused:
             return Failure("", "parameter")
+        except IdentityLacks:
+            return Failure("", "identity")
         except (TimeoutError, httpx.TimeoutException):
             return Retry("", 0.0, "timeout")
         except (httpx.NetworkError, httpx.RemoteProtocolError):
@@ -65,17 +77,17 @@ class CnafApi:
         except Exception:  # what it holds may be personal: only the fact of it leaves
             return Failure("", "client")
 
-    async def _call(self, pairs: list[tuple[str, str]], identity: Identity) -> Reading:
-        params: list[tuple[str, str | int | float | bool | None]] = [*pairs]
+    async def _call(self, description: Description, asked: Call, identity: Identity) -> Reading:
+        params: list[tuple[str, str | int | float | bool | None]] = [*asked.query]
         async with self._client.stream(
-            "GET", self._url, params=params, headers=self._headers, follow_redirects=False
+            "GET", self._url + asked.path, params=params, headers=self._headers, follow_redirects=False
         ) as answer:
             body = bytearray()
             async for chunk in answer.aiter_raw():
                 body += chunk
                 if len(body) > BODY_MAX_BYTES:
                     return Failure("", "too_large")
-            return interpret(answer.status_code, answer.headers, bytes(body), identity)
+            return interpret(description, answer.status_code, answer.headers, bytes(body), identity)
 
     async def close(self) -> None:
         """Close the client made here."""

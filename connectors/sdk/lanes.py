@@ -1,0 +1,133 @@
+"""The calls of one provider, each data set in its own lane: its rate, how many at once, for how long, and its circuit breaker.
+
+Held here, by one process: nothing of it must survive a restart. What decides is pure (`connectors.sdk.core`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connectors.contract import Failure, Found, Identity, NotFound, Reading, Retry, StateApi, StateRefusal
+from connectors.sdk.core.circuit import Circuit, answered, throttled_s
+from connectors.sdk.core.health import Health, status_of
+from connectors.sdk.core.rate import Bucket, interval_ms
+from exchange.data_sets import DATA_SETS
+from exchange.ports import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How a State API may be called: calls at once, rate (``20/s``, ``250/min``; empty: none), seconds for one call. ValueError."""
+
+    concurrency: int = 16
+    rate: str = ""
+    timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        interval_ms(self.rate)
+        if self.concurrency < 1 or self.timeout_s <= 0:
+            raise ValueError("concurrency and timeout_s must be positive")
+
+
+class Throttle:
+    """A rate that lanes may share: the State counts by token, not by operation."""
+
+    def __init__(self, rate: str = "") -> None:
+        self.bucket, self.interval_ms = Bucket(), interval_ms(rate)
+
+
+class Lane:
+    """One data set of the provider. `health` is told of every call."""
+
+    def __init__(self, data_set: str, api: StateApi, limits: Limits, shared: Throttle, clock: Clock) -> None:
+        self.data_set, self.api, self.limits, self._clock = data_set, api, limits, clock
+        self.at_once = asyncio.Semaphore(limits.concurrency)
+        self.circuit, self.health = Circuit(), Health()
+        self._throttles = (shared, Throttle(limits.rate))
+        self._call_ms, self._behind_ms = 0.0, 0.0
+
+    def turn_ms(self, now_ms: int, latest_ms: int) -> int:
+        """When the next call may be made; that turn is taken if it comes by `latest_ms`."""
+        turn_ms = max(t.bucket.turn_ms(now_ms) for t in self._throttles)
+        turn_ms = max(turn_ms, self.circuit.turn_ms(now_ms))
+        if turn_ms <= latest_ms:
+            for throttle in self._throttles:
+                throttle.bucket = throttle.bucket.taken(turn_ms, throttle.interval_ms)
+        return int(-(-turn_ms // 1))
+
+    def later_ms(self, turn_ms: int) -> int:
+        """When a task that cannot have its turn now should come back: one after the other, as fast as this lane goes."""
+        pace_ms = max(self._call_ms / self.limits.concurrency, *(t.interval_ms for t in self._throttles))
+        self._behind_ms = max(self._behind_ms + pace_ms, turn_ms)
+        return int(self._behind_ms)
+
+    def entered(self, now_ms: int) -> bool:
+        """Whether the call whose turn it is may go through the circuit."""
+        if self.circuit.turn_ms(now_ms) > now_ms:
+            return False
+        self.circuit = self.circuit.entered(now_ms)
+        return True
+
+    async def fetch(self, identity: Identity, recipient: str, parameters: Mapping[str, str], left_s: float) -> Reading:
+        """One call within its time and the request's. Never raises, whatever the API does (cancellation excepted)."""
+        began_ms = self._clock.monotonic_ms()
+        reading = await self._bounded(identity, recipient, parameters, min(self.limits.timeout_s, left_s))
+        now_ms = self._clock.now_ms()
+        self._call_ms += (self._clock.monotonic_ms() - began_ms - self._call_ms) / 8
+        self.circuit = self.circuit.after(answered(reading), now_ms)
+        self.health = self.health.seen(status_of(reading), now_ms)
+        if pause_s := throttled_s(reading):
+            for throttle in self._throttles:
+                throttle.bucket = throttle.bucket.closed(now_ms + 1000 * pause_s)
+        return reading
+
+    async def _bounded(
+        self, identity: Identity, recipient: str, parameters: Mapping[str, str], timeout_s: float
+    ) -> Reading:
+        call = asyncio.create_task(self._ask(identity, recipient, parameters))
+        alarm = asyncio.ensure_future(self._clock.sleep(timeout_s))
+        try:
+            await asyncio.wait((call, alarm), return_when=asyncio.FIRST_COMPLETED)
+            if not call.done():
+                return Retry("", 0.0, "timeout")
+            reading = None if call.cancelled() or call.exception() else call.result()
+        finally:
+            alarm.cancel()
+            call.cancel()
+        return reading if isinstance(reading, Found | NotFound | StateRefusal | Retry | Failure) else BROKEN
+
+    async def _ask(self, identity: Identity, recipient: str, parameters: Mapping[str, str]) -> object:
+        return await self.api.fetch(self.data_set, identity, recipient, parameters)
+
+
+BROKEN = Failure("", "client")
+"""What the API raised or returned says nothing that may leave: it may be personal."""
+
+
+class Lanes:
+    """The lanes of one provider. `apis`: one API for all its data sets, or one for each; `rate` is that of all of them together."""
+
+    def __init__(
+        self,
+        provider: str,
+        apis: StateApi | Mapping[str, StateApi],
+        clock: Clock,
+        limits: Mapping[str, Limits] | None = None,
+        rate: str = "",
+    ) -> None:
+        if not isinstance(apis, Mapping):
+            apis = {name: apis for name, data_set in DATA_SETS.items() if data_set.provider == provider}
+        chosen, shared = limits or {}, Throttle(rate)
+        self._lanes = {n: Lane(n, api, chosen.get(n, Limits()), shared, clock) for n, api in apis.items()}
+
+    def of(self, data_set: str) -> Lane | None:
+        """The lane of a data set of the catalogue; None where this connector does not answer for it."""
+        return self._lanes.get(data_set) if data_set in DATA_SETS else None
+
+    def health(self) -> Health:
+        """That of the provider: what was seen last, in any lane."""
+        seen = [lane.health for lane in self._lanes.values()]
+        last = max(seen, key=lambda health: health.updated_ms, default=Health())
+        return last._replace(ok_ms=max((health.ok_ms for health in seen), default=0))

@@ -1,0 +1,51 @@
+"""The connectors there are: those of the catalogue by their provider's name, any other by its file."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import httpx
+
+from connectors.rest.api import RestApi
+from connectors.sdk.declare import BadConnector, Connector, Service
+from connectors.sdk.lanes import Limits
+from exchange.data_sets import DATA_SETS, PROVIDERS
+
+RATES: Mapping[str, str] = MappingProxyType({
+    "insee.unite-legale.v1": "250/min",
+    "insee.etablissement.v1": "250/min",
+    "dgfip.chiffres-affaires.v1": "250/min",
+    "urssaf.attestation-vigilance.v1": "50/min",
+    "dgfip.attestation-fiscale.v1": "5/min",
+})  # fmt: skip
+"""What the State allows a token (API Entreprise: JSON 250, documents 50, DGFiP tax certificate 5 a minute)."""
+PARTICULIER_RATE = "20/s"
+"""API Particulier's, for all its routes (`commons/data/throttle.yml`)."""
+
+
+def declared(file: Path) -> Connector:
+    """The one `Connector` a Python file declares. Raises BadConnector; what the file itself raises is its author's to read."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise BadConnector(f"{file}: no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = [value for value in vars(module).values() if isinstance(value, Connector)]
+    if len(found) != 1:
+        raise BadConnector(f"{file}: {len(found)} connectors, one expected")
+    return found[0]
+
+
+def service(name: str, url: str, token: str, client: httpx.AsyncClient | None = None) -> Service:
+    """The connector of a provider of the catalogue, or of a Python file, on a State API. Raises BadConnector, ValueError."""
+    if name.endswith(".py"):
+        return declared(Path(name)).open(url, token, client)
+    if name not in PROVIDERS:
+        raise BadConnector(f"{name}: {', '.join(PROVIDERS)}, FILE.py")
+    api = RestApi(url, token, client)
+    apis = {data_set.name: api for data_set in DATA_SETS.values() if data_set.provider == name}
+    limits = {data_set: Limits(rate=RATES.get(data_set, PARTICULIER_RATE)) for data_set in apis}
+    return Service(name, apis, limits)

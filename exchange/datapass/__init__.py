@@ -1,0 +1,1 @@
+"""Habilitations as DataPass gives and takes them: its webhooks, its API, its open data."""
