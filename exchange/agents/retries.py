@@ -43,9 +43,7 @@ class Retries:
     name = "retries"
     topics = (ALL_RETRIES,)
 
-    def __init__(
-        self, ledger: Ledger, outbox: Outbox, clock: Clock, size_max_bytes: int = WAITING_MAX_BYTES
-    ) -> None:
+    def __init__(self, ledger: Ledger, outbox: Outbox, clock: Clock, size_max_bytes: int = WAITING_MAX_BYTES) -> None:
         self._ledger, self._outbox, self._clock = ledger, outbox, clock
         self._waiting: dict[tuple[str, int], dict[int, _Waiting]] = {}
         self._due: list[tuple[int, _Place]] = []

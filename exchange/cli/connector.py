@@ -122,7 +122,8 @@ def held_to_promises(
 
     beside = Path(name).parent / "cases"
     try:
-        loaded = [case for folder in cases or [beside if beside.is_dir() else FAMILIES] for case in load_cases(folder)]
+        folders = cases or ([beside] if beside.is_dir() else [])
+        loaded = [case for folder in (*folders, FAMILIES) for case in load_cases(folder)]
         results = asyncio.run(examine(name, loaded))
     except (BadConnector, ValueError) as error:
         raise typer.BadParameter(str(error), param_hint="NAME") from None

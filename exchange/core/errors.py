@@ -97,13 +97,13 @@ class Code(StrEnum):
     BAD_IDENTITY = "bad_identity"
     BAD_KEY_FILE = "bad_key_file"
     BAD_CHECKPOINT = "bad_checkpoint"
-    BAD_RECEIPT = "bad_receipt"
-    RECEIPT_PENDING = "receipt_pending"
-    PAGE_NOT_COMPARED = "page_not_compared"
     BAD_STORE = "bad_store"
     BAD_REFERENTIAL = "bad_referential"
     BAD_WEBHOOK = "bad_webhook"
     DATAPASS_UNAVAILABLE = "datapass_unavailable"
+    BAD_RECEIPT = "bad_receipt"
+    RECEIPT_PENDING = "receipt_pending"
+    PAGE_NOT_COMPARED = "page_not_compared"
 
 
 def _entry(origin: Origin, retry: bool, *texts: str) -> Entry:

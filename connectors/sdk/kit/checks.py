@@ -28,7 +28,7 @@ GARBAGE = (
     Said(200, b""),
     Said(200, b"\xff\xfe\x00"),
     Said(200, b"[]"),
-    Said(200, b'{"data": []}'),
+    Said(200, b'{"data": 1}'),
     Said(200, b'{"data": {"conformance": true}}'),
     Said(200, b"<html></html>", {"content-type": "text/html"}),
     Said(200, b'{"data": ' + b"[" * 20_000),

@@ -7,15 +7,22 @@ from typing import Any
 
 import httpx
 
-from connectors.core.cases import Case
+from connectors.contract import Found
+from connectors.core.call import call
+from connectors.core.cases import NEVER_COMPARED, Case
+from connectors.core.reading import interpret
 from connectors.rest.descriptions import descriptions
 from connectors.sdk.declare import BadConnector
 from connectors.sdk.kit.checks import CHECKS, Broken, Skipped
 from connectors.sdk.kit.promises import PROMISES, Promise, Result
-from connectors.sdk.kit.stage import TOKEN, URL, Make, Play, staged
+from connectors.sdk.kit.stage import JSON, TOKEN, URL, Make, Play, staged
 from connectors.sdk.providers import service
-from exchange.core.identity import BadIdentity, Identity
+from exchange.core.identity import Identity
 from exchange.outcomes import ExchangeError
+
+SIRET = "21130055300016"
+REASON = "conformance"
+"""The context or object of a call (API Entreprise), where the State's cases do not say it."""
 
 
 async def examine(name: str, cases: Sequence[Case]) -> list[Result]:
@@ -45,25 +52,31 @@ async def _held(promise: Promise, play: Play, make: Make) -> Result:
 
 
 def _play(data_set: str, cases: Sequence[Case]) -> Play:
-    """The first case where the State finds somebody this connector can designate."""
+    """The first case where the State finds the one its parameters designate."""
     description = descriptions()[data_set]
     operations = [operation.id for operation in description.operations]
     for case in cases:
         if case.status == 200 and case.operation in operations:
             try:
                 identity, parameters = _person(case, set(description.parameters))
-            except BadIdentity:
+                required = [name for name, known in description.parameters.items() if known.required]
+                parameters = dict.fromkeys(required, REASON) | parameters
+                call(description, identity, SIRET, parameters)
+            except ValueError:  # this case is about a fault of the query
                 continue
-            return Play(data_set, case, identity, parameters)
+            if isinstance(interpret(description, 200, JSON, case.payload, identity), Found):
+                return Play(data_set, case, identity, parameters)
     raise BadConnector(f"{data_set}: no case with status 200 for {', '.join(operations)}")
 
 
 def _person(case: Case, parameters: set[str]) -> tuple[Identity, dict[str, str]]:
-    """The person or company a case is about, and what it selects beside."""
-    values: dict[str, Any] = {name: value for name, value in case.wire.items() if name not in parameters}
-    selecting = {name: str(case.wire[name]) for name in parameters if case.wire.get(name)}
-    for name in ("recipient", "context", "object", "year"):
+    """The person or company a case is about, and what it selects beside. Raises ValueError."""
+    values: dict[str, Any] = {name.removesuffix("[]"): value for name, value in case.wire.items()}
+    selecting = {name: str(values[name]) for name in parameters if values.get(name)}
+    for name in (*parameters, *NEVER_COMPARED):
         values.pop(name, None)
     if siren := values.pop("siren", ""):
         return Identity(siret=f"{siren}00010"), selecting
+    if siret := values.pop("siret", ""):  # fictitious: its key may be wrong
+        return Identity(siret=str(siret)), selecting
     return Identity.from_wire(values), selecting
