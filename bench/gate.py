@@ -154,7 +154,9 @@ async def _arena(folder: Path, size: Size, progress: Progress | None) -> AsyncIt
     settings, places, now_ms = Settings(data=folder, kafka=EMBEDDED), Places(folder), SystemClock().now_ms()
     recipient, operator = settings.recipient, settings.operator_of(settings.recipient)
     agreed = terms(recipient, now_ms)
-    agreements = agree(places, open_keys(places.ledger_keys, settings.origin, settings.master()), agreed, size.agreements)
+    agreements = agree(
+        places, open_keys(places.ledger_keys, settings.origin, settings.master()), agreed, size.agreements
+    )
     asks = [
         Ask(recipient, agreed.data_set, agreed.purpose, agreed.scopes, (("mois", str(n)),)) for n in range(1, ASKS + 1)
     ]

@@ -48,9 +48,7 @@ class Transaction:
         row = connection.execute(
             update(t.log)
             .where(t.log.c.id == 1)
-            .values(
-                last_time=case((t.log.c.last_time > clock_ms, t.log.c.last_time), else_=clock_ms)
-            )
+            .values(last_time=case((t.log.c.last_time > clock_ms, t.log.c.last_time), else_=clock_ms))
             .returning(t.log.c.size, t.log.c.last_time, t.log.c.frontier, t.log.c.sequence)
         ).one()
         self.size, self.now_ms, self.frontier, self.sequence = (

@@ -48,6 +48,4 @@ def forget(tx: Transaction, authorisation: bytes) -> None:
     """Who the person is, and the key of all that was kept about this authorisation."""
     a = t.authorisation
     tx.forget_content_key(authorisation)
-    tx.connection.execute(
-        update(a).where(a.c.id == authorisation).values(person=b"", subject_ref=b"", certificate=b"")
-    )
+    tx.connection.execute(update(a).where(a.c.id == authorisation).values(person=b"", subject_ref=b"", certificate=b""))

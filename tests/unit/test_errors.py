@@ -346,7 +346,14 @@ COMMANDS: dict[Code, list[str]] = {
     Code.BAD_CASES: ["sandbox", "--cases", "{folder}"],
     Code.BAD_REFERENTIAL: ["referentials", "build", "{folder}", "--data", "{folder}"],
     Code.DATAPASS_UNAVAILABLE: [
-        "habilitation", "reconcile", "--data", "{folder}", "--client-file", "{folder}/client", "--url", "http://127.0.0.1:1",
+        "habilitation",
+        "reconcile",
+        "--data",
+        "{folder}",
+        "--client-file",
+        "{folder}/client",
+        "--url",
+        "http://127.0.0.1:1",
     ],
 }
 
