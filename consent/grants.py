@@ -13,9 +13,9 @@ from consent.adoption import adopt
 from consent.core.agreement import fits, objection
 from consent.core.facts import Evidence, Grant, State, Terms
 from consent.core.rules import Happening
+from consent.issuers import Issuer
 from consent.register import recipient_entries
 from consent.stores import tables as t
-from consent.tokens import Issuer, vouch
 from consent.transaction import Transaction
 from consent.transitions import move
 from exchange import suites
@@ -180,6 +180,8 @@ def _vouched(
         _within_quota(tx, evidence)
     if not issuers:
         return "", {}
+    from consent.tokens import vouch  # here: a ledger without issuers starts a third of a second sooner
+
     vouched = vouch(issuers, authorisation, ordered(terms), identity, evidence, tx.now_ms)
     nonce = bytes.fromhex(vouched.nonce)
     if tx.connection.execute(select(t.nonce.c.at).where(t.nonce.c.nonce == nonce)).first():

@@ -46,12 +46,12 @@ from consent.core.facts import (
 )
 from consent.core.lost import Recovered
 from consent.core.rules import Happening
+from consent.issuers import Issuer
 from consent.keys import KeyRing
 from consent.office import Office
 from consent.receipts import Receipts
 from consent.stores import tables as t
 from consent.stores.engine import scrub
-from consent.tokens import Issuer
 from consent.transaction import read_authorisations, reading
 from exchange.ports import Clock, Recovering, Unavailable
 

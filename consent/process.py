@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import httpx
 
+from consent.issuers import read_issuers
 from consent.keys import Master, open_keys, read_or_make
 from consent.ledger import Ledger
 from consent.public_log import FOLDER, WITNESSES, PublicLog
@@ -17,7 +18,6 @@ from consent.service import Service
 from consent.stores.engine import owned_store
 from consent.stores.tree import fill
 from consent.sweeps import SWEEP_MAX
-from consent.tokens import read_issuers
 from consent.witness.client import read_places
 from exchange.clock import SystemClock
 from exchange.core.sealing import X25519

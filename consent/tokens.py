@@ -4,8 +4,7 @@ a nonce that covers the very terms agreed to."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from joserfc import jwt
@@ -15,6 +14,7 @@ from joserfc.jwk import KeySet
 from consent.core.agreement import ASSURANCES, grant_nonce
 from consent.core.facts import Evidence, Terms, Tokens
 from consent.core.pivot import matches
+from consent.issuers import Issuer
 from exchange.core.errors import Code
 from exchange.core.identity import read
 from exchange.ports import Refused
@@ -24,27 +24,12 @@ CLOCK_SKEW_S = 60
 ALGORITHMS = ["ES256"]
 
 
-class Issuer(msgspec.Struct, frozen=True):
-    """An identity provider: its name (`iss`), whom it identifies, its public keys (JWKS), and for whom each client (`aud`) speaks:
-    a recipient's SIRET, or `*`."""
-
-    issuer: str
-    kind: Literal["citizen", "agent"]
-    jwks: dict[str, Any]
-    clients: dict[str, str]
-
-
 class Vouched(msgspec.Struct, frozen=True):
     """What a token proves: who (`sub`, pairwise at its issuer), the nonce to be used once, and the key that signed it (a JWK)."""
 
     subject: str
     nonce: str
     key: dict[str, Any]
-
-
-def read_issuers(path: Path) -> tuple[Issuer, ...]:
-    """The issuers in a JSON file, none if it is absent; ValueError if it is not one."""
-    return msgspec.json.decode(path.read_bytes(), type=tuple[Issuer, ...]) if path.exists() else ()
 
 
 def vouch(

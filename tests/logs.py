@@ -14,9 +14,11 @@ from pathlib import Path
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from consent.core import merkle, note
+from consent import publish
+from consent.core import merkle, note, tiles
 from consent.core.note import Checkpoint, Verifier
 from consent.core.tiles import Tile, Tree
+from consent.publish import Files
 from consent.transaction import transaction
 from tests.world import World
 
@@ -106,3 +108,15 @@ def grow(world: World, count: int) -> None:
         with transaction(world.engine, world.keys, world.clock.now_ms()) as tx:
             for number in range(start, min(start + 500, count)):
                 tx.append("directory", b"", b"fact %d" % number)
+
+
+def valid(folder: Path) -> int:
+    """The size of the log that lies in a folder, recomputed from its entries and found in its tiles; AssertionError if it is not one."""
+    text = publish.published(folder)
+    assert text is not None
+    head, source = note.parse_checkpoint(note.verify(text, LOG)), Files(folder)
+    assert Tree(head.size, source.hashes).root() == head.root
+    for tile in tiles.tiles(head.size):
+        if tile.level == 0:
+            assert [merkle.leaf_hash(e) for e in source.entries(tile)] == list(source.hashes(tile))
+    return head.size

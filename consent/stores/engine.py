@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,26 +90,14 @@ def prepare(engine: Engine, *, migrate: bool = True) -> None:
             connection.execute(insert(tables.log).values(id=1, size=0, last_time=0, sequence=0, frontier=b""))
 
 
-@contextmanager
-def durable(engine: Engine) -> Iterator[Connection]:
+def durable(engine: Engine) -> AbstractContextManager[Connection]:
     """A writing transaction: committed and durable on exit, whole or not at all."""
-    if engine.dialect.name == "postgresql":
-        with postgresql.durable(engine) as connection:
-            yield connection
-    else:
-        with engine.begin() as connection:
-            yield connection
+    return postgresql.durable(engine) if engine.dialect.name == "postgresql" else engine.begin()
 
 
-@contextmanager
-def snapshot(engine: Engine) -> Iterator[Connection]:
+def snapshot(engine: Engine) -> AbstractContextManager[Connection]:
     """A reading transaction: all it reads is of one moment."""
-    if engine.dialect.name == "postgresql":
-        with postgresql.snapshot(engine) as connection:
-            yield connection
-    else:
-        with engine.begin() as connection:
-            yield connection
+    return postgresql.snapshot(engine) if engine.dialect.name == "postgresql" else engine.begin()
 
 
 @contextmanager

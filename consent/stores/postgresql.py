@@ -16,15 +16,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Timer
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from exchange.locks import InUse
 from exchange.ports import BadStore, Unavailable
+
+if TYPE_CHECKING:
+    import psycopg
 
 VERSION_MIN = 150_000
 OWNER = 0x4163_636F_7264_0001
@@ -78,6 +79,9 @@ current_setting('synchronous_commit'), current_setting('synchronous_standby_name
 def connect(url: str) -> psycopg.Connection[Any]:
     """A session with our settings: timeouts unless the URL's `options` say otherwise, durable commits whatever they say. Passwords come
     from libpq's own places (PGPASSFILE, PGPASSWORD)."""
+    import psycopg  # here: a ledger on SQLite starts without it
+    from psycopg.conninfo import conninfo_to_dict
+
     timeouts = " ".join(f"-c {name}={value}" for name, value in _TIMEOUTS.items())
     asked = conninfo_to_dict(url).get("options") or ""
     return psycopg.connect(url, options=f"{timeouts} {asked} -c synchronous_commit=on", **_CLIENT)

@@ -14,7 +14,7 @@ from consent.core.facts import Acknowledgement
 from exchange.cli import collecting as how
 from exchange.cli import show
 from exchange.cli.importing import import_
-from exchange.cli.options import Data, Json
+from exchange.cli.options import Data, Json, parse_id
 from exchange.clock import SystemClock
 from exchange.core.errors import Code
 from exchange.core.rendering import entry_line
@@ -30,17 +30,6 @@ Scope = Annotated[
 ]
 Agreement = Annotated[str, typer.Argument(help="Numéro de l'accord. / The agreement's id.")]
 YEAR_DAYS, USES = 365, 100
-
-
-def parse_id(text: str) -> bytes:
-    """16 bytes in hexadecimal."""
-    try:
-        value = bytes.fromhex(text.replace("-", ""))
-    except ValueError:
-        value = b""
-    if len(value) != 16:
-        raise typer.BadParameter(show.tr("32 chiffres hexadécimaux", "32 hexadecimal digits"))
-    return value
 
 
 @app.command("request")

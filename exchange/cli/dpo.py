@@ -20,9 +20,8 @@ from consent.door import Door
 from exchange.cli import dpo_views as views
 from exchange.cli import show
 from exchange.cli.collecting import read_identity
-from exchange.cli.consent import parse_id
 from exchange.cli.ledger import opened
-from exchange.cli.options import Data, Json
+from exchange.cli.options import Data, Json, parse_id
 from exchange.core.errors import Code
 from exchange.core.identity import canonical
 from exchange.settings import Settings

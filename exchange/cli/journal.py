@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from exchange.cli import show
-from exchange.cli.options import Data, Json
+from exchange.cli.options import Data, Json, parse_id
 from exchange.clock import SystemClock
 from exchange.journal.store import Filter, Hold, JournalStore, Line, NotAllowed, Purge, Reason
 from exchange.settings import Settings
@@ -54,21 +54,11 @@ def _iso(ms: int | None) -> str:
 _MS = datetime.resolution * 1000
 
 
-def _id(text: str) -> bytes:
-    try:
-        value = bytes.fromhex(text.replace("-", ""))
-    except ValueError:
-        value = b""
-    if len(value) != 16:
-        raise typer.BadParameter(show.tr("32 chiffres hexadécimaux", "32 hexadecimal digits"))
-    return value
-
-
 Operator = Annotated[str, typer.Option("--operator", help="SIREN de l'opérateur. / Operator's SIREN.")]
 Recipient = Annotated[str, typer.Option("--recipient", help="SIRET de la collectivité. / Recipient's SIRET.")]
-Request = Annotated[bytes | None, typer.Option("--request", help="Numéro de demande. / Request id.", parser=_id)]
+Request = Annotated[bytes | None, typer.Option("--request", help="Numéro de demande. / Request id.", parser=parse_id)]
 Agreement = Annotated[
-    bytes | None, typer.Option("--authorisation", help="Numéro d'accord. / Agreement's id.", parser=_id)
+    bytes | None, typer.Option("--authorisation", help="Numéro d'accord. / Agreement's id.", parser=parse_id)
 ]
 Since = Annotated[int | None, typer.Option("--since", help="Depuis (ISO 8601, UTC). / From.", parser=_moment)]
 Until = Annotated[int | None, typer.Option("--until", help="Avant (ISO 8601, UTC). / Before.", parser=_moment)]

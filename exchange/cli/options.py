@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from exchange.cli import show
+
 Json = Annotated[bool, typer.Option("--json", help="Un objet JSON par ligne. / One JSON object a line.")]
 Data = Annotated[Path | None, typer.Option("--data", help="Dossier des données du bus. / Data directory of the bus.")]
 Kafka = Annotated[str, typer.Option("--kafka", help="Adresse host:port du broker. / The broker's host:port.")]
@@ -17,3 +19,14 @@ Cases = Annotated[
         "--cases", help="Dossier de cas params/status/payload. / Folder of cases.", exists=True, file_okay=False
     ),
 ]
+
+
+def parse_id(text: str) -> bytes:
+    """16 bytes in hexadecimal."""
+    try:
+        value = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        value = b""
+    if len(value) != 16:
+        raise typer.BadParameter(show.tr("32 chiffres hexadécimaux", "32 hexadecimal digits"))
+    return value

@@ -16,9 +16,9 @@ from consent.verify import Pending, Policy, policy
 from consent.verify_receipt import BadReceipt, OtherEdition, Proven
 from consent.witness.client import read_places
 from exchange.cli import show
-from exchange.cli.consent import Agreement, parse_id
+from exchange.cli.consent import Agreement
 from exchange.cli.ledger import opened
-from exchange.cli.options import Data, Json
+from exchange.cli.options import Data, Json, parse_id
 from exchange.clock import SystemClock
 from exchange.core.errors import Code
 from exchange.core.rendering import rfc3339

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from exchange.cli import show
-from exchange.cli.consent import Purpose, Scope, parse_id
-from exchange.cli.options import Data, Json
+from exchange.cli.consent import Purpose, Scope
+from exchange.cli.options import Data, Json, parse_id
 from exchange.introduction import PURPOSES
 from exchange.local import open_bus
 from exchange.outcomes import Answer

@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 
 from consent import publish
-from consent.core import merkle, note, tiles
-from consent.core.tiles import Tree
-from consent.publish import Files
 from tests.faults.tracing import needs_strace, spread, traced
-from tests.logs import LOG, Entries, files
+from tests.logs import Entries, files, valid
 
 WRITES = ("write", "openat", "fsync", "rename", "mkdir", "fchmod", "chmod")
 OLD, NEW = 250, 520
@@ -33,18 +30,6 @@ def publishing(folder: Path) -> Callable[[], Callable[[], None]]:
             os._exit(REFUSED)
 
     return lambda: act
-
-
-def valid(folder: Path) -> int:
-    """The size of the log that lies in a folder: each entry leads to its hash, all hashes to the signed head. AssertionError if not."""
-    text = publish.published(folder)
-    assert text is not None
-    head, source = note.parse_checkpoint(note.verify(text, LOG)), Files(folder)
-    assert Tree(head.size, source.hashes).root() == head.root
-    for tile in tiles.tiles(head.size):
-        if tile.level == 0:
-            assert [merkle.leaf_hash(e) for e in source.entries(tile)] == list(source.hashes(tile))
-    return head.size
 
 
 @needs_strace

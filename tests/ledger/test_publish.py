@@ -12,25 +12,12 @@ from pathlib import Path
 import pytest
 
 from consent import publish
-from consent.core import merkle, note, tiles
-from consent.core.tiles import Tree
-from consent.publish import Diverged, Files
-from tests.logs import LOG, Entries, fetched_log, files, served
+from consent.core import tiles
+from consent.publish import Diverged
+from tests.logs import LOG, Entries, fetched_log, files, served, valid
 
 ROOT = Path(__file__).parents[2]
 LARGE = Entries(70_000)
-
-
-def valid(folder: Path) -> int:
-    """The size of the log that lies in a folder, recomputed from its entries and found in its tiles; AssertionError if it is not one."""
-    text = publish.published(folder)
-    assert text is not None
-    head, source = note.parse_checkpoint(note.verify(text, LOG)), Files(folder)
-    assert Tree(head.size, source.hashes).root() == head.root
-    for tile in tiles.tiles(head.size):
-        if tile.level == 0:
-            assert [merkle.leaf_hash(e) for e in source.entries(tile)] == list(source.hashes(tile))
-    return head.size
 
 
 def test_seventy_thousand_leaves_lie_where_the_specification_says(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from joserfc.jwk import ECKey, KeySet
 
 from consent.core.agreement import grant_nonce
 from consent.core.facts import Evidence, Terms, Tokens
+from consent.issuers import Issuer, read_issuers
 from consent.ledger import Ledger
-from consent.tokens import Issuer, read_issuers
 from exchange.core.errors import Code
 from exchange.introduction import record
 from exchange.introduction import terms as agreement_terms

@@ -25,11 +25,11 @@ from consent.core.facts import DeadLetter, Evidence, Outcome, Representation, St
 from consent.core.query import Officer, Query
 from consent.core.rules import REFUSAL, usable
 from consent.grants import ASSISTED_A_DAY_MAX
+from consent.issuers import Issuer
 from consent.keys import BadKeyFile, ephemeral, open_keys
 from consent.keys import files as keys_files
 from consent.ledger import Ledger
 from consent.stores.engine import open_sqlite
-from consent.tokens import Issuer
 from exchange import outcomes, wire
 from exchange.cli import app, show
 from exchange.core import topics
