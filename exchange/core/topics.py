@@ -75,7 +75,7 @@ def matches(pattern: str, topic: str) -> bool:
 def specs(operators: list[str], providers: list[str], *, partitions: int, cluster: bool) -> list[TopicSpec]:
     """All topics of a bus: replication 3, min.insync.replicas 2 on a cluster, 1/1 on the embedded broker.
 
-    Requests and tasks keep 7 days (a stolen provider key opens what is retained); the journal keeps 12 months.
+    Requests and tasks keep 7 days (a stolen provider key opens what is retained); so does the journal, whose 12 months are in its store.
     """
     replication = 3 if cluster else 1
     base = {"min.insync.replicas": "2" if cluster else "1", "message.timestamp.type": "LogAppendTime"}
@@ -90,7 +90,7 @@ def specs(operators: list[str], providers: list[str], *, partitions: int, cluste
         *(spec(name, 7) for name in names),
         spec(VERDICTS, 7),
         spec(CONSENT_EVENTS, 7, 1),
-        spec(JOURNAL, 365),
+        spec(JOURNAL, 7),
         spec(DEAD_LETTERS, 30, 1),
     ]
 

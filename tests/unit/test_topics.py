@@ -77,4 +77,4 @@ def test_a_bus_has_all_its_topics(cluster: bool) -> None:
         assert spec.config["message.timestamp.type"] == "LogAppendTime"
         assert (spec.replication, spec.config["min.insync.replicas"]) == ((3, "2") if cluster else (1, "1"))
     days = {spec.name: int(spec.config["retention.ms"]) // 86_400_000 for spec in specs}
-    assert (days["requests.211300553.v1"], days["tasks.cnaf.v1"], days["journal.v1"]) == (7, 7, 365)
+    assert (days["requests.211300553.v1"], days["tasks.cnaf.v1"], days["journal.v1"]) == (7, 7, 7)
