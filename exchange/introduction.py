@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -79,21 +80,22 @@ async def introduce_collectivity(ledger: Door, wallet: Wallet, now_ms: int, purp
     await ledger.enter(wallet.entry(until_ms))
 
 
-def terms(recipient: str, now_ms: int, **changes: object) -> Terms:
-    """Terms for the quotient familial, all scopes, one year; `changes` replace fields."""
+def terms(recipient: str, now_ms: int, data_set: str = QUOTIENT_FAMILIAL.name, **changes: object) -> Terms:
+    """Terms for a data set, all its scopes, one year; `changes` replace fields."""
+    known = DATA_SETS.get(data_set, QUOTIENT_FAMILIAL)
     base: dict[str, object] = {
         "recipient": recipient,
-        "provider": QUOTIENT_FAMILIAL.provider,
-        "data_set": QUOTIENT_FAMILIAL.name,
+        "provider": known.provider,
+        "data_set": data_set,
         "purpose": PURPOSES[0],
-        "scopes": tuple(sorted(DATA_SETS[QUOTIENT_FAMILIAL.name].scopes)),
+        "scopes": tuple(sorted(known.scopes)),
         "not_before_ms": now_ms,
         "not_after_ms": now_ms + 365 * 86_400_000,
     }
     return Terms(**base | changes)  # type: ignore[arg-type]  # the caller's types are the fields' own
 
 
-async def give(ledger: Door, wallet: Wallet, identity: Identity, now_ms: int, **changes: object) -> bytes:
+async def give(ledger: Door, wallet: Wallet, identity: Identity, now_ms: int, **changes: Any) -> bytes:
     """An agreement of this person, online, under the usual terms but for `changes`; its id."""
     authorisation = os.urandom(16)
     await record(ledger, wallet, authorisation, terms(wallet.recipient, now_ms, **changes), identity, ONLINE)

@@ -18,6 +18,7 @@ from exchange.cli.options import Data, Json, parse_id
 from exchange.clock import SystemClock
 from exchange.core.errors import Code
 from exchange.core.rendering import entry_line
+from exchange.data_sets import DATA_SETS, QUOTIENT_FAMILIAL
 from exchange.introduction import ONLINE, PURPOSES, open_wallet, record, terms
 from exchange.referentials import load, vetted
 from exchange.settings import Settings
@@ -25,6 +26,7 @@ from exchange.settings import Settings
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Les accords des citoyens. / Citizens' agreements.")
 app.command("import")(import_)
 Purpose = Annotated[str, typer.Option("--purpose", help="Finalité. / Purpose.")]
+DataSetName = Annotated[str, typer.Option("--dataset", help="Jeu de données. / Data set.")]
 Scope = Annotated[
     list[str] | None, typer.Option("--scope", help="Donnée, répétable ; toutes par défaut. / Repeatable.")
 ]
@@ -34,6 +36,7 @@ YEAR_DAYS, USES = 365, 100
 
 @app.command("request")
 def request(
+    data_set: DataSetName = QUOTIENT_FAMILIAL.name,
     purpose: Purpose = PURPOSES[0],
     scope: Scope = None,
     days: how.Days = YEAR_DAYS,
@@ -48,7 +51,7 @@ def request(
     """Demander un accord : un numéro que le citoyen pourra accepter ou refuser. / Ask for an agreement, to be given or refused."""
     settings, now_ms, authorisation = Settings(), SystemClock().now_ms(), os.urandom(16)
     changes = how.terms_changes(now_ms, days, uses, life, "", notice, version, required) | _scopes(scope)
-    asked = terms(settings.recipient, now_ms, purpose=purpose, **changes)
+    asked = terms(settings.recipient, now_ms, _known(data_set), purpose=purpose, **changes)
     ledger = connect(settings.places(data).socket)
     show.run(ledger.request(authorisation, asked, ONLINE, settings.operator_of(settings.recipient)), as_json=as_json)
     _said("requested", authorisation, as_json)
@@ -58,6 +61,7 @@ def request(
 def give_(
     identity: how.IdentityFile,
     asked: Annotated[str, typer.Option("--request", help="Numéro demandé. / The id asked for.")] = "",
+    data_set: DataSetName = QUOTIENT_FAMILIAL.name,
     purpose: Purpose = PURPOSES[0],
     scope: Scope = None,
     days: how.Days = YEAR_DAYS,
@@ -86,7 +90,7 @@ def give_(
         ledger = connect(places.socket)
         wallet = open_wallet(places, settings)
         authorisation = parse_id(asked) if asked else os.urandom(16)
-        agreed = terms(settings.recipient, now_ms, purpose=purpose, **changes)
+        agreed = terms(settings.recipient, now_ms, _known(data_set), purpose=purpose, **changes)
         if asked:  # what was asked for has its own terms; the person may give a part
             agreed = msgspec.structs.replace(await ledger.terms(authorisation), **_scopes(scope))
         who = vetted(how.read_identity(identity), load(places.root))
@@ -226,6 +230,12 @@ def show_(agreement: Agreement, data: Data = None, as_json: Json = False) -> Non
         show.console.print(f"[bold]{name:>13}[/]  {value}")
     for entry in entries:
         show.console.print("  ".join(str(value) for value in entry_line(entry).values()))
+
+
+def _known(data_set: str) -> str:
+    if data_set not in DATA_SETS:
+        raise typer.BadParameter(", ".join(DATA_SETS), param_hint="--dataset")
+    return data_set
 
 
 def _scopes(scope: list[str] | None) -> dict[str, object]:

@@ -264,7 +264,7 @@ def read_case(case: Case) -> tuple[Identity, dict[str, str]]:
 def terms_of(data_set: str) -> dict[str, object]:
     """The terms of an authorisation for all of a data set: an agreement for people, the law for companies."""
     known, now = DATA_SETS[data_set], {"notice_hash": bytes(32), "notice_version": "demo"}
-    terms: dict[str, object] = {"provider": known.provider, "data_set": data_set, "scopes": tuple(sorted(known.scopes))}
+    terms: dict[str, object] = {"data_set": data_set}
     if known.parameters >= TENDER.keys():
         return terms | {"basis": "legal", "legal_reference": LEGAL_REFERENCE} | now
     return terms
