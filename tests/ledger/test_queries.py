@@ -11,11 +11,12 @@ from sqlalchemy import delete, select, update
 
 from consent.core import merkle, note, proof
 from consent.core.facts import Channel, Evidence, State, Verdict
-from consent.core.query import Fact, Found, Head, Officer, Query, Row
+from consent.core.query import Activity, Fact, Found, Head, Officer, Query, Row
 from consent.stores import tables as t
 from consent.verify import policy, verify
 from exchange.core.errors import Code
 from exchange.core.identity import Identity, canonical
+from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.introduction import PURPOSES, introduce_collectivity, terms
 from exchange.ports import Refused
 from exchange.wallet import Wallet
@@ -356,15 +357,20 @@ async def test_the_register_of_processing_follows_from_habilitations(watched: Wo
     """Each habilitation is an activity with its processors, categories in the catalogue's words, legal reference, retention, counts."""
     await watched.ledger.withdraw(await watched.give(data_life_days=90), "withdrawn")
     await watched.give(data_life_days=30)
-    register = await watched.ledger.processing(DPO, WHY)
-    first, second = register.activities
+    first, second = await activities(watched)
     assert (first.controller, first.processors, first.purpose) == (RECIPIENT, (OPERATOR,), PURPOSES[0])
     assert (first.states, first.retention_days, first.bases) == ({"live": 1, "withdrawn": 1}, (30, 90), ("consent",))
     assert (first.source, first.legal_reference, first.in_force) == ("cnaf", "CRPA L114-8", True)
     assert dict(first.categories)["cnaf_quotient_familial"] == "Le quotient familial."
     assert second.states == {} and second.purpose == PURPOSES[1]
     await watched.ledger.habilitate(RECIPIENT, first.data_set, first.purpose, (), "", 0)
-    assert [a.in_force for a in (await watched.ledger.processing(DPO, WHY)).activities] == [False, True]
+    assert [a.in_force for a in await activities(watched)] == [False, True]
+
+
+async def activities(world: World) -> list[Activity]:
+    """What the register tells of the quotient familial."""
+    register = await world.ledger.processing(DPO, WHY)
+    return [one for one in register.activities if one.data_set == QUOTIENT_FAMILIAL.name]
 
 
 async def test_what_is_hidden_from_queries_is_found(watched: World) -> None:
