@@ -94,7 +94,7 @@ def _one(tx: Transaction, signing: Ed25519PrivateKey, terms: Terms, identity: by
         "certificate_hash": hashed, "grant_leaf": leaf,
     }  # fmt: skip
     release_key = {
-        "authorisation": authorisation, "epoch": 1, "certificate_hash": hashed, "kek_epoch": keys.kek_epoch, "suite": keys.suite,
-        "wrapped": keys.wrap_release(authorisation, 1, private, keys.suite),
+        "authorisation": authorisation, "epoch": 1, "certificate_hash": hashed, "kek_epoch": keys.release.newest, "suite": keys.suite,
+        "wrapped": keys.wrap_release(authorisation, 1, private, keys.suite), "at": tx.now_ms,
     }  # fmt: skip
     return row, release_key

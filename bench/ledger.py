@@ -177,7 +177,6 @@ class _Arena:
         """A chunk of releases, as `consent.releases` appends them."""
         ids = [self.draw.choice(self.people.ids) for _ in range(CHUNK)]
         with transaction(self.engine, self.keys, START_MS) as tx:
-            tx.prefetch_content(ids)
             for authorisation in ids:
                 tx.append("released", authorisation, self.rows.content, request=os.urandom(16), code="released")
         self.size += CHUNK

@@ -45,7 +45,8 @@ class People:
         for number in range(count):
             if number % 2 == 0:
                 subject, outer, recipient = os.urandom(32), os.urandom(32), self._draw.choice(_RECIPIENTS)
-                subjects.append({"subject": subject, "wrapped": self._keys.wrap_subject_key(subject, outer)})
+                wrapped = self._keys.wrap_subject_key(subject, outer)
+                subjects.append({"subject": subject, "kek_epoch": self._keys.content.newest, "wrapped": wrapped})
             authorisation, at_ms = os.urandom(16), START_MS + self._draw.randrange(YEAR_DAYS * DAY_MS)
             wrapped = self._keys.seal(outer, os.urandom(32), join(authorisation))
             contents.append({"authorisation": authorisation, "subject": subject, "wrapped": wrapped})

@@ -25,7 +25,7 @@ from connectors.sdk.core.told import Told
 from connectors.sdk.lanes import Lane, Lanes
 from consent.certificates import BadCertificate, Certificate, check_entry
 from consent.certificates import read as read_certificate
-from consent.core.facts import Attempt, Attempted, RequestKey, Verdict
+from consent.core.facts import CALLS_MAX, Attempt, Attempted, RequestKey, Verdict
 from exchange import wire
 from exchange.agents.base import Outgoing, Quiet
 from exchange.agents.retries import calls_before, calls_header
@@ -46,8 +46,6 @@ from exchange.trust import Trust
 
 PATIENCE_S = 15.0
 """How long a chunk may wait for turns and retries; a call begun then still has its own time (a chunk stalls after 30 s)."""
-CALLS_MAX = 3
-"""The ledger's rule (T-attempt): a third call that asks to come back is the last."""
 RETRY_LEAST_S = 0.2
 _CAUSES = {"wrong_person": Code.WRONG_PERSON}
 

@@ -13,39 +13,36 @@ from sqlalchemy import insert, select, update
 from consent.core.facts import State
 from consent.core.rules import Happening, replay
 from consent.stores import tables as t
-from consent.transaction import Transaction
+from consent.transaction import Transaction, row_of
 from consent.transitions import move
 
 
 def adopt(tx: Transaction, authorisation: bytes, *, closing: bool = False) -> Any:
     """The row of an authorisation, known or come to light now; None if there never was one. What comes to light is invalidated, or left
     to the caller who is `closing` it."""
-    known = select(t.authorisation).where(t.authorisation.c.id == authorisation)
-    row, locator = tx.connection.execute(known).first(), tx.locator(authorisation)
+    row = row_of(tx.connection, authorisation)
     if row is not None:
         return row
-    c = t.leaf.c
-    kinds = list(tx.connection.execute(select(c.kind).where(c.authorisation == locator).order_by(c.idx)).scalars())
+    c, locator = t.leaf.c, tx.locator(authorisation)
+    kinds = list(tx.connection.execute(select(c.kind).where(t.about(locator)).order_by(c.idx)).scalars())
     if not kinds:
         return None
     happenings = [Happening(kind) for kind in kinds if kind in set(Happening)]
-    state, grant_leaf = (
-        replay(happenings),
-        select(c.idx).where(c.authorisation == locator, c.kind != "vouched").order_by(c.idx).limit(1),
-    )
+    state = replay(happenings)
+    first = select(c.idx).where(t.about(locator), c.kind != "vouched").order_by(c.idx).limit(1)
     blank: dict[str, Any] = {column.name: _BLANK[column.type.python_type] for column in t.authorisation.columns}
     known_still = {
         "id": authorisation, "version": len(happenings), "state": state.value, "scopes": "[]", "basis": "consent", "channel": "paper",
         "assurance": "eidas1", "assurance_required": "eidas1", "uses": kinds.count("released"), "at": tx.now_ms,
-        "grant_leaf": tx.connection.execute(grant_leaf).scalar_one(),
+        "grant_leaf": tx.connection.execute(first).scalar_one(),
     }  # fmt: skip
     tx.connection.execute(insert(t.authorisation).values(blank | known_still))
-    tx.connection.execute(update(t.leaf).where(c.authorisation == locator).values(authorisation=authorisation))
+    tx.connection.execute(update(t.leaf).where(t.about(locator)).values(authorisation=authorisation))
     if state is not State.ERASED:
         tx.mint_content_key(authorisation)
     if not closing:
-        move(tx, [tx.connection.execute(known).one()], Happening.INVALIDATED)
-    return tx.connection.execute(known).one()
+        move(tx, [row_of(tx.connection, authorisation)], Happening.INVALIDATED)
+    return row_of(tx.connection, authorisation)
 
 
 _BLANK: dict[type, Any] = {str: "", int: 0, bytes: b""}

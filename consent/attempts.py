@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from consent.core import merkle
-from consent.core.facts import Attempt, Attempted, Authorisation, RequestKey
+from consent.core.facts import CALLS_MAX, Attempt, Attempted, Authorisation, RequestKey
 from consent.core.rules import usable
 from consent.register import recipient_entries
 from consent.stores import tables as t
@@ -21,8 +21,6 @@ from consent.stores.batch import insert_rows
 from consent.transaction import Transaction, read_authorisations
 from exchange.core.errors import Code
 from exchange.core.sealing import key_id
-
-CALLS_MAX = 3
 
 
 def attempt(tx: Transaction, attempts: Sequence[Attempt], worker: str) -> list[Attempted]:

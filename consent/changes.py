@@ -6,14 +6,15 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from consent.core.agreement import extends, objection
 from consent.core.facts import Evidence, Grant, State, Terms
 from consent.core.rules import REFUSAL, Happening, step
 from consent.grants import bind, keep, mint, ordered, person, seal_capsule, term_columns, terms_of
 from consent.stores import tables as t
-from consent.transaction import Leaf, Transaction
+from consent.transaction import Leaf, Transaction, row_of
+from consent.transitions import destroy
 from exchange.core.errors import Code
 from exchange.core.identity import subject_reference
 from exchange.ports import Refused
@@ -71,7 +72,7 @@ def rekey(tx: Transaction, authorisation: bytes) -> Leaf:
 
 
 def _row(tx: Transaction, authorisation: bytes, happening: Happening) -> Any:
-    row = tx.connection.execute(select(t.authorisation).where(t.authorisation.c.id == authorisation)).first()
+    row = row_of(tx.connection, authorisation)
     if row is None:
         raise Refused(Code.AUTHORISATION_UNKNOWN)
     if step(State(row.state), happening) is None:
@@ -89,7 +90,7 @@ def _reissue(
     columns: dict[str, Any] | None = None,
 ) -> Grant:
     leaf = _replace_key(tx, row, happening, terms, content, columns or {})
-    now = tx.connection.execute(select(t.authorisation).where(t.authorisation.c.id == row.id)).one()
+    now = row_of(tx.connection, row.id)
     salt, identity = person(tx, now)
     sealed = seal_capsule(tx, row.id, row.recipient, operator, identity, salt, now.certificate)
     return Grant(row.id, now.certificate, sealed, leaf.index)
@@ -100,8 +101,8 @@ def _replace_key(
 ) -> Leaf:
     """The fact, the new epoch, its key and its certificate, in place of the old ones."""
     leaf = tx.append(happening.value, row.id, content)
-    a, k = t.authorisation, t.release_key
-    tx.connection.execute(k.delete().where(k.c.authorisation == row.id))
+    destroy(tx, [row.id])
+    a = t.authorisation
     changes = {"state": State.LIVE.value, "epoch": row.epoch + 1, "version": row.version + 1}
     tx.connection.execute(update(a).where(a.c.id == row.id).values(term_columns(terms) | columns | changes))
     mint(tx, row.id, row.epoch + 1, terms, columns.get("commitment", row.commitment), row.grant_leaf)

@@ -13,16 +13,30 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
 
 from consent.keys import KeyRing
-from consent.keys.sources import KEY_BYTES, unseal
+from consent.keys.sources import KEY_BYTES, seal, unseal
 from consent.stores import tables as t
-from exchange.core.encoding import join
+from exchange.core.encoding import join, split
+
+CONTENT, PERSON = b"accord.content.v1", b"accord.person.v1"
+"""What is sealed: the content of a leaf, the identity of a person."""
 
 _C, _S = t.content_key.c, t.subject_key.c
 _HELD = (
-    select(_C.authorisation, _C.subject, _C.wrapped, _S.wrapped.label("outer"))
+    select(_C.authorisation, _C.subject, _C.wrapped, _S.wrapped.label("outer"), _S.kek_epoch)
     .join(t.subject_key, _S.subject == _C.subject)
     .where(_C.authorisation.in_(bindparam("ids", expanding=True)))
 )
+
+
+def seal_salted(cipher: AESGCM, nonce: bytes, label: bytes, salt: bytes, value: bytes) -> bytes:
+    """What a commitment hides, and its salt, under an authorisation's content key."""
+    return seal(cipher, nonce, join(salt, value), label)
+
+
+def open_salted(cipher: AESGCM, label: bytes, sealed: bytes) -> tuple[bytes, bytes]:
+    """The salt and the value."""
+    salt, value = split(unseal(cipher, sealed, label), 2)
+    return salt, value
 
 
 class _Held(NamedTuple):
@@ -87,18 +101,20 @@ class ContentKeys:
         self._held = {a: None if held and held.subject == subject else held for a, held in self._held.items()}
 
     def _open(self, row: Any) -> _Held:
-        outer = AESGCM(self._keys.unwrap_subject_key(row.subject, row.outer))
+        outer = AESGCM(self._keys.unwrap_subject_key(row.subject, row.kek_epoch, row.outer))
         key = unseal(outer, row.wrapped, join(row.authorisation))
         return _Held(row.subject, key, AESGCM(key))
 
     def _subject_key(self, subject: bytes) -> bytes:
         """Made at the first authorisation of that subject."""
-        row = self._connection.execute(select(_S.wrapped).where(_S.subject == subject)).first()
+        row = self._connection.execute(select(_S.kek_epoch, _S.wrapped).where(_S.subject == subject)).first()
         if row is not None:
-            return self._keys.unwrap_subject_key(subject, row.wrapped)
+            return self._keys.unwrap_subject_key(subject, row.kek_epoch, row.wrapped)
         key = self._keys.entropy(KEY_BYTES)
         wrapped = self._keys.wrap_subject_key(subject, key)
-        self._connection.execute(insert(t.subject_key).values(subject=subject, wrapped=wrapped))
+        self._connection.execute(
+            insert(t.subject_key).values(subject=subject, kek_epoch=self._keys.content.newest, wrapped=wrapped)
+        )
         return key
 
     def _drop_unused(self, subject: bytes) -> None:

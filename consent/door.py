@@ -81,9 +81,9 @@ class Door(Ledger, Protocol):
     async def sweep(self) -> int:
         """Record what time has done: expiries, settled withdrawals; how many leaves."""
 
-    async def rotate(self, now: bool = False) -> int:
-        """A new release KEK if the last is a day old, or `now`; the keys under others are moved, those others destroyed. How many
-        keys moved."""
+    async def rotate(self, now: bool = False, content: bool = False) -> int:
+        """A new release KEK if the last is a day old, or `now`; a new content KEK if asked. The keys under others are moved, those
+        others destroyed. How many keys moved."""
 
     async def missing(self) -> int:
         """How many leaves the store is known to lack of the log it published; while it does, all else raises `Recovering`."""

@@ -80,8 +80,8 @@ def _close(tx: Transaction, rows: Sequence[Any], file: bytes, subject: bytes) ->
 
 
 def _facts(tx: Transaction, files: list[bytes]) -> int:
-    counted = select(func.count()).where(t.leaf.c.authorisation.in_(files))
-    return int(tx.connection.execute(counted).scalar_one())
+    counted = (select(func.count()).select_from(t.leaf).where(t.about(file)) for file in files)
+    return sum(int(tx.connection.execute(count).scalar_one()) for count in counted)
 
 
 def certify(tx: Transaction, erasing: Erasing) -> Erased:

@@ -10,17 +10,18 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from consent import certificates
 from consent.adoption import adopt
+from consent.content import PERSON, open_salted, seal_salted
 from consent.core.agreement import fits, objection
 from consent.core.facts import Evidence, Grant, State, Terms
-from consent.core.rules import Happening
+from consent.core.life import Collected
+from consent.core.rules import Happening, step
 from consent.issuers import Issuer
 from consent.register import recipient_entries
 from consent.stores import tables as t
-from consent.transaction import Transaction
+from consent.transaction import Transaction, row_of
 from consent.transitions import move
 from exchange import suites
 from exchange.core import sealing
-from exchange.core.encoding import join, split
 from exchange.core.errors import Code
 from exchange.core.identity import SALT_BYTES, commitment, subject_reference
 from exchange.ports import Refused
@@ -31,20 +32,12 @@ ASSISTED_A_DAY_MAX = 200
 """Agreements one agent may record in 24 h on the other channels than online."""
 
 _DAY_MS = 86_400_000
-_BOUND_PERSON = b"accord.person.v1"
 
 
-class Kept(msgspec.Struct, frozen=True, array_like=True):
-    """Evidence as the leaf of an act commits to it: who spoke for the person is a pairwise reference, and `vouched` the hash of the
-    leaf that holds an identity provider's word, empty where the act was declared only. So a receipt can open it and name nobody."""
+class Kept(Collected, frozen=True):
+    """Evidence as the leaf of an act commits to it: as a receipt tells it, which names nobody, and `vouched`, the hash of the leaf that
+    holds an identity provider's word, empty where the act was declared only."""
 
-    channel: str
-    agent: str
-    evidence_hash: bytes
-    assurance: str
-    representation: str = ""
-    representative_ref: bytes = b""
-    representation_hash: bytes = b""
     vouched: bytes = b""
 
 
@@ -61,7 +54,7 @@ class Vouched(msgspec.Struct, frozen=True):
 def request(tx: Transaction, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
     """A collectivity asks for an agreement under these terms; nobody is known yet. Same id and terms: nothing changes."""
     _check(tx, terms, evidence, b"")
-    row = _row(tx, authorisation)
+    row = adopt(tx, authorisation)
     if row is not None:
         if State(row.state) is not State.REQUESTED or terms_of(row) != ordered(terms):
             raise Refused(Code.CONFLICT)
@@ -93,7 +86,7 @@ def grant(
     """Given: mint the key, commit to the person, certify, seal the capsule to the recipient's key held by `operator`. What was
     requested may be given in part; with issuers, only on what they vouch for."""
     _check(tx, terms, evidence, identity)
-    row = _row(tx, authorisation)
+    row = adopt(tx, authorisation)
     if row is not None and State(row.state) is not State.REQUESTED:
         return _given_again(tx, row, terms, identity, operator)
     if row is not None and not fits(terms_of(row), terms):
@@ -121,7 +114,9 @@ def grant(
 def refuse(tx: Transaction, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
     """The person said no: a fact, without a key. Said of what is live, it closes it like an opposition; what was closed before stays as
     it was."""
-    row = _row(tx, authorisation)
+    row = adopt(tx, authorisation)
+    if row is not None and step(State(row.state), Happening.REFUSED) is None:
+        return
     if row is None:
         tx.mint_content_key(authorisation)
     content = msgspec.json.encode({"terms": terms, "evidence": keep(tx, authorisation, terms, evidence)})
@@ -140,7 +135,7 @@ def refuse(tx: Transaction, authorisation: bytes, terms: Terms, evidence: Eviden
 
 def capsule(tx: Transaction, authorisation: bytes, operator: str) -> Grant:
     """The grant as it stands: the current certificate, and the capsule sealed to the key that `operator` holds today."""
-    row = _row(tx, authorisation)
+    row = adopt(tx, authorisation)
     if row is None or not row.certificate:
         raise Refused(Code.AUTHORISATION_UNKNOWN)
     salt, identity = person(tx, row)
@@ -235,10 +230,6 @@ def _given_again(tx: Transaction, row: Any, terms: Terms, identity: bytes, opera
     return capsule(tx, row.id, operator)
 
 
-def _row(tx: Transaction, authorisation: bytes) -> Any:
-    return adopt(tx, authorisation)
-
-
 def columns(tx: Transaction, terms: Terms, evidence: Evidence, operator: str) -> dict[str, Any]:
     """Terms, and how they were collected, as the columns of an authorisation."""
     return term_columns(terms) | {
@@ -260,7 +251,7 @@ def term_columns(terms: Terms) -> dict[str, Any]:
 
 def held_terms(connection: Connection, authorisation: bytes) -> Terms:
     """The terms of an authorisation as they stand; `Refused` if it is unknown."""
-    row = connection.execute(select(t.authorisation).where(t.authorisation.c.id == authorisation)).first()
+    row = row_of(connection, authorisation)
     if row is None:
         raise Refused(Code.AUTHORISATION_UNKNOWN)
     return terms_of(row)
@@ -271,6 +262,7 @@ def terms_of(row: Any) -> Terms:
     return Terms(
         row.recipient, row.provider, row.data_set, row.purpose, tuple(json.loads(row.scopes)), row.not_before, row.not_after, row.max_uses,
         row.basis, row.legal_reference, row.notice_hash, row.notice_version, row.data_life_days, row.assurance_required,
+
     )  # fmt: skip
 
 
@@ -311,7 +303,7 @@ def mint(tx: Transaction, authorisation: bytes, epoch: int, terms: Terms, commit
     hashed = certificates.certificate_hash(signed)
     wrapped = tx.keys.wrap_release(authorisation, epoch, private, suite)
     tx.connection.execute(insert(t.release_key).values(
-        authorisation=authorisation, epoch=epoch, certificate_hash=hashed, kek_epoch=tx.keys.kek_epoch, suite=suite, wrapped=wrapped))  # fmt: skip
+        authorisation=authorisation, epoch=epoch, certificate_hash=hashed, kek_epoch=tx.keys.release.newest, suite=suite, wrapped=wrapped, at=tx.now_ms))  # fmt: skip
     tx.connection.execute(
         update(t.authorisation)
         .where(t.authorisation.c.id == authorisation)
@@ -337,7 +329,7 @@ def bind(tx: Transaction, authorisation: bytes, identity: bytes) -> tuple[bytes,
     if cipher is None:
         raise Refused(Code.ERASED)
     salt, nonce = tx.keys.entropy(SALT_BYTES), tx.keys.entropy(12)
-    return salt, commitment(salt, identity), nonce + cipher.encrypt(nonce, join(salt, identity), _BOUND_PERSON)
+    return salt, commitment(salt, identity), seal_salted(cipher, nonce, PERSON, salt, identity)
 
 
 def person(tx: Transaction, row: Any) -> tuple[bytes, bytes]:
@@ -345,5 +337,4 @@ def person(tx: Transaction, row: Any) -> tuple[bytes, bytes]:
     cipher = tx.content_cipher(row.id)
     if cipher is None or not row.person:
         raise Refused(Code.ERASED)
-    salt, identity = split(cipher.decrypt(row.person[:12], row.person[12:], _BOUND_PERSON), 2)
-    return salt, identity
+    return open_salted(cipher, PERSON, row.person)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from sqlalchemy import Engine, func, select
@@ -50,6 +51,7 @@ from consent.issuers import Issuer
 from consent.keys import KeyRing
 from consent.office import Office
 from consent.receipts import Receipts
+from consent.sightings import of_authorisation
 from consent.stores import tables as t
 from consent.stores.engine import scrub
 from consent.transaction import read_authorisations, reading
@@ -168,13 +170,13 @@ class Ledger(Receipts, Office):
             return register.directory(connection)
 
     async def entries(self, authorisation: bytes) -> list[Entry]:
-        query = select(t.leaf).where(t.leaf.c.authorisation == authorisation).order_by(t.leaf.c.idx)
         c = t.terminal.c
         fates = select(c.leaf_index, c.request, c.code, c.reason, c.at).where(
             c.authorisation == authorisation, c.code != "released"
         )
         with reading(self._engine) as connection:
-            own = [Entry(r.idx, r.kind, r.at, authorisation, r.request, r.code) for r in connection.execute(query)]
+            leaves = of_authorisation(connection, authorisation)
+            own = [Entry(r.idx, r.kind, r.at, authorisation, r.request, r.code) for r in leaves]
             others = [
                 Entry(r.leaf_index, r.code, r.at, authorisation, r.request, r.reason) for r in connection.execute(fates)
             ]
@@ -211,10 +213,12 @@ class Ledger(Receipts, Office):
             sweeps.destroy_retired(tx)
             return sweeps.expire(tx) + sweeps.settle(tx)
 
-    async def rotate(self, now: bool = False) -> int:
-        """Release KEKs of another day (`consent.rotation`); how many keys moved. Others are served between its transactions."""
+    async def rotate(self, now: bool = False, content: bool = False) -> int:
+        """Release KEKs of another day, or `now`; the content KEK if asked (`consent.rotation`). How many keys moved. Others are served
+        between its transactions."""
         moved = 0
-        for some in rotation.rotate(self._begin, self._keys, now=now):
+        release = rotation.rotate(self._begin, self._keys, now=now)
+        for some in chain(release, rotation.rotate_content(self._begin, self._keys, now=content)):
             moved += some
             await asyncio.sleep(0)
         return moved

@@ -31,7 +31,7 @@ from consent.core.query import (
     period,
 )
 from consent.officers import ask
-from consent.sightings import batches, facts, of_authorisation, rows
+from consent.sightings import batches, facts, rows
 from consent.stores import tables as t
 from consent.transaction import Transaction
 from exchange.core.errors import Code
@@ -107,12 +107,8 @@ def _inside(recipient: str, head: Head) -> bool:
 
 def _ground(tx: Transaction, head: Head, key: RequestKey, held: Any, end: Any, calls: Sequence[Any]) -> Ground:
     until = end.leaf_index if end is not None else tx.size
-    own = [
-        r for r in of_authorisation(tx.connection, key.authorisation)
-        if (r.idx < until and r.kind != "released") or r.idx == until
-    ]  # fmt: skip
-    if end is not None and end.code != "released":
-        own += tx.connection.execute(select(t.leaf).where(t.leaf.c.idx == until)).all()
+    before = t.about(key.authorisation) & (t.leaf.c.idx < until)
+    own = tx.connection.execute(select(t.leaf).where(before | (t.leaf.c.idx == until))).all()
     told = facts(tx, head, [*_entitled(tx, held, key.operator, until), *own], proofs=True, contents=True)
     (seen,) = rows(tx, head, [held], proofs=True)
     return Ground(
@@ -131,7 +127,7 @@ def _entitled(tx: Transaction, held: Any, operator: str, until: int) -> list[Any
     }
     found = []
     for kind, wanted in resting.items():
-        registered = select(t.leaf).where(t.leaf.c.authorisation == b"", t.leaf.c.kind == kind, t.leaf.c.idx < until)
+        registered = select(t.leaf).where(t.about(b""), t.leaf.c.kind == kind, t.leaf.c.idx < until)
         for row in tx.connection.execute(registered.order_by(t.leaf.c.idx.desc())):
             said = json.loads(tx.open_content(row)[1])
             if all(said[name] == value for name, value in wanted.items()):

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, select
 
 from consent import paper
-from consent.content import ContentKeys
+from consent.content import CONTENT, ContentKeys, open_salted
 from consent.core import life, merkle, note, record
 from consent.core.proof import Proof
 from consent.core.proof import write as write_proof
@@ -27,8 +27,8 @@ from consent.core.record import About, Party
 from consent.keys import KeyRing
 from consent.log import Log
 from consent.stores import tables as t
+from consent.transaction import row_of
 from consent.verify_receipt import opened
-from exchange.core.encoding import split
 from exchange.core.errors import Code
 from exchange.ports import Refused
 from exchange.schemas import UnknownSchema, catalogue
@@ -59,7 +59,7 @@ class Proven(NamedTuple):
     checkpoint: str
 
 
-class Collected(NamedTuple):
+class Gathered(NamedTuple):
     """What the store holds for one receipt."""
 
     authorisation: bytes
@@ -82,9 +82,9 @@ class Receipts(Log):
         return issue(self._keys, found, proofs, self._clock.now_ms(), self.parties)
 
 
-def collect(connection: Connection, keys: KeyRing, authorisation: bytes) -> Collected:
+def collect(connection: Connection, keys: KeyRing, authorisation: bytes) -> Gathered:
     """Everything a receipt needs but proofs; `Refused` where there is no such authorisation, or nothing is left to open."""
-    row = connection.execute(select(t.authorisation).where(t.authorisation.c.id == authorisation)).first()
+    row = row_of(connection, authorisation)
     if row is None:
         raise Refused(Code.AUTHORISATION_UNKNOWN)
     cipher = ContentKeys(connection, keys).cipher(authorisation)
@@ -92,11 +92,9 @@ def collect(connection: Connection, keys: KeyRing, authorisation: bytes) -> Coll
         raise Refused(Code.ERASED)
     c = t.leaf.c
     rows = connection.execute(
-        select(c.idx, c.leaf, c.content)
-        .where(c.authorisation == authorisation, c.kind.in_(sorted(life.KINDS)))
-        .order_by(c.idx)
+        select(c.idx, c.leaf, c.content).where(t.about(authorisation), c.kind.in_(sorted(life.KINDS))).order_by(c.idx)
     ).all()
-    return Collected(
+    return Gathered(
         authorisation,
         bytes(row.subject_ref),
         row.operator,
@@ -108,12 +106,10 @@ def collect(connection: Connection, keys: KeyRing, authorisation: bytes) -> Coll
 def _open(cipher: AESGCM, index: int, leaf: bytes, sealed: bytes) -> Opening:
     if not sealed:  # read back from the public log after a loss: the leaf holds, what it says is gone
         raise Refused(Code.ERASED)
-    plain = cipher.decrypt(sealed[:12], sealed[12:], b"accord.content.v1")
-    salt, content = split(plain, 2)
-    return Opening(index, bytes(leaf), salt, content)
+    return Opening(index, bytes(leaf), *open_salted(cipher, CONTENT, bytes(sealed)))
 
 
-def issue(keys: KeyRing, found: Collected, proofs: Sequence[Proven], now_ms: int, parties: Mapping[str, Party]) -> str:
+def issue(keys: KeyRing, found: Gathered, proofs: Sequence[Proven], now_ms: int, parties: Mapping[str, Party]) -> str:
     """The signed receipt, as JSON-LD text."""
     lived = life.live([opened(*opening) for opening in found.openings])
     leaves = {opening.leaf_index: opening.leaf for opening in found.openings}

@@ -28,7 +28,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from consent import heads, publish, withdrawals
 from consent.changes import rekey
 from consent.core import lost, merkle, tiles
-from consent.core.facts import Acknowledgement, Evidence, State
+from consent.core.facts import REGISTER, Acknowledgement, Evidence, State
 from consent.core.leaves import commit
 from consent.core.lost import Recovered
 from consent.core.rules import Happening, Keys, step
@@ -44,7 +44,6 @@ from exchange.ports import Refused
 from exchange.schemas import catalogue
 
 CHUNK_LEAVES = 1_000
-_REGISTER = bytes(16)
 _USABLE = (State.LIVE.value, State.EXPIRED.value, State.USED_UP.value)
 
 
@@ -90,7 +89,7 @@ class Recovery:
         _prove(tx, files, head, leaves)
         dropped = _restore(tx, leaves, self._locators(tx))
         tx.sequence += head.size  # beyond whatever the lost outbox has told
-        tx.emit(_REGISTER, 0, "")
+        tx.emit(REGISTER, 0, "")
         tx.finish()
         told = Recovered(len(leaves), 0, bool(dropped & lost.REGISTER), lost.OFFICER in dropped)
         if stop < head.size:

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, insert, select
 
 from consent.certificates import BadCertificate, check_entry, countersign
-from consent.core.facts import DirectoryEntry, Habilitation
+from consent.core.facts import REGISTER, DirectoryEntry, Habilitation
 from consent.core.rules import Happening
 from consent.stores import tables as t
 from consent.transaction import Transaction
@@ -17,9 +17,6 @@ from consent.transitions import move
 from exchange.core.errors import Code
 from exchange.core.sealing import key_id
 from exchange.ports import Refused
-
-_REGISTER = bytes(16)
-"""An outbox line without authorisation: who may ask has changed, caches start again."""
 
 
 def habilitate(
@@ -45,7 +42,7 @@ def habilitate(
               "legal_reference": legal_reference, "not_after": not_after_ms}  # fmt: skip
     tx.connection.execute(insert(t.habilitation).values(values))
     tx.append("habilitation", b"", msgspec.json.encode(values))
-    tx.emit(_REGISTER, 0, "")
+    tx.emit(REGISTER, 0, "")
     if not scopes:
         _invalidate(tx, recipient, data_set, purpose)
 
@@ -73,7 +70,7 @@ def delegate(tx: Transaction, recipient: str, operator: str, not_after_ms: int) 
     values = {"recipient": recipient, "operator": operator, "not_after": not_after_ms}
     tx.connection.execute(insert(t.delegation).values(values))
     tx.append("delegation", b"", msgspec.json.encode(values))
-    tx.emit(_REGISTER, 0, "")
+    tx.emit(REGISTER, 0, "")
 
 
 def enter(tx: Transaction, entry: DirectoryEntry) -> DirectoryEntry:
@@ -89,7 +86,7 @@ def enter(tx: Transaction, entry: DirectoryEntry) -> DirectoryEntry:
             key_id=identifier, kind=entry.kind, organisation=entry.organisation, operator=entry.operator, at=tx.now_ms,
             entry=msgspec.msgpack.encode(signed)))  # fmt: skip
         tx.append("directory", b"", msgspec.json.encode(signed))
-        tx.emit(_REGISTER, 0, "")
+        tx.emit(REGISTER, 0, "")
     return signed
 
 

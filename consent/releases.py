@@ -24,7 +24,7 @@ from consent.core.facts import (
     Submission,
     Verdict,
 )
-from consent.core.leaves import released_content
+from consent.core.leaves import RELEASED, released_content
 from consent.core.release import Fate, Held, Row, Seen, fold
 from consent.core.rules import Happening
 from consent.keys import KeyRing
@@ -34,7 +34,7 @@ from consent.stores import tables as t
 from consent.stores.batch import insert_rows
 from consent.transaction import Leaf, Transaction, read_authorisations
 from consent.transitions import move
-from exchange.core.encoding import join
+from exchange.core.encoding import join, split
 from exchange.core.errors import Code
 from exchange.core.sealing import Context, answer_digest, key_id
 from exchange.sealing import SealedAnswer, Unopenable, check_tag, open_outer
@@ -151,13 +151,12 @@ def _held(tx: Transaction, items: Sequence[Item]) -> dict[bytes, Held]:
 def _append_leaves(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate]) -> list[Leaf | None]:
     """A leaf for each release; one for all other fates of the chunk together."""
     leaves: list[Leaf | None] = [None] * len(seen)
-    tx.prefetch_content({one.item.key.authorisation for one in seen})
     closed = [i for i, fate in enumerate(fates) if fate.action == "insert" and fate.code != "released"]
     for i, (one, fate) in enumerate(zip(seen, fates, strict=True)):
         if fate.action == "insert" and fate.code == "released" and one.context is not None:
             key = one.item.key
             leaves[i] = tx.append(
-                "released", key.authorisation, released_content(one.context), request=key.request, code="released"
+                RELEASED, key.authorisation, released_content(one.context), request=key.request, code=RELEASED
             )
     if closed:
         told = [join(seen[i].item.digest, fates[i].code.encode(), fates[i].reason.encode()) for i in closed]
@@ -179,7 +178,7 @@ def _write(
                 "digest": item.digest, "code": fate.code, "reason": fate.reason, "provider_code": fate.provider_code,
                 "answer_digest": answer_digest(item.tag, item.sealed_key, item.outer) if isinstance(item, Answer) else b"",
                 "at": tx.now_ms, "deadline": _deadline(one), "leaf_index": leaf.index,
-                "leaf_salt": leaf.salt if fate.code == "released" else b"", "handed_at": tx.now_ms, "confirmed_at": None, "with_key": None,
+                "handed_at": tx.now_ms, "confirmed_at": None, "with_key": None,
                 "topic": position.topic if position else "", "partition": position.partition if position else -1,
                 "offset": position.offset if position else -1, "worker": worker,
             })  # fmt: skip
@@ -231,10 +230,13 @@ def _count(tx: Transaction, uses: Mapping[bytes, int]) -> None:
 def _leaves_of(tx: Transaction, rows: Sequence[Any]) -> dict[RequestKey, Leaf]:
     """The leaves of terminal rows written earlier."""
     c = t.leaf.c
-    query = select(c.idx, c.leaf, c.hash).where(c.idx.in_(bindparam("places", expanding=True)))
+    query = select(c.idx, c.leaf, c.hash, c.content).where(c.idx.in_(bindparam("places", expanding=True)))
     held = {found.idx: found for found in tx.connection.execute(query, {"places": [row.leaf_index for row in rows]})}
     leaves = ((row, held[row.leaf_index]) for row in rows)
-    return {row_key(row): Leaf(row.leaf_index, found.leaf, found.hash, row.leaf_salt) for row, found in leaves}
+    return {
+        row_key(row): Leaf(found.idx, found.leaf, found.hash, split(bytes(found.content), 2)[0])
+        for row, found in leaves
+    }
 
 
 def tell(keys: KeyRing, now_ms: int, told: Sequence[tuple[Seen, Fate, Leaf | None]]) -> list[Result]:

@@ -1,8 +1,10 @@
-"""Release KEKs by epochs of 24 h (protocol §5, §8 row 9): what a copy of the store opens with a stolen KEK is bounded by a day.
+"""Rotation of the keys that wrap keys. Release KEKs live for 24 h (protocol §5, §8 row 9): what a copy of the store opens with a stolen
+KEK is bounded by a day. Content KEKs are changed on demand: they are backed up with the store, and an older backup needs its own.
 
-In order: (1) a new KEK is durable; (2) in transactions of their own, keys still alive are wrapped anew under it; (3) when none lies
-under another epoch, every other KEK is destroyed. A crash anywhere is resumed at the next call. A key whose KEK is lost is replaced,
-its authorisation living on under a new certificate; only the answers in flight to the old one are lost.
+Both in this order: (1) a new KEK is durable; (2) in transactions of their own, keys still alive are wrapped anew under it; (3) when
+none lies under another epoch, every other KEK is destroyed. A crash anywhere is resumed at the next call. A release key whose KEK is
+lost is replaced, its authorisation living on under a new certificate; only the answers in flight to the old one are lost. So is one
+that has served for 30 days (protocol §5), once nothing is in flight to it; what was never asked under keeps its key.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select, update
 
 from consent.changes import rekey
 from consent.core.facts import State
@@ -21,40 +23,37 @@ from consent.transaction import Transaction
 from exchange import suites
 
 EPOCH_MS = 86_400_000
+KEY_LIFE_MS = 30 * EPOCH_MS
 AT_ONCE = 500
 
-_K = t.release_key.c
+_K, _S = t.release_key.c, t.subject_key.c
+Begin = Callable[[], AbstractContextManager[Transaction]]
 
 
-def rotate(
-    begin: Callable[[], AbstractContextManager[Transaction]],
-    keys: KeyRing,
-    *,
-    now: bool = False,
-    at_once: int = AT_ONCE,
-) -> Iterator[int]:
-    """One step at each turn, durable once told: how many keys it moved, `at_once` at most. A new epoch if the last one is old enough,
-    or `now`."""
+def rotate(begin: Begin, keys: KeyRing, *, now: bool = False, at_once: int = AT_ONCE) -> Iterator[int]:
+    """Of release keys. One step at each turn, durable once told: how many keys it moved, `at_once` at most. A new epoch if the last
+    one is old enough, or `now`."""
+    kek = keys.release
     with begin() as tx:
         clock_ms = tx.now_ms
         last = tx.connection.execute(select(func.max(_K.kek_epoch))).scalar() or 0
-    if now or not keys.epochs or clock_ms - keys.kek_epoch >= EPOCH_MS:
-        keys.begin_epoch(max([clock_ms, last + 1, *(epoch + 1 for epoch in keys.epochs)]))
+    if now or not kek.epochs or clock_ms - kek.newest >= EPOCH_MS:
+        kek.begin(max([clock_ms, last + 1, *(epoch + 1 for epoch in kek.epochs)]))
         yield 0
-    while moved := _batch(begin, keys.kek_epoch, at_once):
+    while moved := _batch(begin, kek.newest, at_once):
         yield moved
-    keys.end_epochs()
+    kek.end()
 
 
-def _batch(begin: Callable[[], AbstractContextManager[Transaction]], current: int, at_once: int) -> int:
+def _batch(begin: Begin, current: int, at_once: int) -> int:
     """Some keys of other epochs, wrapped anew or replaced; how many."""
     elsewhere = or_(_K.kek_epoch < current, _K.kek_epoch > current)
     with begin() as tx:
         rows = tx.connection.execute(select(t.release_key).where(elsewhere).limit(at_once)).all()
-        wrapped, lost = [], []
+        wrapped, lost, served = [], [], _served(tx, rows)
         for row in rows:
             private = _unwrapped(tx.keys, row)
-            if private is None:
+            if private is None or row.authorisation in served:
                 lost.append(row)
             else:
                 again = tx.keys.wrap_release(row.authorisation, row.epoch, private, row.suite)
@@ -70,8 +69,21 @@ def _batch(begin: Callable[[], AbstractContextManager[Transaction]], current: in
     return len(rows)
 
 
+def _served(tx: Transaction, rows: Sequence[Any]) -> set[bytes]:
+    """Whose key is old, has served, and is waited for by no request."""
+    old = [row.authorisation for row in rows if row.at <= tx.now_ms - KEY_LIFE_MS]
+    if not old:
+        return set()
+    c, n = t.terminal.c, t.attempt.c
+    asked = exists().where(n.authorisation == _K.authorisation, n.at >= _K.at)
+    waited = exists().where(n.authorisation == _K.authorisation, n.deadline > tx.now_ms)
+    unconfirmed = exists().where(c.authorisation == _K.authorisation, c.confirmed_at.is_(None))
+    served = select(_K.authorisation).where(_K.authorisation.in_(old), asked, ~waited, ~unconfirmed)
+    return set(map(bytes, tx.connection.execute(served).scalars()))
+
+
 def _replace(tx: Transaction, lost: Sequence[Any]) -> None:
-    """Lost keys are deleted; the current one of a live authorisation gets a successor."""
+    """Lost or served keys are deleted; the current one of a live authorisation gets a successor."""
     if not lost:
         return
     a = t.authorisation.c
@@ -84,6 +96,45 @@ def _replace(tx: Transaction, lost: Sequence[Any]) -> None:
             tx.connection.execute(
                 delete(t.release_key).where(_K.authorisation == row.authorisation, _K.epoch == row.epoch)
             )
+
+
+def rotate_content(begin: Begin, keys: KeyRing, *, now: bool = False, at_once: int = AT_ONCE) -> Iterator[int]:
+    """Of persons' keys: `now`, or to end what a crash left half done. Steps as in `rotate`; BadKeyFile, and nothing destroyed, if a
+    person's key lies under a KEK that is not there."""
+    kek = keys.content
+    if now:
+        with begin() as tx:
+            kek.begin(max(tx.now_ms, kek.newest + 1))
+        yield 0
+    if len(kek.epochs) == 1:
+        return
+    place: bytes | None = b""
+    while place is not None:
+        place, moved = _content_batch(begin, place, at_once)
+        yield moved
+    with begin() as tx:
+        left = select(exists().where(_S.kek_epoch != kek.newest))
+        if tx.connection.execute(left).scalar():
+            return  # under a KEK that something lies under, nothing is destroyed
+    kek.end()
+
+
+def _content_batch(begin: Begin, after: bytes, at_once: int) -> tuple[bytes | None, int]:
+    """Some persons' keys, in the order of their references: where they end, None after the last, and how many were wrapped anew."""
+    with begin() as tx:
+        page = select(t.subject_key).where(_S.subject > after).order_by(_S.subject).limit(at_once)
+        rows = tx.connection.execute(page).all()
+        wrapped = [
+            {"b_subject": row.subject, "b_wrapped": tx.keys.wrap_subject_key(row.subject, key)}
+            for row in rows
+            if row.kek_epoch != tx.keys.content.newest
+            for key in [tx.keys.unwrap_subject_key(row.subject, row.kek_epoch, row.wrapped)]
+        ]
+        if wrapped:
+            change = update(t.subject_key).where(_S.subject == bindparam("b_subject"))
+            values = {"wrapped": bindparam("b_wrapped"), "kek_epoch": tx.keys.content.newest}
+            tx.connection.execute(change.values(values), wrapped)
+    return (bytes(rows[-1].subject) if len(rows) == at_once else None), len(wrapped)
 
 
 def private_keys(

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from consent.core import merkle, note
 from consent.core.facts import State
+from consent.core.leaves import RELEASED
 from consent.core.query import Fact, Head, Row
 from consent.stores import tables as t
 from consent.stores.tree import tree
@@ -36,13 +37,18 @@ def leaves(connection: Connection, indexes: Iterable[int]) -> dict[int, Any]:
 
 def of_authorisation(connection: Connection, authorisation: bytes) -> list[Any]:
     """Every leaf about one authorisation, oldest first."""
-    return list(connection.execute(
-        select(t.leaf).where(t.leaf.c.authorisation == authorisation).order_by(t.leaf.c.idx)))  # fmt: skip
+    told = connection.execute(select(t.leaf).where(t.about(authorisation))).all()
+    c = t.terminal.c
+    places = select(c.leaf_index).where(c.authorisation == authorisation, c.code == RELEASED)
+    released = connection.execute(select(t.leaf).where(t.leaf.c.idx.in_(places))).all()
+    return sorted([*told, *released], key=lambda leaf: int(leaf.idx))
 
 
 def facts(tx: Transaction, head: Head, rows: Iterable[Any], *, proofs: bool, contents: bool) -> list[Fact]:
     """Leaves as facts; `Unavailable` if one does not lead to the head."""
     rows = list(rows)
+    if contents:
+        tx.prefetch_content({row.authorisation for row in rows if row.authorisation})
     paths = _paths(tx.connection, head, rows) if proofs else {}
     told = []
     for row in rows:

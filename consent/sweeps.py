@@ -42,7 +42,7 @@ def destroy_retired(tx: Transaction) -> None:
 def settle(tx: Transaction) -> int:
     """The second leaf of a withdrawal, once all it named is confirmed: which answers were cut; how many leaves."""
     a, c, leaf = t.authorisation, t.terminal.c, t.leaf
-    told = exists().where(leaf.c.authorisation == a.c.id, leaf.c.kind == "withdrawal_settled")
+    told = exists().where(t.about(a.c.id), leaf.c.kind == "withdrawal_settled")
     acknowledged = exists().where(t.acknowledgement.c.authorisation == a.c.id)
     pending = exists().where(c.authorisation == a.c.id, c.code == "released", c.confirmed_at.is_(None))
     closed = [state.value for state in CLOSED]

@@ -24,7 +24,7 @@ CLOCK_SKEW_S = 60
 ALGORITHMS = ["ES256"]
 
 
-class Vouched(msgspec.Struct, frozen=True):
+class Login(msgspec.Struct, frozen=True):
     """What a token proves: who (`sub`, pairwise at its issuer), the nonce to be used once, and the key that signed it (a JWK)."""
 
     subject: str
@@ -34,7 +34,7 @@ class Vouched(msgspec.Struct, frozen=True):
 
 def vouch(
     issuers: tuple[Issuer, ...], authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence, now_ms: int
-) -> Vouched:
+) -> Login:
     """What the tokens of this evidence prove for these terms; `Refused` unless they prove all they should: the person's own login
     online, with a pivot that is the agreement's identity; an agent's login on the other channels."""
     tokens, kind = evidence.tokens, "citizen" if evidence.channel == "online" else "agent"
@@ -50,7 +50,7 @@ def vouch(
                 continue
             if kind == "agent" and claims.get("sub") != evidence.agent:
                 continue
-            return Vouched(str(claims["sub"]), nonce, key)
+            return Login(str(claims["sub"]), nonce, key)
         except (JoseError, ValueError, KeyError, TypeError):
             continue
     raise Refused(Code.EVIDENCE_INVALID)

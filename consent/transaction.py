@@ -16,10 +16,10 @@ import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, Engine, bindparam, case, select, update
 
-from consent.content import ContentKeys
+from consent.content import CONTENT, ContentKeys, open_salted, seal_salted
 from consent.core import merkle, tiles
 from consent.core.facts import Authorisation, State
-from consent.core.leaves import commit
+from consent.core.leaves import RELEASED, commit
 from consent.keys import KeyRing
 from consent.stores import tables as t
 from consent.stores.batch import insert_rows
@@ -28,7 +28,6 @@ from exchange.core.encoding import digest, join, split
 from exchange.schemas import catalogue
 
 CLOCK_BACK_MAX_MS = 5_000
-_NO_AUTHORISATION = bytes(16)
 
 
 class Leaf(msgspec.Struct, frozen=True):
@@ -64,13 +63,14 @@ class Transaction:
         self._events: list[dict[str, Any]] = []
 
     def append(self, kind: str, authorisation: bytes, content: bytes, *, request: bytes = b"", code: str = "") -> Leaf:
-        """A leaf: salted commitment in the log, salted content encrypted beside it under the authorisation's content key."""
+        """A leaf: salted commitment in the log, salted content beside it, encrypted under the authorisation's content key if it is about
+        what a person said."""
         salt = self.keys.entropy(32)
         data = self._leaf_head(kind) + self.locator(authorisation) + commit(salt, content)
         leaf = Leaf(self.size + len(self._leaves), data, merkle.leaf_hash(data), salt)
         self._leaves.append(
             {"idx": leaf.index, "kind": kind, "at": self.now_ms, "authorisation": authorisation, "request": request, "code": code,
-             "leaf": data, "hash": leaf.hash, "content": self._seal_content(authorisation, salt, content)}
+             "leaf": data, "hash": leaf.hash, "content": self._kept(kind, authorisation, salt, content)}
         )  # fmt: skip
         return leaf
 
@@ -128,24 +128,21 @@ class Transaction:
         """What was said about one person (a subject reference) becomes unreadable, whatever the authorisation."""
         self._content.forget_subject(subject)
 
-    def _seal_content(self, authorisation: bytes, salt: bytes, content: bytes) -> bytes:
-        cipher = self.content_cipher(authorisation) if authorisation else None
-        if cipher is None:
-            return join(salt, content) if not authorisation else b""
-        nonce = self.keys.entropy(12)
-        return nonce + cipher.encrypt(nonce, join(salt, content), b"accord.content.v1")
+    def _kept(self, kind: str, authorisation: bytes, salt: bytes, content: bytes) -> bytes:
+        if _open(kind, authorisation):
+            return join(salt, content)
+        cipher = self.content_cipher(authorisation)
+        return seal_salted(cipher, self.keys.entropy(12), CONTENT, salt, content) if cipher else b""
 
     def open_content(self, row: Any) -> tuple[bytes, bytes]:
         """The salt and the content a leaf's row commits to; both empty once erased, or lost with a newer store."""
         if not row.content:
             return b"", b""
-        cipher = self.content_cipher(row.authorisation) if row.authorisation else None
-        if cipher is None and row.authorisation:
-            return b"", b""
-        sealed = bytes(row.content)
-        plain = cipher.decrypt(sealed[:12], sealed[12:], b"accord.content.v1") if cipher else sealed
-        salt, content = split(plain, 2)
-        return salt, content
+        if _open(row.kind, row.authorisation):
+            salt, content = split(bytes(row.content), 2)
+            return salt, content
+        cipher = self.content_cipher(row.authorisation)
+        return open_salted(cipher, CONTENT, bytes(row.content)) if cipher else (b"", b"")
 
     def finish(self) -> None:
         """Everything appended so far is written; the log row moves."""
@@ -179,6 +176,16 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def _open(kind: str, authorisation: bytes) -> bool:
+    """Whether a leaf's content names nobody, and is not encrypted."""
+    return not authorisation or kind == RELEASED
+
+
+def row_of(connection: Connection, authorisation: bytes) -> Any:
+    """The row of an authorisation; None if it is unknown."""
+    return connection.execute(select(t.authorisation).where(t.authorisation.c.id == authorisation)).first()
+
+
 _SEEN = [
     t.authorisation.c[name]
     for name in (
@@ -186,7 +193,7 @@ _SEEN = [
         "certificate", "certificate_hash",
     )
 ]  # fmt: skip
-"""The columns of an authorisation in the order of `Authorisation`'s fields."""
+"""The columns of an authorisation in the order of `Authorisation`'s fields; the last two are its last."""
 
 
 def read_authorisations(connection: Connection, ids: Sequence[bytes], now_ms: int) -> dict[bytes, Authorisation]:

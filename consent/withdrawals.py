@@ -103,7 +103,7 @@ def _closing(tx: Transaction, authorisation: bytes, state: State) -> Closing:
     """The closing a crash left unacknowledged, from its leaf."""
     c = t.leaf.c
     row = tx.connection.execute(
-        select(c.idx, c.hash, c.at).where(c.authorisation == authorisation, c.kind.in_(_CLOSING)).order_by(c.idx.desc())
+        select(c.idx, c.hash, c.at).where(t.about(authorisation), c.kind.in_(_CLOSING)).order_by(c.idx.desc())
     ).first()
     assert row is not None  # a closed authorisation has at least the leaf that closed it
     return Closing(authorisation, state, row.idx, row.hash, row.at)

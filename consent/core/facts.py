@@ -15,6 +15,11 @@ Channel = Literal["online", "counter", "phone", "paper"]
 Assurance = Literal["eidas1", "eidas2", "eidas3"]
 """Levels of assurance of an identity, weakest first: low, substantial, high (eIDAS art. 8)."""
 
+CALLS_MAX = 3
+"""State calls of one request, at most (T-attempt)."""
+REGISTER = bytes(16)
+"""The authorisation of an outbox line that is about none: who may ask has changed, caches start again."""
+
 
 class State(StrEnum):
     """States of an authorisation (protocol §4)."""

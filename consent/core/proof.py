@@ -13,7 +13,6 @@ from consent.core import note
 HEADER = "c2sp.org/tlog-proof@v1"
 MAX_BYTES = 256 * 1024
 MAX_PATH = 63
-MEDIA_SUFFIX = ".tlog-proof"
 
 
 class BadProof(ValueError):

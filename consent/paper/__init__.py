@@ -12,15 +12,11 @@ import json
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from consent.core import record
 from consent.core.proof import read as read_proof
 from consent.core.record import Document
 from consent.paper.page import page, short_code
-
-if TYPE_CHECKING:
-    import typst
 
 _TEMPLATE = Path(__file__).with_name("receipt.typ")
 _MADE_OF = (_TEMPLATE, Path(__file__), Path(__file__).with_name("page.py"), Path(__file__).with_name("words.py"))
@@ -35,26 +31,13 @@ def edition() -> str:
 
 def draw(document: Document, language: str) -> bytes:
     """The PDF of a receipt, in `fr` or `en`."""
-    made = _compiler(document, language).compile(format="pdf", pdf_standards=["a-3b", "ua-1"])
-    assert isinstance(made, bytes)  # nothing is written to a file
-    return made
-
-
-def picture(document: Document, language: str, ppi: float = 110) -> list[bytes]:
-    """Its pages as PNG, to look at."""
-    made = _compiler(document, language).compile(format="png", ppi=ppi)
-    return made if isinstance(made, list) else [made or b""]
-
-
-def _compiler(document: Document, language: str) -> typst.Compiler:
     import typst  # a big library, for pages only
 
-    return typst.Compiler(
-        _TEMPLATE.read_bytes(),
-        root=_TEMPLATE.parent,
-        ignore_system_fonts=True,
-        sys_inputs=_inputs(document, language),
-    )
+    template, inputs = _TEMPLATE.read_bytes(), _inputs(document, language)
+    compiler = typst.Compiler(template, root=_TEMPLATE.parent, ignore_system_fonts=True, sys_inputs=inputs)
+    made = compiler.compile(format="pdf", pdf_standards=["a-3b", "ua-1"])
+    assert isinstance(made, bytes)  # nothing is written to a file
+    return made
 
 
 def act_proof(document: Document) -> str:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    and_,
+    text,
+)
 
 metadata = MetaData()
 _BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -28,7 +43,15 @@ leaf = Table(
     "leaf", metadata, _int("idx", key=True), _text("kind"), _int("at"), _bytes("authorisation"), _bytes("request"),
     _text("code"), _bytes("leaf"), _bytes("hash"), _bytes("content"),
 )  # fmt: skip
-Index("leaf_by_authorisation", leaf.c.authorisation, leaf.c.kind)
+_sought = text("(kind <> 'released' OR length(request) = 0)")
+"""A release is found by its row of `terminal`, unless that is lost: in an index by authorisation each would cost a page of its own."""
+Index("leaf_by_authorisation", leaf.c.authorisation, leaf.c.kind, sqlite_where=_sought, postgresql_where=_sought)
+
+
+def about(authorisation: Any) -> ColumnElement[bool]:
+    """The leaves of an authorisation (an id, or a column of ids), but for its releases."""
+    return and_(leaf.c.authorisation == authorisation, _sought)
+
 
 node = Table("node", metadata, _int("level", key=True), _int("number", key=True), _bytes("hash"))
 """Hashes of tiles above level 0, which is `leaf.hash`: one row for 256 of the level below, never changed."""
@@ -56,12 +79,15 @@ Index("authorisation_by_processing", _a.recipient, _a.data_set, _a.purpose, _a.s
 
 release_key = Table(
     "release_key", metadata, _bytes("authorisation", key=True), _int("epoch", key=True), _bytes("certificate_hash"),
-    _int("kek_epoch"), _text("suite"), _bytes("wrapped"),
+    _int("kek_epoch"), _text("suite"), _bytes("wrapped"), _int("at"),
 )  # fmt: skip
+"""`at` is when the key was made; `kek_epoch` names the KEK it lies under."""
 Index("release_key_by_kek_epoch", release_key.c.kek_epoch)
 
-subject_key = Table("subject_key", metadata, _bytes("subject", key=True), _bytes("wrapped"), sqlite_with_rowid=False)
-"""A person's key under the content KEK: it wraps the content keys of all they agreed to with one recipient."""
+subject_key = Table(
+    "subject_key", metadata, _bytes("subject", key=True), _int("kek_epoch"), _bytes("wrapped"), sqlite_with_rowid=False
+)
+"""A person's key under a content KEK: it wraps the content keys of all they agreed to with one recipient."""
 
 content_key = Table(
     "content_key",
@@ -84,7 +110,7 @@ Index("attempt_by_authorisation", attempt.c.authorisation)
 terminal = Table(
     "terminal", metadata, _bytes("request", key=True), _bytes("authorisation", key=True), _text("operator", key=True),
     _bytes("digest"), _text("code"), _text("reason"), _text("provider_code"), _bytes("answer_digest"), _int("at"),
-    _int("deadline"), _int("leaf_index"), _bytes("leaf_salt"), _int("handed_at"), _int("confirmed_at", null=True),
+    _int("deadline"), _int("leaf_index"), _int("handed_at"), _int("confirmed_at", null=True),
     Column("with_key", Boolean, nullable=True), _text("topic"), _int("partition"), _int("offset"), _text("worker"),
 )  # fmt: skip
 """`worker` are the processes that asked for the release, one a line: a breach query starts from them."""

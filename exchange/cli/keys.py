@@ -22,13 +22,20 @@ _FILE: dict[str, Any] = {"exists": True, "dir_okay": False}
 
 
 @app.command("rotate")
-def rotate(data: Data = None, as_json: Json = False) -> None:
+def rotate(
+    content: Annotated[
+        bool,
+        typer.Option("--content", help="Et celle de ce que les personnes ont dit. / And that of what people said."),
+    ] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Changer maintenant la clé qui protège les clés des accords vivants. / Change now the key that wraps those of live agreements."""
     places = Settings().places(data)
 
     async def work() -> int:
         async with opened(places, as_json) as ledger:
-            return await ledger.rotate(now=True)
+            return await ledger.rotate(now=True, content=content)
 
     moved = show.run(work(), as_json=as_json)
     show.line(moved=moved) if as_json else show.console.print(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from consent.core.facts import Authorisation
+from consent.core.facts import REGISTER, Authorisation
 from exchange.core.gate import View
 
 SILENCE_MAX_MS = 5_000
-_REGISTER = bytes(16)
 
 
 class Memory:
@@ -39,7 +38,7 @@ class Memory:
         view = self.views.get(authorisation)
         if view is not None and version > view.held.version:
             del self.views[authorisation]
-        elif authorisation == _REGISTER and version == 0:
+        elif authorisation == REGISTER and version == 0:
             self.views.clear()
 
     def beat(self, now_ms: int) -> None:

@@ -198,8 +198,8 @@ def test_the_token_is_asked_once_per_start(token: Callable[..., Token], tmp_path
             return real.unwrap(wrapped, bound)
 
     ring = open_keys(tmp_path / "keys", ORIGIN, Counting())
-    ring.begin_epoch(2)
-    ring.end_epochs()
+    ring.release.begin(2)
+    ring.release.end()
     assert asked == ["wrap", "unwrap"]
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from consent.core.facts import State
 from consent.keys import KeyRing, open_keys
-from consent.rotation import EPOCH_MS, private_keys, rotate
+from consent.rotation import EPOCH_MS, KEY_LIFE_MS, private_keys, rotate
 from consent.stores import tables as t
 from consent.stores.engine import open_sqlite
 from consent.transaction import transaction
@@ -75,7 +75,7 @@ async def test_an_epoch_is_a_day(kept: Kept) -> None:
     kept.clock.advance(1)
     assert await kept.ledger.rotate() == 1
     assert kept.kek_files == [born + EPOCH_MS] and kept.under() == {born + EPOCH_MS: 1}
-    assert list(kept.keys.epochs) == [born + EPOCH_MS]
+    assert list(kept.keys.release.epochs) == [born + EPOCH_MS]
     kept.back()
     assert await kept.code(a) == "released"
 
@@ -127,7 +127,7 @@ async def test_a_rotation_cut_at_any_step_is_resumed(kept: Kept) -> None:
         told = list(itertools.islice(kept.steps(2), stop))
         assert len(told) == min(stop, 4)
         kept.back()
-        assert sum(kept.under().values()) == 5 and set(kept.under()) <= set(kept.keys.epochs)
+        assert sum(kept.under().values()) == 5 and set(kept.under()) <= set(kept.keys.release.epochs)
         assert await kept.code(lives[stop % 5]) == "released"
         await kept.ledger.rotate()
         assert len(kept.kek_files) == 1 and kept.under() == {kept.kek_files[0]: 5}
@@ -242,7 +242,7 @@ async def test_rotation_works_on_every_store(world: World) -> None:
     _, answer = await world.answered(a)
     assert await world.ledger.rotate(now=True) == 1
     assert (await world.told(answer)).code == "released"
-    world.keys.epochs.clear()
+    world.keys.release.epochs.clear()
     assert await world.ledger.rotate() == 1
     assert (await held(world, a)).version == 2
 
@@ -262,10 +262,50 @@ async def test_an_interrupted_transaction_moves_nothing(kept: Kept) -> None:
     """Wrapped anew but not committed: the old wrapping stands, and its KEK with it."""
     a = await kept.give()
     before = kept.under()
-    kept.keys.begin_epoch(kept.clock.now_ms() + 1)
+    kept.keys.release.begin(kept.clock.now_ms() + 1)
     with suppress(KeyboardInterrupt), transaction(kept.engine, kept.keys, kept.clock.now_ms()) as tx:
         tx.connection.execute(t.release_key.update().values(kek_epoch=0))
         raise KeyboardInterrupt
     assert kept.under() == before
     kept.back()
     assert await kept.code(a) == "released"
+
+
+async def test_a_key_that_has_served_for_30_days_is_replaced(kept: Kept) -> None:
+    """At the day's rotation: another key and certificate, the same agreement; who still relies on the old one is told so."""
+    a = await kept.give()
+    await kept.confirm(await kept.told((await kept.answered(a))[1]))
+    kept.clock.advance(KEY_LIFE_MS - 1)
+    await kept.ledger.rotate()
+    assert kept.certificate(a).hash == (await held(kept, a)).certificate_hash
+    kept.clock.advance(EPOCH_MS)
+    await kept.ledger.rotate()
+    assert kept.certificate(a).hash != (await held(kept, a)).certificate_hash
+    assert [e.kind for e in await kept.ledger.entries(a)][-1] == "rekeyed" and sum(kept.under().values()) == 1
+    assert (await kept.attempt(kept.ask(a))).reason == "certificate_outdated"
+    kept.wallet.keep(a, (await kept.ledger.capsule(a, OPERATOR)).capsule)
+    assert await kept.code(a) == "released" and await kept.ledger.verify() == []
+
+
+async def test_a_key_that_never_served_is_kept(kept: Kept) -> None:
+    """Nothing was ever sealed to it: a new one would protect nothing, and cost a fact a month for each agreement."""
+    a = await kept.give()
+    kept.clock.advance(2 * KEY_LIFE_MS)
+    await kept.ledger.rotate()
+    assert await kept.code(a) == "released"
+
+
+async def test_a_key_is_not_replaced_under_a_request(kept: Kept) -> None:
+    """Called for and not answered, or released and not confirmed: the old key serves until that is over."""
+    a = await kept.give()
+    kept.clock.advance(KEY_LIFE_MS)
+    _, answer = await kept.answered(a)
+    await kept.ledger.rotate(now=True)
+    outcome = await kept.told(answer)
+    assert outcome.delivery == "key"
+    kept.clock.advance(2 * EPOCH_MS)
+    await kept.ledger.rotate(now=True)
+    assert (await kept.told(answer)).delivery == "key"
+    await kept.confirm(outcome)
+    await kept.ledger.rotate(now=True)
+    assert [e.kind for e in await kept.ledger.entries(a)][-1] == "rekeyed"

@@ -57,6 +57,19 @@ def test_rows_come_back_as_they_went_in(shared: Path | str) -> None:
     engine.dispose()
 
 
+def test_the_leaves_of_an_authorisation_are_found_through_their_index(shared: Path | str) -> None:
+    """Its releases, which are most of the log, are not in it; nor is the log read to find the others."""
+    engine = open_store(shared)
+    query = str(select(t.leaf.c.idx).where(t.about(b"a" * 16)).compile(engine, compile_kwargs={"literal_binds": True}))
+    with snapshot(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
+        plan = str(connection.exec_driver_sql(explain + query).all())
+    assert "leaf_by_authorisation" in plan
+    engine.dispose()
+
+
 def test_a_row_that_is_there_stays_as_it_is(shared: Path | str) -> None:
     """`ignore` leaves out the rows already there and writes the others; without it, nothing is written."""
     engine = open_store(shared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -59,8 +60,9 @@ async def test_no_span_names_a_person_or_an_authorisation(tracing: Tracing, span
         capsule = bus.wallet.capsule(consent)
     assert capsule is not None
     text = everything(spans).lower()
-    secrets = [consent.hex(), capsule.salt.hex(), "martin", "jeanne", "durand", "1980", bus.recipient, "742"]
+    secrets = [consent.hex(), capsule.salt.hex(), "martin", "jeanne", "durand", bus.recipient]
     assert text and [secret for secret in secrets if secret in text] == []
+    assert {"1980", "742"} & set(re.findall(r"\w+", text)) == set()  # as words: the digits of an id may hold them
 
 
 async def test_what_is_not_sampled_is_carried_and_not_recorded(tracing: Tracing, spans: InMemorySpanExporter) -> None:

@@ -11,7 +11,7 @@ from connectors.core.description import Same
 from connectors.rest.descriptions import descriptions
 from connectors.sdk.kit.stage import SILENCE, Said, Stage, refusal
 from consent import certificates
-from consent.core.facts import Outcome, RequestKey
+from consent.core.facts import CALLS_MAX, Outcome, RequestKey
 from exchange import wire
 from exchange.core import sealing, topics
 from exchange.core.decision import Ask
@@ -22,7 +22,6 @@ from exchange.schemas import catalogue
 from exchange.sealing import public_bytes, seal_identity
 
 Check = Callable[[Stage], Awaitable[None]]
-CALLS_MAX = 3
 RETRY_S = 60
 GARBAGE = (
     Said(200, b""),

@@ -38,7 +38,7 @@ _INDEXES = {{
 {indexes}
 }}
 # fmt: on
-"""Name → table, columns, and whether unique."""
+"""Name → table, columns, whether unique, and of which rows."""
 
 _BY_KEY = {by_key}
 """Kept in the order of their keys by SQLite (WITHOUT ROWID)."""
@@ -47,8 +47,9 @@ _BY_KEY = {by_key}
 def upgrade() -> None:
     for name, columns in _TABLES.items():
         op.create_table(name, *map(_column, columns.split(", ")), sqlite_with_rowid=name not in _BY_KEY)
-    for name, (table, columns, unique) in _INDEXES.items():
-        op.create_index(name, table, columns.split(", "), unique=unique)
+    for name, (table, columns, unique, rows) in _INDEXES.items():
+        where = sa.text(rows) if rows else None
+        op.create_index(name, table, columns.split(", "), unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 def _column(text: str) -> sa.Column[Any]:
@@ -72,7 +73,8 @@ def _column(column: Column[object]) -> str:
 
 def _index(index: Index) -> str:
     assert index.table is not None
-    return f'    "{index.name}": ("{index.table.name}", "{", ".join(index.columns.keys())}", {bool(index.unique)}),'
+    rows = index.dialect_options["sqlite"]["where"]
+    return f'    "{index.name}": ("{index.table.name}", "{", ".join(index.columns.keys())}", {bool(index.unique)}, "{rows if rows is not None else ""}"),'
 
 
 def first() -> str:

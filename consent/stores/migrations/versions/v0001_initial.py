@@ -35,9 +35,9 @@ _TABLES = {
     ),
     "release_key": (
         "authorisation bytes key, epoch integer key, certificate_hash bytes, kek_epoch integer, suite text, wrapped "
-        "bytes"
+        "bytes, at integer"
     ),
-    "subject_key": "subject bytes key, wrapped bytes",
+    "subject_key": "subject bytes key, kek_epoch integer, wrapped bytes",
     "content_key": "authorisation bytes key, subject bytes, wrapped bytes",
     "attempt": (
         "request bytes key, authorisation bytes key, operator text key, digest bytes key, n integer key, scopes "
@@ -46,9 +46,9 @@ _TABLES = {
     ),
     "terminal": (
         "request bytes key, authorisation bytes key, operator text key, digest bytes, code text, reason text, "
-        "provider_code text, answer_digest bytes, at integer, deadline integer, leaf_index integer, leaf_salt "
-        "bytes, handed_at integer, confirmed_at integer null, with_key boolean null, topic text, partition integer, "
-        "offset integer, worker text"
+        "provider_code text, answer_digest bytes, at integer, deadline integer, leaf_index integer, handed_at "
+        "integer, confirmed_at integer null, with_key boolean null, topic text, partition integer, offset integer, "
+        "worker text"
     ),
     "conflict": (
         "request bytes key, authorisation bytes key, operator text key, digest bytes key, at integer, confirmed_at "
@@ -68,21 +68,21 @@ _TABLES = {
 }
 
 _INDEXES = {
-    "leaf_by_authorisation": ("leaf", "authorisation, kind", False),
-    "authorisation_by_processing": ("authorisation", "recipient, data_set, purpose, state, basis, data_life_days", False),
-    "authorisation_by_recipient": ("authorisation", "recipient, at", False),
-    "authorisation_by_representative": ("authorisation", "representative_ref", False),
-    "authorisation_by_subject": ("authorisation", "subject_ref", False),
-    "authorisation_by_time": ("authorisation", "at", False),
-    "release_key_by_kek_epoch": ("release_key", "kek_epoch", False),
-    "content_key_by_subject": ("content_key", "subject", False),
-    "attempt_by_authorisation": ("attempt", "authorisation", False),
-    "attempt_by_time": ("attempt", "at", False),
-    "terminal_by_authorisation": ("terminal", "authorisation", False),
-    "terminal_by_time": ("terminal", "at", False),
+    "leaf_by_authorisation": ("leaf", "authorisation, kind", False, "(kind <> 'released' OR length(request) = 0)"),
+    "authorisation_by_processing": ("authorisation", "recipient, data_set, purpose, state, basis, data_life_days", False, ""),
+    "authorisation_by_recipient": ("authorisation", "recipient, at", False, ""),
+    "authorisation_by_representative": ("authorisation", "representative_ref", False, ""),
+    "authorisation_by_subject": ("authorisation", "subject_ref", False, ""),
+    "authorisation_by_time": ("authorisation", "at", False, ""),
+    "release_key_by_kek_epoch": ("release_key", "kek_epoch", False, ""),
+    "content_key_by_subject": ("content_key", "subject", False, ""),
+    "attempt_by_authorisation": ("attempt", "authorisation", False, ""),
+    "attempt_by_time": ("attempt", "at", False, ""),
+    "terminal_by_authorisation": ("terminal", "authorisation", False, ""),
+    "terminal_by_time": ("terminal", "at", False, ""),
 }
 # fmt: on
-"""Name → table, columns, and whether unique."""
+"""Name → table, columns, whether unique, and of which rows."""
 
 _BY_KEY = ("subject_key", "content_key")
 """Kept in the order of their keys by SQLite (WITHOUT ROWID)."""
@@ -91,8 +91,9 @@ _BY_KEY = ("subject_key", "content_key")
 def upgrade() -> None:
     for name, columns in _TABLES.items():
         op.create_table(name, *map(_column, columns.split(", ")), sqlite_with_rowid=name not in _BY_KEY)
-    for name, (table, columns, unique) in _INDEXES.items():
-        op.create_index(name, table, columns.split(", "), unique=unique)
+    for name, (table, columns, unique, rows) in _INDEXES.items():
+        where = sa.text(rows) if rows else None
+        op.create_index(name, table, columns.split(", "), unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 def _column(text: str) -> sa.Column[Any]:
