@@ -1,8 +1,9 @@
 """A connector: from `tasks.<provider>` to `answers.<provider>`, or a `failed`/`refused` verdict.
 
-For each task, in order (protocol §3.4): (1) deadline; (2) the certificate's signature, provider, data set, purpose, recipient;
+For each task, in order (protocol §3.4): (1) deadline; (2) the certificate's signature, provider, data set, purpose, recipient, rule;
 (3) D recomputed; (4) the identity opens; (5) it is the person of the authorisation, or `subject_mismatch` without any State
-call; (6) effective scopes; (7) T-attempt, before each State call, at most three; (8) the call, under the deadline; (9) the
+call; (6) effective scopes; (7) T-attempt, before each State call (each round of them, for a composed data set:
+`connectors.core.composition`), at most three; (8) the call, under the deadline; (9) the
 answer minimised, padded, signed, sealed. Found, not found and the State's refusals are all answers; only technical failure is
 a verdict. Tasks of a chunk run side by side, each in the lane of its data set (rate, concurrency, circuit breaker); what cannot
 be answered within the patience of a chunk goes to `retries.<provider>`, and comes back when its time has come.
@@ -18,30 +19,32 @@ from typing import Any, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from connectors.contract import Failure, Found, NotFound, Reading, Retry, StateApi
-from connectors.core.minimise import minimise
+from connectors.contract import Failure, Reading, Retry, StateApi
 from connectors.sdk.attempts import Attempts
 from connectors.sdk.core.told import Told
-from connectors.sdk.lanes import Lane, Lanes
+from connectors.sdk.lanes import Asking, Lanes
+from connectors.sdk.task import Head, Later, Refused, Task, Unbegun
+from connectors.sdk.watch import TooLarge, secret_of, watch_of
+from connectors.sdk.watch import write as write_look
 from consent.certificates import BadCertificate, Certificate, check_entry
 from consent.certificates import read as read_certificate
-from consent.core.facts import CALLS_MAX, Attempt, Attempted, RequestKey, Verdict
-from exchange import wire
+from consent.core.facts import CALLS_MAX, Attempted, RequestKey, Submission, Verdict
+from exchange import rules, wire
 from exchange.agents.base import Outgoing, Quiet
 from exchange.agents.retries import calls_before, calls_header
 from exchange.core import sealing
 from exchange.core.avro import BadAvro
 from exchange.core.decision import Ask
 from exchange.core.errors import Code
-from exchange.core.identity import BadIdentity, Identity
+from exchange.core.identity import BadIdentity
 from exchange.core.identity import read as read_identity
-from exchange.core.shape import complete
-from exchange.core.topics import VERDICTS, answers, retries, tasks
+from exchange.core.rule import BadRule, Rule, rule_hash
+from exchange.core.topics import VERDICTS, answers, retries, tasks, watches
+from exchange.core.watch import Look, allowed, fingerprint
 from exchange.data_sets import DATA_SETS
 from exchange.ports import Clock, Ledger, Message, Outbox, Record
-from exchange.schemas import catalogue
 from exchange.sealing import AnswerKeys, SubjectMismatch, Unopenable, open_identity, seal_answer
-from exchange.tracing import Tracing, carried
+from exchange.tracing import OutHeaders, Tracing, carried
 from exchange.trust import Trust
 
 PATIENCE_S = 15.0
@@ -59,49 +62,6 @@ class ConnectorKeys:
     mac: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """What a task says before anything of it is believed."""
-
-    record: Record
-    key: RequestKey
-    digest: bytes
-    deadline_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """A task that passed steps (1)–(6)."""
-
-    head: _Head
-    certificate: Certificate
-    ask: Ask
-    identity: Identity
-    scopes: tuple[str, ...]
-    lane: Lane
-
-    @property
-    def schema_hash(self) -> bytes:
-        return bytes.fromhex(catalogue().codec_of_data_set(self.ask.data_set).sha256)
-
-    @property
-    def same(self) -> tuple[RequestKey, bytes, bytes]:
-        """What two deliveries of one task have in common; a narrowed agreement has another certificate."""
-        return self.head.key, self.head.digest, self.certificate.hash
-
-    def attempt(self) -> Attempt:
-        head = self.head
-        return Attempt(
-            head.key,
-            head.digest,
-            self.scopes,
-            self.schema_hash,
-            sealing.NO_RULE,
-            self.certificate.hash,
-            head.deadline_ms,
-        )
-
-
 class _Said(NamedTuple):
     """What a task leads to, and until when it may be said again."""
 
@@ -112,20 +72,6 @@ class _Said(NamedTuple):
     @property
     def size_bytes(self) -> int:
         return 512 + len(self.message.value)
-
-
-class _Refused(Exception):
-    """A task that gets a verdict instead of a call."""
-
-    def __init__(self, code: str, reason: str, provider_code: str = "") -> None:
-        self.code, self.reason, self.provider_code = code, reason, provider_code
-
-
-class _Later(Exception):
-    """A task that waits longer than its chunk. `code` is the State's, where it asked for that; `calls` are those made."""
-
-    def __init__(self, due_ms: int, code: str, calls: int) -> None:
-        self.due_ms, self.code, self.calls = due_ms, code, calls
 
 
 class Connector(Quiet):
@@ -143,14 +89,15 @@ class Connector(Quiet):
         tracing: Tracing,
         worker: str = "",
     ) -> None:
-        self.name, self.topics, self._provider = f"connector.{provider}", (tasks(provider),), provider
+        self.name, self.topics, self.provider = f"connector.{provider}", (tasks(provider),), provider
         self._lanes = api if isinstance(api, Lanes) else Lanes(provider, api, clock)
         self._keys, self._trust, self._attempts = keys, trust, Attempts(ledger, worker or self.name)
         self._outbox, self._clock, self._tracing = outbox, clock, tracing
         self._told: Told[_Said] = Told()
+        self.secret, self._ledger = secret_of(keys.sealing), ledger
 
     async def handle(self, chunk: Sequence[Record]) -> None:
-        outgoing, ready = Outgoing(self._outbox), dict[Any, _Task]()
+        outgoing, ready = Outgoing(self._outbox), dict[Any, Task]()
         for record in chunk:
             if task := self._read(record, outgoing):
                 ready.setdefault(task.same, task)  # met twice in a chunk: answered once
@@ -162,7 +109,7 @@ class Connector(Quiet):
             outgoing.add(one.topic, task.head.record, one.message)
         await outgoing.send()
 
-    def _read(self, record: Record, outgoing: Outgoing) -> _Task | None:
+    def _read(self, record: Record, outgoing: Outgoing) -> Task | None:
         """(1)–(6): a task to answer, or None once its fate is gathered."""
         try:
             body = wire.read("exchange-task", record.value)
@@ -176,52 +123,81 @@ class Connector(Quiet):
         digest = sealing.request_digest(
             key.operator, key.authorisation, key.request, sealing.ask_hash(body["ask"])
         )  # (3)
-        head = _Head(record, key, digest, deadline_ms)
+        head = Head(record, key, digest, deadline_ms, digest)
         try:
-            return self._prepare(head, body)
-        except _Refused as refused:
-            said = self._refusal(head, refused)
+            return self.prepare(head, body)
+        except Refused as refused:
+            said = self.refusal(head, refused)
             outgoing.add(said.topic, record, said.message)
             return None
 
-    def _prepare(self, head: _Head, body: dict[str, Any]) -> _Task:
+    def prepare(self, head: Head, body: dict[str, Any]) -> Task:
         ask = wire.read_ask(body["ask"])
         if self._clock.now_ms() >= head.deadline_ms:  # (1)
-            raise _Refused("expired", Code.DEADLINE_PASSED)
+            raise Refused("expired", Code.DEADLINE_PASSED)
         try:
             certificate = read_certificate(body["certificate"], self._trust.certificate)  # (2)
         except BadCertificate:
-            raise _Refused("refused", Code.CERTIFICATE_INVALID) from None
+            raise Refused("refused", Code.CERTIFICATE_INVALID) from None
         if ask is None or not self._certified(certificate, head.key, ask):
-            raise _Refused("refused", Code.CERTIFICATE_INVALID)
-        lane = self._lanes.of(ask.data_set)
-        if lane is None:
-            raise _Refused("refused", Code.DATA_SET_UNKNOWN)
+            raise Refused("refused", Code.CERTIFICATE_INVALID)
+        way = self._lanes.of(ask.data_set)
+        if way is None:
+            raise Refused("refused", Code.DATA_SET_UNKNOWN)
+        if not allowed(ask.watch_every_ms, ask.watch_until_ms, certificate.watch_every_ms):
+            raise Refused("refused", Code.WATCH_EXCEEDED)
         if not {name for name, _ in ask.parameters} <= DATA_SETS[ask.data_set].parameters:
-            raise _Refused("refused", Code.PARAMETER_UNKNOWN)
+            raise Refused("refused", Code.PARAMETER_UNKNOWN)
         try:
             identity = read_identity(
-                open_identity(self._keys.sealing, head.digest, body["identity"], certificate.commitment)
+                open_identity(self._keys.sealing, head.first, body["identity"], certificate.commitment)
             )  # (4) (5)
         except SubjectMismatch:
-            raise _Refused("refused", Code.SUBJECT_MISMATCH) from None
+            raise Refused("refused", Code.SUBJECT_MISMATCH) from None
         except (Unopenable, BadIdentity):
-            raise _Refused("refused", Code.IDENTITY_UNOPENABLE) from None
+            raise Refused("refused", Code.IDENTITY_UNOPENABLE) from None
         scopes = sealing.effective_scopes(ask.scopes, certificate.scopes)  # (6)
         if not scopes:
-            raise _Refused("refused", Code.SCOPE_EXCEEDED)
-        return _Task(head, certificate, ask, identity, scopes, lane)
+            raise Refused("refused", Code.SCOPE_EXCEEDED)
+        return Task(head, certificate, ask, identity, scopes, way, self._ruled(certificate, ask, scopes))
+
+    def _ruled(self, certificate: Certificate, ask: Ask, scopes: tuple[str, ...]) -> Rule | None:
+        """The rule agreed to and asked, once its signature, grammar, data set and scopes hold; None where the data are."""
+        if certificate.rule_hash != rule_hash(ask.rule):
+            raise Refused("refused", Code.RULE_MISMATCH)
+        if not ask.rule:
+            return None
+        try:
+            rule = rules.open_signed(ask.rule, self._trust.rules)
+        except BadRule:
+            raise Refused("refused", Code.RULE_INVALID) from None
+        if rule.data_set != ask.data_set:
+            raise Refused("refused", Code.RULE_INVALID)
+        if not set(rules.scopes_of(rule)) <= set(scopes):
+            raise Refused("refused", Code.SCOPE_EXCEEDED)
+        return rule
 
     def _certified(self, certificate: Certificate, key: RequestKey, ask: Ask) -> bool:
         return (
             certificate.origin == self._trust.log.name
-            and certificate.provider == self._provider
+            and certificate.provider == self.provider
             and certificate.authorisation_id == key.authorisation
             and (certificate.recipient, certificate.data_set, certificate.purpose)
             == (ask.recipient, ask.data_set, ask.purpose)
         )
 
-    async def _once(self, task: _Task, until_ms: int) -> _Said:
+    async def successor(self, authorisation: bytes, signed: bytes) -> bytes | None:
+        """The certificate in force, where it differs from `signed` in its key and validity at most; None otherwise."""
+        (held,) = await self._ledger.lookup([authorisation])
+        try:
+            if held is None:
+                return None
+            now, before = (read_certificate(each, self._trust.certificate) for each in (held.certificate, signed))
+        except BadCertificate:
+            return None
+        return held.certificate if now.hash != before.hash and now.terms == before.terms else None
+
+    async def _once(self, task: Task, until_ms: int) -> _Said:
         """What was said of this task before, or what the State says now."""
         said = self._told.get(task.same, self._clock.now_ms())
         if said is None:
@@ -229,64 +205,78 @@ class Connector(Quiet):
             self._told.keep(task.same, said, said.until_ms)
         return said
 
-    async def _answer(self, task: _Task, until_ms: int) -> _Said:
+    async def _answer(self, task: Task, until_ms: int) -> _Said:
         head = task.head
         try:
             with self._tracing.span("connector", head.record.headers, head.record.topic, head.key.request) as headers:
                 reading, granted = await self._call(task, until_ms)
-                value = self._seal(task, granted, reading)
-            message = wire.message("exchange-answer", head.key.authorisation, value, head.key.request.hex(), headers)
-            return _Said(answers(self._provider), message, head.deadline_ms)
-        except _Refused as refused:
-            return self._refusal(head, refused)
-        except _Later as later:
+                value = self.seal(task, granted, reading)
+            return self._said(task, reading, value, headers)
+        except Refused as refused:
+            return self.refusal(head, refused)
+        except Later as later:
             if later.due_ms >= head.deadline_ms:
-                return self._refusal(head, _Refused("failed", Code.PROVIDER_UNAVAILABLE, later.code))
-            return _Said(retries(self._provider), _postponed(head, later), later.due_ms)
+                return self.refusal(head, Refused("failed", Code.PROVIDER_UNAVAILABLE, later.code))
+            return _Said(retries(self.provider), _postponed(head, later), later.due_ms)
 
-    async def _call(self, task: _Task, until_ms: int) -> tuple[Reading, Attempted]:
+    def _said(self, task: Task, reading: Reading, value: bytes, headers: OutHeaders) -> _Said:
+        """The answer; of a request that watches, in the first record of its watch."""
+        head = task.head
+        watch = watch_of(Submission(head.key, head.digest), task.ask, head.deadline_ms)
+        if watch is None:
+            message = wire.message("exchange-answer", head.key.authorisation, value, head.key.request.hex(), headers)
+            return _Said(answers(self.provider), message, head.deadline_ms)
+        look = Look(1, 0, fingerprint(self.secret, head.digest, task.plain(reading, 0)))
+        try:
+            message = write_look(self.secret, watch, look, watch.due_ms(1), head.record.value or b"", value, headers)
+        except TooLarge:
+            raise Refused("failed", Code.PROVIDER_ERROR) from None
+        return _Said(watches(self.provider), message, head.deadline_ms)
+
+    async def _call(self, task: Task, until_ms: int) -> tuple[Reading, Attempted]:
         """(7) (8): what the State says in the end, each call in its turn and after its T-attempt, within `until_ms`."""
-        lane, calls, code = task.lane, calls_before(task.head.record.headers), ""
+        asked, calls, code = task.asking(), calls_before(task.head.record.headers), ""
         while True:
             now_ms = self._clock.now_ms()
-            turn_ms = lane.turn_ms(now_ms, until_ms)
+            turn_ms = asked.turn_ms(now_ms, until_ms)
             if turn_ms > until_ms:
-                raise _Later(lane.later_ms(turn_ms), code, calls)
+                raise Later(asked.later_ms(turn_ms), code, calls)
             if turn_ms > now_ms:
                 await self._clock.sleep((turn_ms - now_ms) / 1000)
-            async with lane.at_once:
+            async with asked.at_once:
                 now_ms = self._clock.now_ms()
                 if now_ms > until_ms:
-                    raise _Later(lane.later_ms(now_ms), code, calls)
-                if not lane.entered(now_ms):
+                    raise Later(asked.later_ms(now_ms), code, calls)
+                if not asked.entered(now_ms):
                     continue
-                reading, granted = await self._attempted(task, calls, code)
+                reading, granted = await self.attempted(task, asked, calls, code)
             calls += 1
             if isinstance(reading, Failure):
-                raise _Refused("failed", _CAUSES.get(reading.cause, Code.PROVIDER_ERROR), reading.code)
+                raise Refused("failed", _CAUSES.get(reading.cause, Code.PROVIDER_ERROR), reading.code)
             if not isinstance(reading, Retry):
                 return reading, granted
             code = reading.code
             if calls >= CALLS_MAX:
-                raise _Refused("failed", Code.PROVIDER_UNAVAILABLE, code)
+                raise Refused("failed", Code.PROVIDER_UNAVAILABLE, code)
             wait_s = max(reading.after_s, RETRY_LEAST_S)
             due_ms = self._clock.now_ms() + int(1000 * wait_s)
             if due_ms > until_ms:
-                raise _Later(due_ms, code, calls)
+                raise Later(due_ms, code, calls)
             await self._clock.sleep(wait_s)
 
-    async def _attempted(self, task: _Task, calls: int, code: str) -> tuple[Reading, Attempted]:
-        """One call, if the ledger allows it now."""
-        granted = await self._attempts.ask(task.attempt())
+    async def attempted(self, task: Task, asked: Asking, calls: int, code: str) -> tuple[Reading, Attempted]:
+        """One call, or one round of them, if the ledger allows it now."""
+        granted, head = await self._attempts.ask(task.attempt()), task.head
         if granted.reason == Code.ATTEMPTS_EXHAUSTED and calls:
-            raise _Refused("failed", Code.PROVIDER_UNAVAILABLE, code)
+            raise Refused("failed", Code.PROVIDER_UNAVAILABLE, code)
         if granted.reason:
-            raise _Refused("expired" if granted.reason == Code.DEADLINE_PASSED else "refused", granted.reason)
-        left_s = (task.head.deadline_ms - self._clock.now_ms()) / 1000
-        parameters = dict(task.ask.parameters)
-        return await task.lane.fetch(task.identity, task.ask.recipient, parameters, left_s), granted
+            raise Refused("expired" if granted.reason == Code.DEADLINE_PASSED else "refused", granted.reason)
+        if head.last is not None and head.last.digest == head.first and not granted.told:
+            raise Unbegun
+        left_s = (head.deadline_ms - self._clock.now_ms()) / 1000
+        return await asked.fetch(left_s), granted
 
-    def _seal(self, task: _Task, granted: Attempted, reading: Reading) -> bytes:
+    def seal(self, task: Task, granted: Attempted, reading: Reading) -> bytes:
         """(9)."""
         entry, head = granted.recipient, task.head
         try:
@@ -297,28 +287,28 @@ class Connector(Quiet):
             if (entry.kind, entry.organisation, entry.operator) != expected:
                 raise BadCertificate("somebody else's key")
         except BadCertificate:
-            raise _Refused("refused", Code.DELEGATION_ABSENT) from None
+            raise Refused("refused", Code.DELEGATION_ABSENT) from None
         try:
-            plain = _plain(task, reading)
+            told = task.plain(reading, self._clock.now_ms())
         except BadAvro:
-            raise _Refused("failed", Code.PROVIDER_ERROR) from None
+            raise Refused("failed", Code.PROVIDER_ERROR) from None
         context = sealing.Context(
             head.digest,
             task.certificate.hash,
             sealing.key_id(entry.public_key),
             task.schema_hash,
             task.scopes,
-            sealing.NO_RULE,
+            task.rule_hash,
             head.deadline_ms,
         )
         own, certificate = self._keys, task.certificate
         keys = AnswerKeys(entry.public_key, certificate.public_key, own.signing, own.mac, certificate.suite)
-        sealed = seal_answer(context, plain, keys)
+        sealed = seal_answer(context, told, keys)
         if len(sealed.outer) > wire.OUTER_MAX_BYTES:
-            raise _Refused("failed", Code.PROVIDER_ERROR)
+            raise Refused("failed", Code.PROVIDER_ERROR)
         return wire.write_answer(head.key, head.digest, sealed.tag, sealed.sealed_key, sealed.outer)
 
-    def _refusal(self, head: _Head, refused: _Refused) -> _Said:
+    def refusal(self, head: Head, refused: Refused) -> _Said:
         key, record = head.key, head.record
         verdict = Verdict(key, head.digest, head.deadline_ms, refused.code, refused.reason, refused.provider_code)  # type: ignore[arg-type]  # one of the four
         headers = self._tracing.mark("connector", record.headers, record.topic, key.request)
@@ -327,21 +317,9 @@ class Connector(Quiet):
         return _Said(VERDICTS, message, head.deadline_ms)
 
 
-def _postponed(head: _Head, later: _Later) -> Message:
+def _postponed(head: Head, later: Later) -> Message:
     """The task's own bytes, behind the time it waits for."""
     body = {"due_ms": later.due_ms.to_bytes(8, "big"), "task": head.record.value or b""}
     extra = [*carried(head.record.headers), *calls_header(later.calls)]
     value = wire.write("exchange-retry", body)
     return wire.message("exchange-retry", head.key.authorisation, value, head.key.request.hex(), extra)
-
-
-def _plain(task: _Task, reading: Reading) -> bytes:
-    """StateAnswer bytes: minimised to the effective scopes. BadAvro where the State's words are not the data set's."""
-    status, code, title, data = "refused", "", "", b""
-    if isinstance(reading, Found):
-        codec = catalogue().codec_of_data_set(task.ask.data_set)
-        kept = minimise(codec.schema, reading.data, frozenset(task.scopes))
-        status, data = "found", codec.encode(complete(codec.schema, kept))
-    elif not isinstance(reading, Retry | Failure):
-        status, code, title = ("not_found" if isinstance(reading, NotFound) else "refused"), reading.code, reading.title
-    return catalogue().codec("state-answer").encode({"status": status, "code": code, "title": title, "data": data})

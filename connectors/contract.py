@@ -2,8 +2,8 @@
 
 The contract of ``StateApi.fetch``:
 
-* one call of ``fetch`` is one HTTP call at most: retries belong to the agent, which alone knows the deadline
-  of the request;
+* one call of ``fetch`` is one HTTP call about someone at most (an access token that ended is fetched before it): retries
+  belong to the agent, which alone knows the deadline of the request;
 * it returns a ``Reading`` within its own time limit and never raises (cancellation excepted);
 * it asks about the given person and nothing else: a parameter its data set does not document is refused
   before any call;

@@ -1,4 +1,4 @@
-"""A sandbox State API: a real HTTP server that answers by the contracts of API Particulier and API Entreprise from YAML cases.
+"""A sandbox State API: a real HTTP server that answers by the contracts of API Particulier, API Entreprise and the DGFiP from YAML cases.
 
 It holds what a connector can meet: token, recipient, parameters, 404, 409 on an identical call in progress, 429 with
 its headers, the 24 h cache's header; and, at a test's word, the incidents the contract does not promise.
@@ -7,6 +7,7 @@ its headers, the 24 h cache's header; and, at a test's word, the incidents the c
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import json
@@ -27,10 +28,10 @@ from typing import Self
 import uvicorn
 import yaml
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from connectors.core import rules
+from connectors.core import dgfip, rules
 from connectors.core.cases import Case, NotACase, best, normalise, parse
 from connectors.core.description import PLACEHOLDER
 from connectors.core.rules import Refusal, Window
@@ -46,9 +47,16 @@ ROUTES = {
     "api_particulier_v3_cnous_etudiant_boursier_with_ine": "/v3/cnous/etudiant_boursier/ine",
 } | {operation.id: operation.path for each in descriptions().values() for operation in each.operations}
 """Operation -> route served (OpenAPI ``x-operationId`` and path). Folders of other operations load, and answer nowhere."""
+MEDIA_TYPES = {
+    operation.id: operation.media_type
+    for each in descriptions().values()
+    for operation in each.operations
+    if operation.media_type
+}
 _PATHS = {name: re.compile(PLACEHOLDER.sub(r"(?P<\1>[^/]+)", path)) for name, path in ROUTES.items()}
 MEDIA_TYPE = "application/vnd.api+json; charset=utf-8"
 CACHE_S = 24 * 3600
+TOKEN_S = 3600
 START_S = 10.0
 HOLD_S = 10.0
 
@@ -167,6 +175,7 @@ class Sandbox:
         self._cases, self._port, self._token, self._rate_per_s = tuple(cases), port or 0, token, rate_per_s
         self._clock = clock or SystemClock()
         self._key = secrets.token_bytes(32)
+        self._issued: set[str] = set()
         self._windows: dict[str, Window] = {}
         self._cached_until_s: dict[str, int] = {}
         self._thread: threading.Thread | None = None
@@ -222,6 +231,8 @@ class Sandbox:
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        if (request.method, request.url.path) == ("POST", dgfip.TOKEN_PATH):
+            return await self._issue(request)(scope, receive, send)
         found = ((name, path.fullmatch(request.url.path)) for name, path in _PATHS.items())
         operation, match = next((pair for pair in found if pair[1]), ("", None))
         if match is None or request.method != "GET":
@@ -243,7 +254,11 @@ class Sandbox:
     async def _admit(self, operation: str, query: list[tuple[str, str]], key: str, request: Request) -> Response | None:
         """Token, then rate, then lock, in the State's order; ``None`` is a connection to cut."""
         token = _bearer(request)
-        if not token or (self._token is not None and not hmac.compare_digest(token.encode(), self._token.encode())):
+        if dgfip.is_gateway(request.url.path):
+            fault = dgfip.check_headers(request.url.path, request.headers, MEDIA_TYPES[operation])
+            if refusal := dgfip.NO_TOKEN if token not in self._issued else fault:
+                return _refuse(refusal)
+        elif not token or (self._token is not None and not hmac.compare_digest(token.encode(), self._token.encode())):
             return _refuse(rules.NO_TOKEN)
         limits = self._limits(token)
         if "retry-after" in limits:
@@ -256,6 +271,22 @@ class Sandbox:
         finally:
             self.control.in_progress.discard(key)
         return response and self._cached(key, request, response)
+
+    def _issue(self, request: Request) -> Response:
+        """An access token of the DGFiP's gateway (RFC 6749 §4.4), for whoever has the sandbox's own as secret."""
+        kind, _, given = request.headers.get("authorization", "").partition(" ")
+        try:
+            _, _, secret = base64.b64decode(given, validate=True).partition(b":")
+        except ValueError:
+            secret = b""
+        good = secret if self._token is None else hmac.compare_digest(secret, self._token.encode())
+        if kind.lower() != "basic" or not good:
+            return JSONResponse({"error": "invalid_client"}, 401)
+        token = secrets.token_urlsafe(24)
+        self._issued.add(token)
+        return JSONResponse(
+            {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_S, "scope": dgfip.SCOPES}
+        )
 
     def _limits(self, token: str) -> dict[str, str]:
         if not self._rate_per_s:
@@ -275,10 +306,7 @@ class Sandbox:
         return response
 
     async def _answer(self, operation: str, query: list[tuple[str, str]], headers: dict[str, str]) -> Response | None:
-        values, company = dict(query), bool(PLACEHOLDER.search(ROUTES[operation]))
-        refusal = rules.check_recipient(values.get("recipient", "")) or (
-            rules.check_request(values) if company else None
-        )
+        refusal = _fault(ROUTES[operation], dict(query))
         if refusal:
             return _refuse(refusal, headers)
         case = best(self._cases, operation, normalise(query))
@@ -292,16 +320,27 @@ class Sandbox:
                 return Response(incident.body, incident.status, more, incident.media_type)
         if case:
             extra = {"retry-after": "1"} if case.status == 429 else {}
-            return Response(_visible(case, self.control.hidden), case.status, headers | extra, MEDIA_TYPE)
+            media_type = MEDIA_TYPES.get(operation, MEDIA_TYPE)
+            return Response(_visible(case, self.control.hidden), case.status, headers | extra, media_type)
         return _refuse(self._unmet(ROUTES[operation], query), headers)
 
-    def _unmet(self, route: str, query: list[tuple[str, str]]) -> Refusal:
+    def _unmet(self, route: str, query: list[tuple[str, str]]) -> Refusal | dgfip.Refusal:
         """What the State says where no case answers: a fault of the query, or nobody there."""
+        if dgfip.is_gateway(route):
+            return dgfip.unmet(route, dict(query))
         today, values = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).date(), dict(query)
         fault = rules.check_identity(query, today) if "/dss/" in route else None
         if PLACEHOLDER.search(route):
             fault = rules.check_company(values)
         return fault or rules.not_found(route)
+
+
+def _fault(route: str, values: Mapping[str, str]) -> Refusal | None:
+    """What the whole API asks of a call beside its token: API Particulier, and API Entreprise for a company."""
+    if dgfip.is_gateway(route):
+        return None
+    company = bool(PLACEHOLDER.search(route))
+    return rules.check_recipient(values.get("recipient", "")) or (rules.check_request(values) if company else None)
 
 
 def somebody_else(case: Case) -> Incident:
@@ -314,15 +353,19 @@ def _bearer(request: Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _refuse(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(refusal.body, refusal.status, headers, MEDIA_TYPE)
+def _refuse(refusal: Refusal | dgfip.Refusal, headers: Mapping[str, str] | None = None) -> Response:
+    kind = "application/json" if isinstance(refusal, dgfip.Refusal) else MEDIA_TYPE
+    return Response(refusal.body, refusal.status, headers, kind)
 
 
 def _visible(case: Case, hidden: frozenset[str]) -> bytes:
     if not hidden or case.status != 200:
         return case.payload
     answer = json.loads(case.payload)
-    answer["data"] = {root: value for root, value in answer["data"].items() if root not in hidden}
+    if "data" in answer:
+        answer["data"] = {root: value for root, value in answer["data"].items() if root not in hidden}
+    else:
+        answer = {root: value for root, value in answer.items() if root not in hidden}
     return json.dumps(answer, ensure_ascii=False).encode()
 
 

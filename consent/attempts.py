@@ -13,21 +13,23 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from consent.core import merkle
-from consent.core.facts import CALLS_MAX, Attempt, Attempted, Authorisation, RequestKey
+from consent.core.facts import CALLS_MAX, Attempt, Attempted, Authorisation, RequestKey, Submission
+from consent.core.leaves import RELEASED
 from consent.core.rules import usable
 from consent.register import recipient_entries
 from consent.stores import tables as t
 from consent.stores.batch import insert_rows
 from consent.transaction import Transaction, read_authorisations
+from exchange.core import watch
 from exchange.core.errors import Code
-from exchange.core.sealing import key_id
+from exchange.core.sealing import bound_rule, key_id
 
 
 def attempt(tx: Transaction, attempts: Sequence[Attempt], worker: str) -> list[Attempted]:
     """A row for each call allowed, one leaf for the chunk."""
     held = read_authorisations(tx.connection, [a.key.authorisation for a in attempts], tx.now_ms)
     entries = recipient_entries(tx.connection, [h.recipient for h in held.values()], tx.now_ms)
-    calls = _calls(tx.connection, attempts)
+    calls, told = _calls(tx.connection, attempts), _told(tx.connection, attempts)
     results: list[Attempted] = []
     inserted: list[dict[str, Any]] = []
     for a in attempts:
@@ -38,7 +40,7 @@ def attempt(tx: Transaction, attempts: Sequence[Attempt], worker: str) -> list[A
         if reason is None and entry is not None:
             calls[a.key, a.digest] = done + 1
             inserted.append(_values(a, key_id(entry.public_key), done + 1) | {"at": tx.now_ms, "worker": worker})
-        results.append(Attempted(reason or "", entry if reason is None else None))
+        results.append(Attempted(reason or "", entry if reason is None else None, a.last in told))
     if inserted:
         insert_rows(tx.connection, t.attempt, inserted)
         tx.append("attempted", b"", merkle.root([merkle.leaf_hash(v["digest"] + bytes([v["n"]])) for v in inserted]))
@@ -53,6 +55,10 @@ def _may_call(a: Attempt, held: Authorisation | None, done: int, now_ms: int) ->
         return reason
     if a.certificate_hash != held.certificate_hash:
         return Code.CERTIFICATE_OUTDATED
+    if not watch.allowed(a.watch_every_ms, 0, held.watch_every_ms):
+        return Code.WATCH_EXCEEDED
+    if a.rule_hash != bound_rule(held.rule_hash):
+        return Code.RULE_MISMATCH
     if now_ms >= a.deadline_ms:
         return Code.DEADLINE_PASSED
     return Code.ATTEMPTS_EXHAUSTED if done >= CALLS_MAX else None
@@ -70,6 +76,13 @@ def _calls(connection: Connection, attempts: Sequence[Attempt]) -> dict[tuple[Re
     for row in by_request(connection, t.attempt, [a.key.request for a in attempts]):
         calls[row_key(row), row.digest] = max(calls.get((row_key(row), row.digest), 0), row.n)
     return calls
+
+
+def _told(connection: Connection, attempts: Sequence[Attempt]) -> set[Submission | None]:
+    """Which of the answers last sent of watches were released."""
+    asked = [a.last.key.request for a in attempts if a.last]
+    rows = by_request(connection, t.terminal, asked) if asked else []
+    return {Submission(row_key(row), row.digest) for row in rows if row.code == RELEASED}
 
 
 def by_request(connection: Connection, table: Any, requests: Sequence[bytes]) -> Sequence[Any]:

@@ -20,7 +20,7 @@ class BadCertificate(ValueError):
 
 
 class Certificate(NamedTuple):
-    """What a certificate says; fields as in certificate.v1.avsc. `hash` is SHA-256 of the signed bytes."""
+    """What a certificate says; fields as in the last version of certificate.avsc. `hash` is SHA-256 of the signed bytes."""
 
     origin: str
     authorisation_id: bytes
@@ -37,7 +37,15 @@ class Certificate(NamedTuple):
     not_after_ms: int
     commitment: bytes
     grant_leaf: int
+    rule_hash: bytes = b""
+    watch_every_ms: int = 0
     hash: bytes = b""
+
+    @property
+    def terms(self) -> tuple[object, ...]:
+        """What it allows, for whom and about whom: all that a new key or more time leaves as it was."""
+        parties = (self.origin, self.authorisation_id, self.recipient, self.provider, self.commitment)
+        return *parties, self.data_set, self.purpose, self.scopes, self.basis, self.rule_hash, self.watch_every_ms
 
 
 def certificate_hash(signed: bytes) -> bytes:
@@ -56,11 +64,11 @@ def issue(
     suite: str = sealing.X25519,
 ) -> bytes:
     """The signed certificate (SignedCertificate bytes) of a public key of this suite."""
-    body = catalogue().codec("certificate").encode({
+    body = catalogue().write_bare("certificate", {
         "origin": origin, "authorisation_id": authorisation, "epoch": epoch, "suite": suite, "public_key": public_key,
         "recipient": terms.recipient, "provider": terms.provider, "data_set": terms.data_set, "purpose": terms.purpose, "scopes": sorted(terms.scopes),
         "basis": terms.basis, "not_before_ms": terms.not_before_ms, "not_after_ms": terms.not_after_ms, "commitment": committed,
-        "grant_leaf": grant_leaf,
+        "grant_leaf": grant_leaf, "rule_hash": terms.rule_hash, "watch_every_ms": terms.watch_every_ms,
     })  # fmt: skip
     signature = key.sign(sealing.certificate_bytes(body))
     return catalogue().codec("signed-certificate").encode({"certificate": body, "signature": signature})
@@ -73,7 +81,7 @@ def read(signed: bytes, public_key: bytes) -> Certificate:
         Ed25519PublicKey.from_public_bytes(public_key).verify(
             outside["signature"], sealing.certificate_bytes(outside["certificate"])
         )
-        body = catalogue().codec("certificate").decode(outside["certificate"])
+        body = catalogue().read_bare("certificate", outside["certificate"])
     except (BadAvro, InvalidSignature) as error:
         raise BadCertificate("not a certificate of this ledger") from error
     if len(body["public_key"]) != sealing.PUBLIC_BYTES.get(body["suite"]):

@@ -53,6 +53,9 @@ class Door(Ledger, Protocol):
     async def enter(self, entry: DirectoryEntry) -> DirectoryEntry:
         """A public key enters the directory; countersigned."""
 
+    async def sign_rule(self, document: str) -> bytes:
+        """The rule of this JSON text (`exchange.core.rule`), in its one form, signed by the registrar; `Refused` `rule_invalid`."""
+
     async def appoint(self, officer: Officer) -> int:
         """A data protection officer, a perimeter and a time; the leaf's index."""
 

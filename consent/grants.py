@@ -18,15 +18,15 @@ from consent.core.rules import Happening, step
 from consent.issuers import Issuer
 from consent.register import recipient_entries
 from consent.stores import tables as t
-from consent.transaction import Transaction, row_of
+from consent.transaction import Transaction, read_scopes, row_of
 from consent.transitions import move
-from exchange import suites
+from exchange import rules, suites
 from exchange.core import sealing
 from exchange.core.errors import Code
 from exchange.core.identity import SALT_BYTES, commitment, subject_reference
 from exchange.ports import Refused
 from exchange.schemas import catalogue
-from exchange.sealing import seal
+from exchange.sealing import public_bytes, seal
 
 ASSISTED_A_DAY_MAX = 200
 """Agreements one agent may record in 24 h on the other channels than online."""
@@ -114,6 +114,7 @@ def grant(
 def refuse(tx: Transaction, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
     """The person said no: a fact, without a key. Said of what is live, it closes it like an opposition; what was closed before stays as
     it was."""
+    _check_rule(tx, terms)
     row = adopt(tx, authorisation)
     if row is not None and step(State(row.state), Happening.REFUSED) is None:
         return
@@ -196,6 +197,7 @@ def _check(tx: Transaction, terms: Terms, evidence: Evidence, identity: bytes) -
     reason = objection(terms, evidence, identity, tx.now_ms)
     if reason is not None:
         raise Refused(reason)
+    _check_rule(tx, terms)
     h = t.habilitation.c
     entitled = tx.connection.execute(
         select(h.scopes, h.legal_reference).where(
@@ -206,6 +208,20 @@ def _check(tx: Transaction, terms: Terms, evidence: Evidence, identity: bytes) -
         raise Refused(Code.HABILITATION_ABSENT)
     if terms.basis == "legal" and terms.legal_reference != entitled.legal_reference:
         raise Refused(Code.HABILITATION_ABSENT)
+
+
+def _check_rule(tx: Transaction, terms: Terms) -> None:
+    """A rule agreed to is signed by this bus, about the data set agreed to, and reads only what is agreed to."""
+    if not terms.rule:
+        return
+    try:
+        rule = rules.open_signed(terms.rule, rules.verifier(tx.keys.origin, public_bytes(tx.keys.registrar)))
+    except rules.BadRule:
+        raise Refused(Code.RULE_INVALID) from None
+    if rule.data_set != terms.data_set:
+        raise Refused(Code.RULE_INVALID)
+    if not set(rules.scopes_of(rule)) <= set(terms.scopes):
+        raise Refused(Code.SCOPE_EXCEEDED)
 
 
 def _not_opposed(tx: Transaction, terms: Terms, reference: bytes) -> None:
@@ -245,7 +261,7 @@ def term_columns(terms: Terms) -> dict[str, Any]:
         "scopes": json.dumps(sorted(terms.scopes)), "basis": terms.basis, "legal_reference": terms.legal_reference,
         "notice_hash": terms.notice_hash, "notice_version": terms.notice_version, "data_life_days": terms.data_life_days,
         "assurance_required": terms.assurance, "not_before": terms.not_before_ms, "not_after": terms.not_after_ms,
-        "max_uses": terms.max_uses,
+        "max_uses": terms.max_uses, "rule": terms.rule, "watch_every_ms": terms.watch_every_ms,
     }  # fmt: skip
 
 
@@ -260,9 +276,9 @@ def held_terms(connection: Connection, authorisation: bytes) -> Terms:
 def terms_of(row: Any) -> Terms:
     """The terms an authorisation's row holds."""
     return Terms(
-        row.recipient, row.provider, row.data_set, row.purpose, tuple(json.loads(row.scopes)), row.not_before, row.not_after, row.max_uses,
+        row.recipient, row.provider, row.data_set, row.purpose, read_scopes(row.scopes), row.not_before, row.not_after, row.max_uses,
         row.basis, row.legal_reference, row.notice_hash, row.notice_version, row.data_life_days, row.assurance_required,
-
+        row.rule, row.watch_every_ms,
     )  # fmt: skip
 
 

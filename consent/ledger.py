@@ -55,7 +55,9 @@ from consent.sightings import of_authorisation
 from consent.stores import tables as t
 from consent.stores.engine import scrub
 from consent.transaction import read_authorisations, reading
-from exchange.ports import Clock, Recovering, Unavailable
+from exchange import rules
+from exchange.core.errors import Code
+from exchange.ports import Clock, Recovering, Refused, Unavailable
 
 
 class Ledger(Receipts, Office):
@@ -206,6 +208,13 @@ class Ledger(Receipts, Office):
         """A public key, countersigned."""
         with self._begin() as tx:
             return register.enter(tx, entry)
+
+    async def sign_rule(self, document: str) -> bytes:
+        """No leaf: whoever agrees to a rule has it in the leaf of their agreement."""
+        try:
+            return rules.sign(document, self._keys.origin, self._keys.registrar)
+        except rules.BadRule:
+            raise Refused(Code.RULE_INVALID) from None
 
     async def sweep(self) -> int:
         """Record what time has done (`consent.sweeps`); how many leaves."""

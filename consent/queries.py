@@ -33,7 +33,7 @@ from consent.core.query import (
 from consent.officers import ask
 from consent.sightings import batches, facts, rows
 from consent.stores import tables as t
-from consent.transaction import Transaction
+from consent.transaction import Transaction, read_scopes
 from exchange.core.errors import Code
 from exchange.core.identity import read, subject_reference
 from exchange.core.topics import RETENTION_MS
@@ -61,9 +61,11 @@ def find(tx: Transaction, officer: str, reason: str, query: Query, proofs: bool)
 def _where(query: Query, recipients: Sequence[str]) -> list[ColumnElement[bool]]:
     equal = {
         _a.subject_ref: query.subject, _a.operator: query.operator, _a.data_set: query.data_set, _a.purpose: query.purpose,
-        _a.basis: query.basis, _a.agent: query.agent, _a.channel: query.channel, _a.state: query.state,
+        _a.basis: query.basis, _a.channel: query.channel, _a.state: query.state,
     }  # fmt: skip
     where = [column == value for column, value in equal.items() if value]
+    if query.agent:
+        where.append(t.by_agent(query.agent))
     if query.from_ms:
         where.append(_a.at >= query.from_ms)
     if query.to_ms:
@@ -142,7 +144,7 @@ def call(row: Any) -> Call:
         row.n,
         row.at,
         row.worker,
-        tuple(json.loads(row.scopes)),
+        read_scopes(row.scopes),
         row.schema_hash,
         row.rule_hash,
         row.certificate_hash,

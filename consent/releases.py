@@ -6,7 +6,6 @@ leave this function, with a note signed over the chunk's leaves. Message keys li
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -31,15 +30,16 @@ from consent.keys import KeyRing
 from consent.register import recipient_entries
 from consent.rotation import private_keys
 from consent.stores import tables as t
-from consent.stores.batch import insert_rows
-from consent.transaction import Leaf, Transaction, read_authorisations
+from consent.stores.batch import insert_rows, update_rows
+from consent.transaction import Leaf, Transaction, read_authorisations, read_scopes
 from consent.transitions import move
 from exchange.core.encoding import join, split
 from exchange.core.errors import Code
-from exchange.core.sealing import Context, answer_digest, key_id
+from exchange.core.sealing import Context, key_id
 from exchange.sealing import SealedAnswer, Unopenable, check_tag, open_outer
 from exchange.suites import PrivateKey
 
+_KEY = ("request", "authorisation", "operator")
 Item = Answer | Verdict
 Result = Outcome | Dropped | DeadLetter
 
@@ -98,7 +98,7 @@ def _context(row: Any) -> Context:
         row.certificate_hash,
         row.recipient_key,
         row.schema_hash,
-        tuple(json.loads(row.scopes)),
+        read_scopes(row.scopes),
         row.rule_hash,
         row.deadline,
     )
@@ -176,7 +176,7 @@ def _write(
             position = item.position if isinstance(item, Answer) else None
             inserts.append(key | {
                 "digest": item.digest, "code": fate.code, "reason": fate.reason, "provider_code": fate.provider_code,
-                "answer_digest": answer_digest(item.tag, item.sealed_key, item.outer) if isinstance(item, Answer) else b"",
+                "answer_digest": fate.answer_digest,
                 "at": tx.now_ms, "deadline": _deadline(one), "leaf_index": leaf.index,
                 "handed_at": tx.now_ms, "confirmed_at": None, "with_key": None,
                 "topic": position.topic if position else "", "partition": position.partition if position else -1,
@@ -219,10 +219,7 @@ def _count(tx: Transaction, uses: Mapping[bytes, int]) -> None:
     if not uses:
         return
     a = t.authorisation
-    tx.connection.execute(
-        update(a).where(a.c.id == bindparam("b_id")).values(uses=bindparam("b_uses")),
-        [{"b_id": i, "b_uses": n} for i, n in uses.items()],
-    )
+    update_rows(tx.connection, a, ("id",), [{"id": i, "uses": n} for i, n in uses.items()])
     spent = tx.connection.execute(select(a).where(a.c.id.in_(list(uses)), a.c.uses >= a.c.max_uses)).all()
     move(tx, spent, Happening.USED_UP)
 
@@ -287,19 +284,10 @@ def _outcome(one: Seen, fate: Fate, now_ms: int, batched: dict[str, Any]) -> Out
 
 def confirm(tx: Transaction, confirmed: Sequence[Confirmation]) -> None:
     """The broker acknowledged these outcomes. A release met again and confirmed twice keeps its first confirmation."""
-    if not confirmed:
-        return
-    values = [
-        {f"b_{k}": v for k, v in key_values(c.key).items()} | {"b_digest": c.digest, "b_with_key": c.with_key}
-        for c in confirmed
-    ]
-    for table in (t.terminal, t.conflict):
-        where = _same(table) & (table.c.digest == bindparam("b_digest")) & table.c.confirmed_at.is_(None)
-        change: dict[str, Any] = {"confirmed_at": tx.now_ms}
-        if table is t.terminal:
-            change["with_key"] = bindparam("b_with_key")
-        used = [{k: x for k, x in v.items() if k != "b_with_key" or table is t.terminal} for v in values]
-        tx.connection.execute(update(table).where(where).values(**change), used)
+    told = [key_values(c.key) | {"digest": c.digest, "confirmed_at": tx.now_ms} for c in confirmed]
+    ends = [row | {"with_key": c.with_key} for row, c in zip(told, confirmed, strict=True)]
+    for table, rows in ((t.terminal, ends), (t.conflict, told)):
+        update_rows(tx.connection, table, (*_KEY, "digest"), rows, "confirmed_at IS NULL")
 
 
 def unconfirmed(connection: Connection, submissions: Sequence[Submission]) -> list[bool]:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select
 
 from consent.changes import rekey
 from consent.core.facts import State
 from consent.keys import KeyRing
 from consent.stores import tables as t
+from consent.stores.batch import update_rows
 from consent.transaction import Transaction
 from exchange import suites
 
@@ -57,14 +58,9 @@ def _batch(begin: Begin, current: int, at_once: int) -> int:
                 lost.append(row)
             else:
                 again = tx.keys.wrap_release(row.authorisation, row.epoch, private, row.suite)
-                wrapped.append({"b_authorisation": row.authorisation, "b_epoch": row.epoch, "b_wrapped": again})
-        if wrapped:
-            tx.connection.execute(
-                update(t.release_key)
-                .where(_K.authorisation == bindparam("b_authorisation"), _K.epoch == bindparam("b_epoch"))
-                .values(wrapped=bindparam("b_wrapped"), kek_epoch=current),
-                wrapped,
-            )
+                key = {"authorisation": row.authorisation, "epoch": row.epoch}
+                wrapped.append(key | {"wrapped": again, "kek_epoch": current})
+        update_rows(tx.connection, t.release_key, ("authorisation", "epoch"), wrapped)
         _replace(tx, lost)
     return len(rows)
 
@@ -123,17 +119,14 @@ def _content_batch(begin: Begin, after: bytes, at_once: int) -> tuple[bytes | No
     """Some persons' keys, in the order of their references: where they end, None after the last, and how many were wrapped anew."""
     with begin() as tx:
         page = select(t.subject_key).where(_S.subject > after).order_by(_S.subject).limit(at_once)
-        rows = tx.connection.execute(page).all()
+        rows, newest = tx.connection.execute(page).all(), tx.keys.content.newest
         wrapped = [
-            {"b_subject": row.subject, "b_wrapped": tx.keys.wrap_subject_key(row.subject, key)}
+            {"subject": row.subject, "wrapped": tx.keys.wrap_subject_key(row.subject, key), "kek_epoch": newest}
             for row in rows
-            if row.kek_epoch != tx.keys.content.newest
+            if row.kek_epoch != newest
             for key in [tx.keys.unwrap_subject_key(row.subject, row.kek_epoch, row.wrapped)]
         ]
-        if wrapped:
-            change = update(t.subject_key).where(_S.subject == bindparam("b_subject"))
-            values = {"wrapped": bindparam("b_wrapped"), "kek_epoch": tx.keys.content.newest}
-            tx.connection.execute(change.values(values), wrapped)
+        update_rows(tx.connection, t.subject_key, ("subject",), wrapped)
     return (bytes(rows[-1].subject) if len(rows) == at_once else None), len(wrapped)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from consent.core.leaves import RELEASED
 from consent.core.query import Fact, Head, Row
 from consent.stores import tables as t
 from consent.stores.tree import tree
-from consent.transaction import Transaction
+from consent.transaction import Transaction, read_scopes
 from exchange.ports import Unavailable
 
 _IN_MAX = 500
@@ -81,7 +80,7 @@ def rows(tx: Transaction, head: Head, found: Sequence[Any], *, proofs: bool) -> 
 def row(a: Any, fact: Fact) -> Row:
     """One authorisation."""
     return Row(
-        a.id, State(a.state), a.recipient, a.provider, a.data_set, a.purpose, tuple(json.loads(a.scopes)), a.basis, a.legal_reference,
+        a.id, State(a.state), a.recipient, a.provider, a.data_set, a.purpose, read_scopes(a.scopes), a.basis, a.legal_reference,
         a.notice_version, a.notice_hash, a.data_life_days, a.channel, a.agent, a.operator, a.assurance, a.assurance_required,
         a.representation, a.not_before, a.not_after, a.uses, a.max_uses, a.subject_ref, a.at, a.certificate_hash, fact,
     )  # fmt: skip

@@ -25,6 +25,7 @@ from consent.stores import tables as t
 from consent.stores.batch import insert_rows
 from consent.stores.engine import available, durable, pack_frontier, snapshot, unpack_frontier
 from exchange.core.encoding import digest, join, split
+from exchange.core.rule import rule_hash
 from exchange.schemas import catalogue
 
 CLOCK_BACK_MAX_MS = 5_000
@@ -190,7 +191,7 @@ _SEEN = [
     t.authorisation.c[name]
     for name in (
         "id", "version", "state", "recipient", "provider", "data_set", "purpose", "scopes", "not_before", "not_after", "uses", "max_uses",
-        "certificate", "certificate_hash",
+        "certificate", "certificate_hash", "rule", "watch_every_ms",
     )
 ]  # fmt: skip
 """The columns of an authorisation in the order of `Authorisation`'s fields; the last two are its last."""
@@ -206,14 +207,14 @@ def read_authorisations(connection: Connection, ids: Sequence[bytes], now_ms: in
     for row in connection.execute(select(t.delegation).where(d.recipient.in_(recipients), d.not_after > now_ms)):
         operators.setdefault(row.recipient, []).append(row.operator)
     entitled = {
-        (row.recipient, row.data_set, row.purpose): _scopes(row.scopes)
+        (row.recipient, row.data_set, row.purpose): read_scopes(row.scopes)
         for row in connection.execute(select(t.habilitation).where(h.recipient.in_(recipients), h.not_after > now_ms))
     }
     delegated = {recipient: tuple(sorted(found)) for recipient, found in operators.items()}
     return {
         row[0]: Authorisation(
-            row[0], row[1], _STATES[row[2]], row[3], row[4], row[5], row[6], _scopes(row[7]), row[8], row[9], row[10], row[11], row[12],
-            row[13], delegated.get(row[3], ()), entitled.get((row[3], row[5], row[6]), ()),
+            row[0], row[1], _STATES[row[2]], row[3], row[4], row[5], row[6], read_scopes(row[7]), row[8], row[9], row[10], row[11], row[12],
+            row[13], delegated.get(row[3], ()), entitled.get((row[3], row[5], row[6]), ()), rule_hash(row[14]), row[15],
         )
         for row in rows
     }  # fmt: skip
@@ -223,5 +224,6 @@ _STATES = {state.value: state for state in State}
 
 
 @lru_cache(maxsize=1024)
-def _scopes(text: str) -> tuple[str, ...]:
+def read_scopes(text: str) -> tuple[str, ...]:
+    """Scopes as a column holds them."""
     return tuple(json.loads(text))

@@ -11,13 +11,13 @@ from sqlalchemy import bindparam, update
 from consent.core.facts import State
 from consent.core.rules import Happening, Keys, step
 from consent.stores import tables as t
+from consent.stores.batch import update_rows
 from consent.transaction import Leaf, Transaction
 
 
 def move(tx: Transaction, rows: Sequence[Any], happening: Happening, content: bytes = b"") -> list[Leaf]:
     """The same event for these authorisations (rows with id, state, version): leaf, keys destroyed where the table says so, state,
     outbox. Rows whose state has no cell for it are left as they are. The leaves, in order."""
-    a = t.authorisation
     leaves, moved, destroyed = [], [], []
     for row in rows:
         cell = step(State(row.state), happening)
@@ -25,15 +25,13 @@ def move(tx: Transaction, rows: Sequence[Any], happening: Happening, content: by
             continue
         leaves.append(tx.append(happening.value, row.id, content))
         tx.emit(row.id, row.version + 1, cell.state.value)
-        moved.append({"b_id": row.id, "b_state": cell.state.value, "b_version": row.version + 1})
+        moved.append({"id": row.id, "state": cell.state.value, "version": row.version + 1})
         if cell.keys in (Keys.DESTROY, Keys.DESTROY_ALL):
             destroyed.append(row.id)
         if cell.keys is Keys.DESTROY_ALL:
             forget(tx, row.id)
     destroy(tx, destroyed)
-    if moved:
-        changes: dict[str, Any] = {"state": bindparam("b_state"), "version": bindparam("b_version")}
-        tx.connection.execute(update(a).where(a.c.id == bindparam("b_id")).values(changes), moved)
+    update_rows(tx.connection, t.authorisation, ("id",), moved)
     return leaves
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from consent.door import Door
 from consent.keys import read_or_make
 from exchange.clock import SystemClock
 from exchange.core.identity import Identity, canonical
+from exchange.core.referentials import USUAL, purposes_of
 from exchange.data_sets import DATA_SETS, PROVIDERS, QUOTIENT_FAMILIAL
 from exchange.places import Places
 from exchange.sealing import public_bytes
@@ -27,7 +27,7 @@ KEY_LIFE_MS = 90 * 86_400_000
 LEGAL_REFERENCE = "CRPA L114-8"
 ONLINE = Evidence("online")
 """The person's own act on a web page."""
-PURPOSES = ("tarification-cantine", "tarification-periscolaire")
+PURPOSES = USUAL
 
 
 def open_connector_keys(folder: Path) -> ConnectorKeys:
@@ -65,15 +65,15 @@ async def introduce_provider(
             await ledger.enter(certificates.enrol(kind, provider, "", public, now_ms + KEY_LIFE_MS, enrolment))
 
 
-async def introduce_collectivity(ledger: Door, wallet: Wallet, now_ms: int, purposes: Iterable[str] = PURPOSES) -> None:
-    """A collectivity's recipient key, its operator's delegation, and habilitations for all data sets under these purposes."""
+async def introduce_collectivity(ledger: Door, wallet: Wallet, now_ms: int) -> None:
+    """A collectivity's recipient key, its operator's delegation, and habilitations for all data sets under their usual purposes."""
     known = {entry.public_key for entry in await ledger.directory()}
     if public_bytes(wallet.private) in known:
         return
     until_ms = now_ms + KEY_LIFE_MS
     await ledger.delegate(wallet.recipient, wallet.operator, until_ms)
     for data_set in DATA_SETS.values():
-        for purpose in purposes:
+        for purpose in purposes_of(data_set.name):
             await ledger.habilitate(
                 wallet.recipient, data_set.name, purpose, tuple(sorted(data_set.scopes)), LEGAL_REFERENCE, until_ms
             )
@@ -87,7 +87,7 @@ def terms(recipient: str, now_ms: int, data_set: str = QUOTIENT_FAMILIAL.name, *
         "recipient": recipient,
         "provider": known.provider,
         "data_set": data_set,
-        "purpose": PURPOSES[0],
+        "purpose": purposes_of(data_set)[0],
         "scopes": tuple(sorted(known.scopes)),
         "not_before_ms": now_ms,
         "not_after_ms": now_ms + 365 * 86_400_000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,8 +11,18 @@ from exchange.core.errors import CATALOGUE, Code
 
 
 @dataclass(frozen=True, slots=True)
+class RuleAnswer:
+    """What a rule (its hash) answered: yes or no, a table's label, or None where the State's answer does not tell. `at_ms`: when."""
+
+    hash: bytes
+    result: bool | str | None
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What the State said, opened by the collectivity. `data` is present when `status` is found; `code` is the State's own."""
+    """What the State said, opened by the collectivity. `data` is present when `status` is found, `rule` in its place where a rule was
+    asked; `code` is the State's own."""
 
     request: bytes
     status: Literal["found", "not_found", "refused"]
@@ -19,6 +30,7 @@ class Answer:
     title: str
     data: dict[str, Any] | None = field(repr=False)
     outcome: Outcome = field(repr=False)
+    rule: RuleAnswer | None = None
 
 
 class ExchangeError(Exception):
@@ -71,8 +83,8 @@ _CLASSES: dict[type[ExchangeError], tuple[Code, ...]] = {
     ConsentWithdrawn: (Code.WITHDRAWN, Code.ERASED, Code.OPPOSED),
     ConsentRequired: (Code.AUTHORISATION_UNKNOWN, Code.NOT_YET_GIVEN, Code.NOT_YET_VALID, Code.CONSENT_REFUSED, Code.EXPIRED, Code.USED_UP,
                       Code.INVALIDATED, Code.ENDED, Code.CERTIFICATE_OUTDATED),
-    NotEntitled: (Code.DELEGATION_ABSENT, Code.HABILITATION_ABSENT, Code.SCOPE_EXCEEDED, Code.RECIPIENT_MISMATCH, Code.DATA_SET_MISMATCH,
-                  Code.PURPOSE_MISMATCH),
+    NotEntitled: (Code.DELEGATION_ABSENT, Code.HABILITATION_ABSENT, Code.SCOPE_EXCEEDED, Code.WATCH_EXCEEDED, Code.RECIPIENT_MISMATCH, Code.DATA_SET_MISMATCH,
+                  Code.PURPOSE_MISMATCH, Code.RULE_MISMATCH, Code.RULE_INVALID),
     UnknownDataSet: (Code.DATA_SET_UNKNOWN, Code.PARAMETER_UNKNOWN),
     InvalidSubject: (Code.SUBJECT_MISMATCH, Code.IDENTITY_UNOPENABLE),
     ProviderUnavailable: (Code.PROVIDER_UNAVAILABLE, Code.PROVIDER_ERROR, Code.ATTEMPTS_EXHAUSTED, Code.WRONG_PERSON),
@@ -80,6 +92,15 @@ _CLASSES: dict[type[ExchangeError], tuple[Code, ...]] = {
     Conflict: (Code.CONFLICT,),
     BusUnavailable: (Code.UNAVAILABLE,),
 }  # fmt: skip
+
+
+_RESULTS = {"true": True, "false": False, "unknown": None}
+
+
+def ruled(request: bytes, said: Mapping[str, Any], outcome: Outcome) -> Answer:
+    """The answer to a rule, from RuleAnswer's fields."""
+    told = RuleAnswer(outcome.rule_hash, _RESULTS.get(said["result"], said["result"]), said["at_ms"])
+    return Answer(request, said["status"], said["code"], "", None, outcome, told)
 
 
 def error(outcome: Outcome) -> ExchangeError:

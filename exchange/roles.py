@@ -13,6 +13,7 @@ from connectors.agent import Connector
 from connectors.sdk.core.health import Health
 from connectors.sdk.declare import Service
 from connectors.sdk.lanes import Lanes
+from connectors.watcher import Watcher
 from consent.client import connect
 from exchange import wire
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader
@@ -90,9 +91,10 @@ async def run_connectors(
             stack.push_async_callback(service.close)
             lanes = Lanes(service.provider, service.apis, clock, service.limits, service.rate)
             keys, outbox = open_connector_keys(places.connector(service.provider)), await _outbox(stack, bootstrap)
-            agents.append(
-                Connector(service.provider, lanes, keys, trust, connect(places.socket), outbox, clock, spans, name)
+            connector = Connector(
+                service.provider, lanes, keys, trust, connect(places.socket), outbox, clock, spans, name
             )
+            agents += [connector, Watcher(connector, await _outbox(stack, bootstrap), clock, spans)]
             watch = asyncio.create_task(_watch(places, service, lanes, clock))
             stack.callback(watch.cancel)
         await _host(agents, bootstrap, ready, stop)

@@ -109,10 +109,11 @@ def _registry(folder: Folder) -> Iterator[Finding]:
         yield Finding(Rule.REGISTRY_UNREADABLE, "registry.json")
         return
     for name, codec in folder.codecs.items():
-        if name not in folder.lines:
-            yield Finding(Rule.NOT_REGISTERED, str(name))
-        elif folder.lines[name].sha256 != codec.sha256:
+        line = folder.lines.get(name)
+        if line is not None and not line.tells(codec):
             yield Finding(Rule.REGISTERED_CHANGED, str(name))
+        elif line is None or not line.document_sha256:
+            yield Finding(Rule.NOT_REGISTERED, str(name))
     yield from (Finding(Rule.REGISTERED_MISSING, str(name)) for name in folder.lines if str(name) not in folder.texts)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -15,8 +16,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from exchange.core import frame
-from exchange.core.avro import BadSchema, Codec
+from exchange.core.avro import BadAvro, BadSchema, Codec
 from exchange.core.schema_lint import STEM, read
+from exchange.core.schema_tree import document_sha256
 
 
 class BadCatalogue(RuntimeError):
@@ -28,10 +30,17 @@ class UnknownSchema(LookupError):
 
 
 class Registered(NamedTuple):
-    """What the registry holds under subject and version: the id, a positive int32, and the SHA-256 of the parsing canonical form."""
+    """What the registry holds under subject and version: the id, a positive int32, the SHA-256 of the parsing canonical form, which
+    others compute too, and that of the whole document (`exchange.core.schema_tree`), empty in a line older than it."""
 
     id: int
     sha256: str
+    document_sha256: str = ""
+
+    def tells(self, codec: Codec) -> bool:
+        """Whether this is the schema of that codec, docs apart, as far as the line says."""
+        own = self.document_sha256 or document_sha256(codec.schema)
+        return (self.sha256, own) == (codec.sha256, document_sha256(codec.schema))
 
 
 class Name(NamedTuple):
@@ -52,6 +61,7 @@ class Catalogue:
     registry: Mapping[Name, Registered]
     _names: Mapping[int, Name]
     _latest: Mapping[str, Name]
+    _data_sets: Mapping[str, Codec]
 
     def codec(self, subject: str) -> Codec:
         """The codec of a subject's latest version."""
@@ -60,6 +70,29 @@ class Catalogue:
     def id(self, subject: str) -> int:
         """The id of a subject's latest version."""
         return self.registry[self._latest_of(subject)].id
+
+    def read_bare(self, subject: str, data: bytes) -> dict[str, Any]:
+        """A datum that no frame tells the version of, as the latest version has it, with its defaults. Raises BadAvro.
+
+        One version at most reads it: each adds fields after those of the one before, and a codec takes all the bytes.
+        """
+        *earlier, latest = self._versions(subject)
+        added = {f["name"]: _default(f) for f in self.codecs[latest].schema["fields"] if "default" in f}
+        for name in earlier:
+            with suppress(BadAvro):
+                return added | self.codecs[name].decode(data)
+        return self.codecs[latest].decode(data)
+
+    def write_bare(self, subject: str, record: Mapping[str, Any]) -> bytes:
+        """A record of the latest version in the earliest one that says it all: what adds nothing keeps the bytes it had, and its readers."""
+        *earlier, latest = self._versions(subject)
+        fields = self.codecs[latest].schema["fields"]
+        needed = {f["name"] for f in fields if "default" not in f or record[f["name"]] != _default(f)}
+        for name in earlier:
+            known = {f["name"] for f in self.codecs[name].schema["fields"]}
+            if needed <= known:
+                return self.codecs[name].encode({k: v for k, v in record.items() if k in known})
+        return self.codecs[latest].encode(record)
 
     def prefix(self, subject: str) -> bytes:
         """The five bytes before a datum of a subject's latest version (``exchange.core.frame``)."""
@@ -75,13 +108,17 @@ class Catalogue:
 
     def data_sets(self) -> tuple[str, ...]:
         """The data sets' names with their versions, e.g. ``cnaf.quotient-familial.v1``, sorted."""
-        return tuple(sorted(str(name) for name in self.codecs if "." in name.subject))
+        return tuple(self._data_sets)
 
     def codec_of_data_set(self, data_set: str) -> Codec:
         """The codec of the datum of a data set named as in ``data_sets``."""
-        if data_set not in self.data_sets():
-            raise UnknownSchema
-        return self.codecs[name_of(data_set)]
+        try:
+            return self._data_sets[data_set]
+        except KeyError:
+            raise UnknownSchema from None
+
+    def _versions(self, subject: str) -> list[Name]:
+        return [Name(subject, n) for n in range(1, self._latest_of(subject).version + 1)]
 
     def _latest_of(self, subject: str) -> Name:
         try:
@@ -94,6 +131,11 @@ class Catalogue:
             return self._names[schema_id]
         except KeyError:
             raise UnknownSchema from None
+
+
+def _default(field: Mapping[str, Any]) -> Any:
+    """A field's default; that of `bytes` is written as text, one character a byte (Avro 1.12, "Complex types")."""
+    return field["default"].encode("latin-1") if field["type"] == "bytes" else field["default"]
 
 
 @cache
@@ -113,22 +155,29 @@ def build(files: Mapping[str, str], registry: str) -> Catalogue:
     if missing := lines.keys() - codecs.keys():
         raise BadCatalogue(f"registered, and now missing: {_listed(missing)}")
     _require_unchanged(codecs, lines)
+    if older := {name for name, line in lines.items() if not line.document_sha256}:
+        raise BadCatalogue(f"registered before documents had a digest: {_listed(older)}; run: accord schemas register")
     return Catalogue(
         codecs=MappingProxyType(codecs),
         registry=MappingProxyType(lines),
         _names=MappingProxyType({line.id: name for name, line in lines.items()}),
         _latest=MappingProxyType({name.subject: name for name in sorted(codecs)}),
+        _data_sets=MappingProxyType(
+            {str(name): codecs[name] for name in sorted(codecs, key=str) if "." in name.subject}
+        ),
     )
 
 
 def register(files: Mapping[str, str], registry: str) -> str:
-    """The registry with a line more for each new schema, its id the next one. Raises BadCatalogue."""
+    """The registry with a line more for each new schema, its id the next one, and every line complete. Raises BadCatalogue."""
     codecs = _codecs(files)
     lines = read_registry(registry)
     _require_unchanged(codecs, lines)
     last = max((line.id for line in lines.values()), default=0)
     for schema_id, name in enumerate(sorted(codecs.keys() - lines.keys()), start=last + 1):
         lines[name] = Registered(schema_id, codecs[name].sha256)
+    for name, codec in codecs.items():
+        lines[name] = lines[name]._replace(document_sha256=document_sha256(codec.schema))
     shown: dict[str, dict[str, object]] = {}
     for (subject, version), line in sorted(lines.items()):
         shown.setdefault(subject, {})[str(version)] = line._asdict()
@@ -172,7 +221,7 @@ def read_registry(text: str) -> dict[Name, Registered]:
 
 
 def _require_unchanged(codecs: Mapping[Name, Codec], lines: Mapping[Name, Registered]) -> None:
-    changed = {name for name in codecs.keys() & lines.keys() if codecs[name].sha256 != lines[name].sha256}
+    changed = {name for name in codecs.keys() & lines.keys() if not lines[name].tells(codecs[name])}
     if changed:
         raise BadCatalogue(f"registered, and now changed: {_listed(changed)}; a change is a new version")
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 from consent import certificates
 from consent.core.facts import DirectoryEntry, Outcome, RequestKey
-from exchange import outcomes, receipt, wire
+from exchange import outcomes, receipt, rules, wire
 from exchange.core import sealing
 from exchange.core.decision import Ask
 from exchange.core.errors import Code
@@ -27,12 +27,13 @@ from exchange.core.shape import present
 from exchange.core.topics import outcomes as outcomes_topic
 from exchange.core.topics import requests as requests_topic
 from exchange.data_sets import DATA_SETS
-from exchange.ports import Clock, Ledger, Outbox, Reader, Record
+from exchange.ports import Clock, Ledger, Outbox, Reader, Record, Refused
 from exchange.schemas import catalogue
 from exchange.sealing import Unopenable, open_inner, seal_identity
 from exchange.tracing import Tracing
 from exchange.trust import Trust
 from exchange.wallet import Capsule, Wallet
+from exchange.watching import Watch, parts_of
 
 ReaderFactory = Callable[[str, Mapping[int, int]], Reader]
 
@@ -53,19 +54,26 @@ class Request:
     key: RequestKey
     digest: bytes
     authorisation: bytes
+    ask_hash: bytes = b""
+    again: Callable[[], Awaitable[Request]] | None = None
+    """Asks anew, once, under the agreement's new key."""
 
     async def outcome(self, timeout_s: float = 30.0) -> Outcome:
         """The one terminal fate; `BusUnavailable` if none is told in time (the request goes on)."""
         return await self.bus.wait(self.key, self.digest, timeout_s)
 
     async def answer(self, timeout_s: float = 30.0) -> outcomes.Answer:
-        """The answer, opened and its receipt verified; an `ExchangeError` where there is none."""
-        return self.bus.open(self, await self.outcome(timeout_s))
+        """The answer, opened and its receipt verified; an `ExchangeError` where there is none. Where the agreement's key was replaced
+        meanwhile, that of a request of its own under the new one."""
+        told = await self.outcome(timeout_s)
+        if told.reason == Code.CERTIFICATE_OUTDATED and self.again is not None:
+            return await (await self.again()).answer(timeout_s)
+        return self.bus.open(self, told)
 
 
 @dataclass
 class Bus:
-    """One collectivity under one operator. `directory` may be the ledger itself; nothing else of it is used here."""
+    """One collectivity under one operator. Of the ledger only the directory and the agreements' capsules are asked for."""
 
     wallet: Wallet
     outbox: Outbox
@@ -100,14 +108,19 @@ class Bus:
         purpose: str,
         scopes: Sequence[str] | None = None,
         parameters: Mapping[str, str] | None = None,
+        rule: bytes = b"",
         ttl_s: float = 300,
         request_id: bytes | None = None,
         capsule: Capsule | None = None,
+        watch_every_ms: int = 0,
+        watch_until_ms: int = 0,
     ) -> Request:
         """Publish a request under an agreement (its 16-byte id). On return the broker has it, durably.
 
         `scopes` default to all the data set has; `parameters` select (annee, mois); `request_id` is a UUIDv7 of yours, for an
-        idempotent retry; `capsule` stands for the one the wallet holds. `UnknownDataSet` or `ConsentRequired` here when the SDK knows already that it cannot be asked.
+        idempotent retry; `rule` is a signed rule, to be answered instead of the data: the scopes then default to those it reads;
+        `capsule` stands for the one the wallet holds; the watch is for `watch`. `UnknownDataSet`, `ConsentRequired` or `NotEntitled` here when the SDK knows
+        already that it cannot be asked.
         """
         known = DATA_SETS.get(data_set)
         if known is None:
@@ -120,8 +133,11 @@ class Bus:
                 self.wallet.recipient,
                 data_set,
                 purpose,
-                tuple(scopes or known.scopes),
+                tuple(scopes or (self._scopes_of(rule) if rule else known.scopes)),
                 tuple((parameters or {}).items()),
+                rule,
+                watch_every_ms,
+                watch_until_ms,
             )
         )
         key = RequestKey(self.wallet.operator, consent, request_id or uuid7(self.clock.now_ms(), os.urandom(10)))
@@ -137,7 +153,48 @@ class Bus:
         )
         self._told[key, digest] = asyncio.get_running_loop().create_future()
         await self.publish(key, head + varint(len(ask)) + ask + varint(len(identity)) + identity)
-        return Request(self, key, digest, consent)
+
+        async def again() -> Request:
+            await self.recall(consent)
+            more: dict[str, Any] = {"scopes": scopes, "parameters": parameters, "rule": rule, "ttl_s": ttl_s}
+            return replace(await self.request(data_set, consent=consent, purpose=purpose, **more), again=None)
+
+        return Request(self, key, digest, consent, sealing.ask_hash(ask), again)
+
+    async def recall(self, authorisation: bytes) -> None:
+        """Fetch the capsule of an agreement again, its key having been replaced; `ConsentRequired` where it is gone."""
+        try:
+            grant = await self.ledger.capsule(authorisation, self.wallet.operator)
+        except Refused as refused:
+            raise outcomes.ConsentRequired(refused.code) from None
+        self.wallet.keep(authorisation, grant.capsule)
+
+    async def watch(
+        self, data_set: str, *, consent: bytes, purpose: str, every_s: float, until_ms: int = 0, **asked: Any
+    ) -> Watch:
+        """Ask as `request` does (`asked` are its other arguments), and be told again whenever the answer has changed, looked up every
+        `every_s` (an hour at least, and no more often than the agreement allows) until `until_ms` or as long as the agreement lasts.
+        """
+        topic = outcomes_topic(self.wallet.operator)
+        async with self.reader(topic, {}) as reader:
+            cursor = cursor_of(await reader.end_offsets())
+        every_ms = round(every_s * 1000)
+        request = await self.request(
+            data_set, consent=consent, purpose=purpose, watch_every_ms=every_ms, watch_until_ms=until_ms, **asked
+        )
+        del self._told[request.key, request.digest]  # told by the watch
+        return Watch(request, until_ms, cursor)
+
+    def resume(self, name: str) -> Watch:
+        """A watch begun in another process, by its name. Raises ValueError."""
+        key, digest, ask_hash, until_ms = parts_of(name, self.wallet.operator)
+        return Watch(Request(self, key, digest, key.authorisation, ask_hash), until_ms)
+
+    def _scopes_of(self, signed: bytes) -> tuple[str, ...]:
+        try:
+            return rules.scopes_of(rules.open_signed(signed, self.trust.rules))
+        except rules.BadRule:
+            raise outcomes.NotEntitled(Code.RULE_INVALID) from None
 
     async def publish(self, key: RequestKey, value: bytes) -> None:
         """The bytes of a request, as they are: for tests, and for requests made by other means."""
@@ -183,6 +240,10 @@ class Bus:
         plain = open_inner(
             receipt.context(outcome, request.digest), outcome.inner, self.wallet.private, connector.public_key
         )
+        if outcome.rule_hash != sealing.bound_rule(certificate.rule_hash):
+            raise Unopenable("answer of another rule")
+        if certificate.rule_hash:
+            return outcomes.ruled(request.key.request, catalogue().codec("rule-answer").decode(plain), outcome)
         said = catalogue().codec("state-answer").decode(plain)
         data = (
             present(catalogue().codec_of_data_set(certificate.data_set).decode(said["data"]))
@@ -191,7 +252,7 @@ class Bus:
         )
         return outcomes.Answer(request.key.request, said["status"], said["code"], said["title"], data, outcome)
 
-    async def events(self, after: str = "") -> AsyncIterator[Event]:
+    async def events(self, after: str = "") -> AsyncGenerator[Event, None]:
         """Every outcome of this operator after a cursor (empty: from the oldest kept), and on."""
         offsets = {int(p): int(o) for p, _, o in (item.partition(":") for item in after.split(",") if item)}
         async with self.reader(outcomes_topic(self.wallet.operator), offsets) as reader:
@@ -200,9 +261,7 @@ class Bus:
                     for record in chunk:
                         offsets[record.partition] = record.offset + 1
                         if (outcome := _outcome(record)) is not None:
-                            yield Event(
-                                ",".join(f"{p}:{o}" for p, o in sorted(offsets.items())), outcome.key.request, outcome
-                            )
+                            yield Event(cursor_of(offsets), outcome.key.request, outcome)
 
     async def _read(self, reader: Reader) -> None:
         try:
@@ -234,6 +293,11 @@ class Bus:
         if not found:
             raise outcomes.BusUnavailable(Code.UNAVAILABLE)
         return found[-1]
+
+
+def cursor_of(offsets: Mapping[int, int]) -> str:
+    """Where to go on, by partition."""
+    return ",".join(f"{partition}:{offset}" for partition, offset in sorted(offsets.items()))
 
 
 def _outcome(record: Record) -> Outcome | None:

@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     """Base URL of the State API; empty: the sandbox of a running bus."""
     state_api_token_file: Path | None = None
     """File holding its bearer token."""
+    dgfip_url: str = ""
+    """Base URL of the DGFiP's gateway (API Impôt particulier, SFiP); used with its account."""
+    dgfip_account_file: Path | None = None
+    """File of its OAuth2 account: client id, secret, `ID_Teleservice` of Impôt particulier and of SFiP, one a line; None: the sandbox's."""
     traces: bool = True
     """Whether spans are written to `traces/` in the data directory."""
     suite: Literal["x25519", "mlkem768-x25519"] = "x25519"

@@ -29,6 +29,7 @@ from connectors.core.cases import Case, best, normalise
 from connectors.core.reading import interpret
 from connectors.rest.descriptions import descriptions
 from connectors.sdk.lanes import Lanes, Limits
+from connectors.watcher import Watcher
 from consent.core.facts import Acknowledgement
 from consent.keys import KeyRing, ephemeral
 from consent.ledger import Ledger
@@ -299,7 +300,7 @@ class MemoryBus:
             Release(*common, self._tracing),
             Deadline(*common),
             Journal(self.broker, self.journal, self.clock),
-            self.connector(),
+            *self.connectors(),
             Retries(*common),
         ]
         self.runners = {agent.name: MemoryRunner(agent, self.broker, self.clock) for agent in agents}
@@ -314,12 +315,13 @@ class MemoryBus:
         )
         self._tasks: list[asyncio.Task[None]] = []
 
-    def connector(self) -> Connector:
-        """A connector, just started."""
+    def connectors(self) -> tuple[Connector, Watcher]:
+        """A connector, just started, and what makes its looks."""
         api, limits, rate = self._calling
         lanes = Lanes(self.provider, api, self.clock, limits, rate)
         common = (self.ledger, self.broker, self.clock, self._tracing)
-        return Connector(self.provider, lanes, self._connector_keys, self.trust, *common)
+        connector = Connector(self.provider, lanes, self._connector_keys, self.trust, *common)
+        return connector, Watcher(connector, self.broker, self.clock, self._tracing)
 
     async def introduce(self) -> None:
         """Its parties become known to the ledger; nobody runs yet. For tests that move every agent by hand."""
@@ -363,7 +365,7 @@ class MemoryBus:
 
     async def restart_connector(self) -> None:
         """Its process is killed, and that of the tasks that wait: others start, who know what was committed and nothing else."""
-        for agent in (self.connector(), Retries(self.ledger, self.broker, self.clock)):
+        for agent in (*self.connectors(), Retries(self.ledger, self.broker, self.clock)):
             await self.runners[agent.name].replace(agent)
 
     async def give(self, identity: Identity, **changes: object) -> bytes:

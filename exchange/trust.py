@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consent.core.note import Verifier, parse_verifier
+from exchange import rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,11 @@ class Trust:
     log: Verifier
     certificate: bytes
     registrar: bytes
+
+    @property
+    def rules(self) -> Verifier:
+        """Who signs this bus's rules."""
+        return rules.verifier(self.log.name, self.registrar)
 
     def save(self, path: Path) -> None:
         text = json.dumps(

@@ -68,7 +68,7 @@ def headers_of(subject: str) -> list[tuple[str, bytes]]:
 def read_ask(data: bytes) -> Ask | None:
     """The ask, or None for bytes that are not one in its one form (sorted, each once). Decoded once per distinct value."""
     try:
-        body = catalogue().codec("ask").decode(data)
+        body = catalogue().read_bare("ask", data)
     except BadAvro:
         return None
     ask = Ask(
@@ -77,15 +77,19 @@ def read_ask(data: bytes) -> Ask | None:
         body["purpose"],
         tuple(body["scopes"]),
         tuple((p["name"], p["value"]) for p in body["parameters"]),
+        body["rule"],
+        body["watch_every_ms"],
+        body["watch_until_ms"],
     )
     return ask if write_ask(ask) == data else None
 
 
 def write_ask(ask: Ask) -> bytes:
-    """The ask's one form."""
-    return catalogue().codec("ask").encode({
+    """The ask's one form, in the earliest version of its schema that says it."""
+    return catalogue().write_bare("ask", {
         "recipient": ask.recipient, "data_set": ask.data_set, "purpose": ask.purpose, "scopes": sorted(set(ask.scopes)),
         "parameters": [{"name": name, "value": value} for name, value in sorted(dict(ask.parameters).items())],
+        "rule": ask.rule, "watch_every_ms": ask.watch_every_ms, "watch_until_ms": ask.watch_until_ms,
     })  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from connectors.core.description import PLACEHOLDER, Description, Operation
 
 FRANCE = "99100"
 PRENOMS_MAX = 3
+_SEX = {"M": "1", "F": "2"}
 _SAFE = re.compile(r"[0-9A-Za-z]+", re.ASCII)
 
 
@@ -50,6 +51,20 @@ def _birth(part: int) -> Callable[[Identity], tuple[str, ...]]:
     return known
 
 
+def _known_birth(identity: Identity) -> list[str]:
+    """Year, month, day, as far as they are known."""
+    parts = identity.date_naissance.split("-")
+    unknown = next((at for at, text in enumerate(parts) if not text.strip("0")), len(parts))
+    return parts[:unknown]
+
+
+def _split_commune(identity: Identity) -> tuple[str, str]:
+    """Département and commune of the COG code: 2 and 3 characters, 3 and 2 overseas (SFiP)."""
+    code = identity.code_cog_insee_commune_naissance
+    at = 3 if code.startswith(("97", "98")) else 2
+    return code[:at], code[at:]
+
+
 def _in_france(identity: Identity) -> bool:
     """A birth abroad has no commune of the COG."""
     return identity.code_cog_insee_pays_naissance in ("", FRANCE)
@@ -74,7 +89,14 @@ SOURCES: Mapping[str, Callable[[Identity], tuple[str, ...]]] = {
     "code_cog_insee_departement_naissance": lambda i: (
         (i.code_cog_insee_departement_naissance,) if _named_place(i) else ()
     ),
-    "numero_fiscal": lambda i: (i.numero_fiscal,),
+    "sexe_numero": lambda i: (_SEX.get(i.sexe_etat_civil, ""),),
+    "prenoms_joints": lambda i: (" ".join(i.prenoms),),
+    "date_naissance_inverse": lambda i: ("/".join(reversed(_known_birth(i))),),
+    "departement_naissance": lambda i: (
+        (_split_commune(i)[0] or i.code_cog_insee_departement_naissance,) if _in_france(i) else ()
+    ),
+    "commune_du_departement": lambda i: (_split_commune(i)[1],) if _in_france(i) else (),
+    "spi": lambda i: (i.numero_fiscal,),
     "ine": lambda i: (i.ine,),
     "identifiant_france_travail": lambda i: (i.identifiant_france_travail,),
     "siret": lambda i: (i.siret,),
@@ -96,23 +118,29 @@ def call(description: Description, identity: Identity, recipient: str, parameter
             raise ParameterRefused("parameter not allowed by this data set")
     if any(known.required and name not in parameters for name, known in description.parameters.items()):
         raise ParameterRefused("a parameter of this data set is missing")
-    operation = _operation(description, identity)
-    own = {"recipient": (recipient,)}
+    operation = _operation(description, identity, parameters)
+    own, filled = {"recipient": (recipient,)}, _filled(operation, identity, parameters)
     pairs = [(wire, text) for wire, source in operation.query for text in own.get(source) or values(source, identity)]
-    pairs += [(name, parameters[name]) for name in description.parameters if name in parameters]
-    return Call(operation, _filled(operation, identity), [(name, text) for name, text in pairs if text])
+    pairs += [(name, parameters[name]) for name in description.parameters if name in parameters.keys() - filled.keys()]
+    return Call(operation, filled, [(name, text) for name, text in pairs if text])
 
 
-def _operation(description: Description, identity: Identity) -> Operation:
+def _operation(description: Description, identity: Identity, parameters: Mapping[str, str]) -> Operation:
     for operation in description.operations:
-        if all(values(source, identity) for source in operation.needs):
+        taken = operation.takes is None or parameters.keys() <= operation.takes
+        if taken and all(name in parameters or _given(name, identity) for name in operation.needs):
             return operation
     raise IdentityLacks("the identity does not designate anyone to this State API")
 
 
-def _filled(operation: Operation, identity: Identity) -> dict[str, str]:
+def _given(source: str, identity: Identity) -> bool:
+    return source in SOURCES and bool(values(source, identity))
+
+
+def _filled(operation: Operation, identity: Identity, parameters: Mapping[str, str]) -> dict[str, str]:
     """What fills the path: plain numbers or words only, so that nothing of an identity climbs out of its segment."""
-    filled = {name: "".join(values(name, identity)) for name in PLACEHOLDER.findall(operation.path)}
+    names = PLACEHOLDER.findall(operation.path)
+    filled = {name: parameters.get(name) or "".join(values(name, identity)) for name in names}
     if not all(_SAFE.fullmatch(text) for text in filled.values()):
         raise IdentityLacks("the identity does not fill the path")
     return filled

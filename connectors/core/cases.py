@@ -15,12 +15,12 @@ Params = Mapping[str, tuple[str, ...]]
 
 QUOTIENT_FAMILIAL = "api_particulier_v3_cnav_quotient_familial_with_civility"
 
-STATE_FOLDERS = ("api_entreprise_", "api_particulier_", "france_connect")
+STATE_FOLDERS = ("api_entreprise_", "api_particulier_", "api_impot_particulier_", "api_sfip_", "france_connect")
 """How the State's operations begin: a folder of another name holds quotient familial cases."""
 
 BIRTH = ("anneeDateNaissance", "moisDateNaissance", "jourDateNaissance")
 NUMBERS = frozenset((*BIRTH, "annee", "mois"))
-PERIOD = frozenset(("annee", "mois", "campaignYear"))
+PERIOD = frozenset(("annee", "mois", "campaignYear", "annrev"))
 NEVER_COMPARED = frozenset(("recipient", "context", "object", "year", "anneeNateNaissance"))
 """They designate nobody. The last two are in cases of the State's, turnover and C2S, and in no contract: nobody can send them."""
 PLACES = frozenset(("codeCogInseeCommuneNaissance", "nomCommuneNaissance", "codeCogInseeDepartementNaissance"))

@@ -2,16 +2,18 @@
 
 A description has ``data_set``, ``provider``, ``family`` (whose error table holds: ``connectors.core.state_errors``) and:
 
-* ``operations``: each ``{id, path, needs, query}``. ``path`` may hold ``{siren}`` placeholders; ``query`` gives each wire name
-  its source; ``needs`` lists the sources without which the operation cannot be asked. The first one that can be asked is.
-  Sources are the names of ``connectors.core.call.SOURCES``.
+* ``operations``: each ``{id, path, needs, query}``. ``path`` may hold ``{siren}`` placeholders, sources or parameters; ``query``
+  gives each wire name its source; ``needs`` lists the sources and parameters without which the operation cannot be asked;
+  ``takes``, where there, the only parameters it can be asked with; ``media_type``, what it answers in where not plain JSON.
+  The first one that can be asked is. Sources are the names of ``connectors.core.call.SOURCES``.
 * ``parameters``: what an ask may add, ``{name: {pattern, required}}``, sent under their own names. All else is refused.
 * ``roots``: where a root field of the schema is in the answer, when not at ``data.<field>``. A path is keys and dots; ``[]``
   goes into each item of a list.
 * ``patterns``: ``{path in the record: regular expression}`` of the texts the contract closes; ``present``: what every answer
   holds, whatever the token's scopes; ``not_empty``: lists that are not.
-* ``about``: how the answer is known to be about the one asked: ``{person: {at, nom_naissance, ...}}``, ``{same: {source:
-  [paths in the record]}}``, or ``nothing`` where the State's answer names nobody.
+* ``about``: how the answer is known to be about the one asked: ``{person: {at, nom_naissance, ...}}``, ``{people: [those]}``
+  for people that are fields of the record (no ``at``), ``{same: {source: [paths in the record]}}``, or ``nothing`` where the
+  State's answer names nobody.
 """
 
 from __future__ import annotations
@@ -42,12 +44,14 @@ class BadDescription(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of the State's OpenAPI document. ``query`` pairs a wire name and a source."""
+    """One operation of the State's OpenAPI document. ``query`` pairs a wire name and a source; ``takes`` None is any parameter."""
 
     id: str
     path: str
     needs: tuple[str, ...]
     query: tuple[tuple[str, str], ...]
+    takes: frozenset[str] | None = None
+    media_type: str = ""
 
     @property
     def sources(self) -> frozenset[str]:
@@ -65,13 +69,13 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Where the people of an answer are in the record (``at``: one, or a list), and what their fields are called."""
+    """Where the people of an answer are in the record (``at``: one, or a list; empty: the record), and what their fields are called."""
 
-    at: str
     nom_naissance: str
     nom_usage: str
     prenoms: str
-    date_naissance: str
+    date_naissance: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,9 @@ class Same:
 
     source: str
     paths: tuple[str, ...]
+
+
+About = Person | Same | tuple[Person, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +102,20 @@ class Description:
     patterns: tuple[tuple[str, re.Pattern[str]], ...]
     present: tuple[str, ...]
     not_empty: tuple[str, ...]
-    about: Person | Same | None
+    about: About
     schema: Mapping[str, Any]
 
     @property
     def sources(self) -> frozenset[str]:
-        """Every source the description names, ``recipient`` apart."""
+        """Every source the description names, ``recipient`` and parameters apart."""
         about = {self.about.source} if isinstance(self.about, Same) else set()
-        return frozenset(about).union(*(operation.sources for operation in self.operations)) - {"recipient"}
+        named = frozenset(about).union(*(operation.sources for operation in self.operations))
+        return named - {"recipient"} - self.parameters.keys()
+
+    @property
+    def media_types(self) -> frozenset[str]:
+        """What its operations answer in, plain JSON apart."""
+        return frozenset(operation.media_type for operation in self.operations if operation.media_type)
 
 
 def describe(document: Any, schema: Mapping[str, Any]) -> Description:
@@ -139,17 +152,22 @@ def _mapping(document: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _operation(item: Mapping[str, Any]) -> Operation:
-    return Operation(item["id"], item["path"], tuple(item["needs"]), tuple(item["query"].items()))
+    takes = frozenset(item["takes"]) if "takes" in item else None
+    query = tuple(item["query"].items())
+    return Operation(item["id"], item["path"], tuple(item["needs"]), query, takes, item.get("media_type", ""))
 
 
 def _parameter(item: Mapping[str, Any]) -> Parameter:
     return Parameter(re.compile(item["pattern"]), item.get("required", False))
 
 
-def _about(item: Any) -> Person | Same | None:
+def _about(item: Any) -> About:
     if item == "nothing":
         return None
     if "person" in item:
-        return Person(**item["person"])
+        return Person(at=item["person"]["at"], **{name: at for name, at in item["person"].items() if name != "at"})
+    if "people" in item:
+        first, *others = item["people"]
+        return tuple(Person(**person) for person in (first, *others))
     [(source, paths)] = item["same"].items()
     return Same(source, tuple(paths))

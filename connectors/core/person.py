@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.contract import Identity
 from connectors.core.call import values
-from connectors.core.description import Person, Same
+from connectors.core.description import About, Person, Same
 from connectors.core.documented import MISSING, pick, texts
 
 CLOSE = 0.7
@@ -19,7 +19,7 @@ CLOSE = 0.7
 LIGATURES = str.maketrans({"Œ": "OE", "œ": "oe", "Æ": "AE", "æ": "ae"})
 
 
-def is_about(about: Person | Same | None, record: Mapping[str, Any], identity: Identity) -> bool:
+def is_about(about: About, record: Mapping[str, Any], identity: Identity) -> bool:
     """Whether the one asked is among those the answer names.
 
     Of people, a family name must be equal, and either the first given name is close to one of the answer's, or the birth
@@ -32,8 +32,13 @@ def is_about(about: Person | Same | None, record: Mapping[str, Any], identity: I
     if isinstance(about, Same):
         named = [text.casefold() for path in about.paths for text in texts(record, path)]
         return not named or any(asked.casefold() in named for asked in values(about.source, identity))
+    if not identity.nom_naissance:
+        return True
+    if isinstance(about, tuple):
+        named_people = [who for who in about if record.get(who.nom_naissance) or record.get(who.nom_usage)]
+        return not named_people or any(_same(who, record, identity) for who in named_people)
     people = pick(record, about.at)
-    if people is MISSING or people is None or not identity.nom_naissance:
+    if people is MISSING or people is None:
         return True
     return any(_same(about, person, identity) for person in (people if isinstance(people, list) else [people]))
 

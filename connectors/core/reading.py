@@ -21,7 +21,8 @@ def interpret(
     """One reading of one answer. Header names in lower case (or a case-insensitive mapping); never raises."""
     if status != 200:
         return refused(FAMILIES[description.family], status, headers, body)
-    if headers.get("content-type", "").partition(";")[0].strip().lower() not in JSON_TYPES:
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in JSON_TYPES and media_type not in description.media_types:
         return Failure("", "content_type")
     try:
         found = record(description, msgspec.json.decode(body))

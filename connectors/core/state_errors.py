@@ -2,15 +2,16 @@
 
 Family ``apistration`` is the software of API Particulier v3 and v4 and of API Entreprise v3 and v4. Its error codes are a
 provider (2 digits) and a kind (3 digits), ``siade/config/errors.yml``; the throttle is ``commons/data/throttle.yml``.
+Family ``dgfip`` is the gateway of API Impôt particulier and SFiP: four or five digits in ``codeapp`` or ``erreur.code``.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -48,7 +49,28 @@ APISTRATION: Rules = (
 )
 """(statuses, code, what it means); the first that fits wins, none is ``unexpected``."""
 
-FAMILIES: Mapping[str, Rules] = {"apistration": APISTRATION}
+DGFIP: Rules = (
+    # "Aucune réponse ne peut être apportée" (Impôt particulier, LEP).
+    ((204,), r"", "not_found"),
+    # "L'API est actuellement indisponible" (SFiP, /information and default), whatever its status.
+    (tuple(range(400, 600)), r"40401", "retry"),
+    # Format of the tax number (4001), of the year (4002), of a département (4007), of a value (4003).
+    ((400,), r"\d{4,5}", "refusal"),
+    # "merci de renseigner le numéro fiscal et la date de naissance" (SFiP 40305): about the person, so sealed.
+    ((403,), r"40305", "refusal"),
+    # 40433: nobody found; 4101: nothing for that number and year; 4102: nobody of that number. Without code it is a wrong address.
+    ((404, 410), r"\d{4,5}", "not_found"),
+    # SFiP: "Aucun résultat".
+    ((416,), r".*", "not_found"),
+    # 401: a token that ended before its time, another is fetched; 409: in no contract of the DGFiP's, made again as elsewhere.
+    ((401, 408, 409, 429), r".*", "retry"),
+    ((500, 502, 503, 504), r".*", "retry"),
+    # Accès refusé (4031): this account, this téléservice or this year is not allowed.
+    ((403,), r".*", "forbidden"),
+    ((400, 405, 406, 415), r".*", "client"),
+    ((301, 302, 303, 307, 308), r".*", "redirect"),
+)
+"""Source: the two swagger files, and what API Particulier makes of the same answers (``siade`` ``dgfip/situation_ir``)."""
 
 
 class ErrorItem(Struct, frozen=True):
@@ -60,17 +82,56 @@ class ErrorItem(Struct, frozen=True):
 
 
 class ErrorBody(Struct, frozen=True):
-    """The error body of the family: ``{"errors": [...]}`` (not RFC 9457)."""
+    """The error body of ``apistration``: ``{"errors": [...]}`` (not RFC 9457)."""
 
     errors: Annotated[list[ErrorItem], Meta(min_length=1)]
 
 
-def refused(rules: Rules, status: int, headers: Mapping[str, str], body: bytes) -> Reading:
+class Erreur(Struct, frozen=True):
+    """The DGFiP's error: a number and its words."""
+
+    code: int | str = ""
+    message: str | None = ""
+
+
+class ErreurBody(Struct, frozen=True):
+    """The error body of ``dgfip``: ``{"erreur": {...}}`` (SFiP), or ``codeapp`` (Impôt particulier)."""
+
+    erreur: Erreur | None = None
+    codeapp: int | str = ""
+    message: str = ""
+
+
+def _apistration(body: bytes) -> ErrorItem:
+    return msgspec.json.decode(body, type=ErrorBody).errors[0]
+
+
+def _dgfip(body: bytes) -> ErrorItem:
+    said = msgspec.json.decode(body, type=ErreurBody)
+    erreur = said.erreur or Erreur(said.codeapp, said.message)
+    return ErrorItem(str(erreur.code), erreur.message or "")
+
+
+class Family(NamedTuple):
+    """How a family of State APIs says no: its table, what its codes look like, its error body (``MsgspecError`` where it is none)."""
+
+    rules: Rules
+    code: str
+    error: Callable[[bytes], ErrorItem]
+
+
+FAMILIES: Mapping[str, Family] = {
+    "apistration": Family(APISTRATION, r"[0-9]{5}", _apistration),
+    "dgfip": Family(DGFIP, r"[0-9]{4,5}", _dgfip),
+}
+
+
+def refused(family: Family, status: int, headers: Mapping[str, str], body: bytes) -> Reading:
     """What an answer that is no 200 means. Whatever the status, a State that says when to come back is not done answering."""
-    error = _error(body)
-    code = error.code if error and re.fullmatch(r"[0-9]{5}", error.code) else ""
+    error = _error(family, body)
+    code = error.code if error and re.fullmatch(family.code, error.code) else ""
     asked_s = _retry_in_s(error)
-    meaning = "retry" if asked_s else _meaning(rules, status, code)
+    meaning = "retry" if asked_s else _meaning(family.rules, status, code)
     if meaning == "retry":
         return Retry(code, max(asked_s, _retry_after_s(headers)))
     title = error.title[:TITLE_MAX] if error else ""
@@ -86,9 +147,9 @@ def _meaning(rules: Rules, status: int, code: str) -> Meaning:
     return "unexpected"
 
 
-def _error(body: bytes) -> ErrorItem | None:
+def _error(family: Family, body: bytes) -> ErrorItem | None:
     try:
-        return msgspec.json.decode(body, type=ErrorBody).errors[0]
+        return family.error(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 

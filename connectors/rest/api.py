@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import httpx
@@ -13,10 +15,11 @@ from connectors.contract import Failure, Identity, Reading, Retry
 from connectors.core.call import Call, IdentityLacks, ParameterRefused, call
 from connectors.core.description import Description
 from connectors.core.reading import interpret
+from connectors.rest.access import Access, Account, Bearer, Gateway, NoAccess
 from connectors.rest.descriptions import descriptions
 
 BODY_MAX_BYTES: Final = 1 << 20
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ACCEPT: Final = "application/json, application/vnd.api+json"
 HTTP_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy")
 
 
@@ -34,6 +37,7 @@ class RestApi:
 
     ``base_url`` must be https, or http on the loopback (``ValueError`` otherwise: the query is personal data).
     ``timeout_s`` bounds the whole call, connection and body included. A ``client`` given stays its owner's to close.
+    ``account`` is ours at the DGFiP's gateway; without one it is the sandbox's, at ``base_url``, whose secret is ``token``.
     """
 
     def __init__(
@@ -43,19 +47,14 @@ class RestApi:
         client: httpx.AsyncClient | None = None,
         timeout_s: float = 10.0,
         described: Mapping[str, Description] | None = None,
+        account: Account | None = None,
     ) -> None:
-        url = httpx.URL(base_url)
-        if url.scheme != "https" and not (url.scheme == "http" and url.host in LOOPBACK):
-            raise ValueError("the State API must be reached over https")
-        self._url = base_url.rstrip("/")
-        self._headers = {
-            "authorization": f"Bearer {token}",
-            "accept": "application/json, application/vnd.api+json",
-            "accept-encoding": "identity",
-        }
+        bearer = Bearer(base_url, token)
         self._owned = client is None
         # trust_env: a proxy found in the environment would read the query of a loopback call.
         self._client = client or httpx.AsyncClient(timeout=timeout_s, trust_env=False)
+        gateway = Gateway(self._client, account or Account(base_url, "accord", token), time.monotonic)
+        self._access: Mapping[str, Access] = {"apistration": bearer, "dgfip": gateway}
         self._timeout_s = timeout_s
         self._described = descriptions() if described is None else described
 
@@ -70,6 +69,8 @@ class RestApi:
             return Failure("", "parameter")
         except IdentityLacks:
             return Failure("", "identity")
+        except NoAccess as none:
+            return none.reading
         except (TimeoutError, httpx.TimeoutException):
             return Retry("", 0.0, "timeout")
         except (httpx.NetworkError, httpx.RemoteProtocolError):
@@ -79,15 +80,23 @@ class RestApi:
 
     async def _call(self, description: Description, asked: Call, identity: Identity) -> Reading:
         params: list[tuple[str, str | int | float | bool | None]] = [*asked.query]
+        access, accept = self._access[description.family], asked.operation.media_type or ACCEPT
+        headers = await access.headers(asked.path) | {"accept": accept, "accept-encoding": "identity"}
         async with self._client.stream(
-            "GET", self._url + asked.path, params=params, headers=self._headers, follow_redirects=False
+            "GET", access.url + asked.path, params=params, headers=headers, follow_redirects=False
         ) as answer:
             body = bytearray()
             async for chunk in answer.aiter_raw():
                 body += chunk
                 if len(body) > BODY_MAX_BYTES:
                     return Failure("", "too_large")
-            return interpret(description, answer.status_code, answer.headers, bytes(body), identity)
+            reading = interpret(description, answer.status_code, answer.headers, bytes(body), identity)
+            if answer.status_code == 401:
+                access.refused()
+            # A token refused is the way to the State, not this file: the circuit breaker must know.
+            return (
+                replace(reading, cause="token") if answer.status_code == 401 and isinstance(reading, Retry) else reading
+            )
 
     async def close(self) -> None:
         """Close the client made here."""

@@ -9,7 +9,9 @@ from types import MappingProxyType
 
 import httpx
 
+from connectors.rest.access import Account
 from connectors.rest.api import RestApi
+from connectors.rest.descriptions import compositions
 from connectors.sdk.declare import BadConnector, Connector, Service
 from connectors.sdk.lanes import Limits
 from exchange.data_sets import DATA_SETS, PROVIDERS
@@ -20,8 +22,17 @@ RATES: Mapping[str, str] = MappingProxyType({
     "dgfip.chiffres-affaires.v1": "250/min",
     "urssaf.attestation-vigilance.v1": "50/min",
     "dgfip.attestation-fiscale.v1": "5/min",
+    "dgfip.impot-particulier.v1": "6500/min",
 })  # fmt: skip
-"""What the State allows a token (API Entreprise: JSON 250, documents 50, DGFiP tax certificate 5 a minute)."""
+"""What the State allows a token (API Entreprise: JSON 250, documents 50, DGFiP tax certificate 5 a minute; SFiP 6500)."""
+COMPOSED_RATES: Mapping[str, str] = MappingProxyType({
+    "insee.unite-legale.v1": "83/min",
+    "insee.etablissement.v1": "83/min",
+    "dgfip.chiffres-affaires.v1": "83/min",
+    "urssaf.attestation-vigilance.v1": "50/min",
+    "dgfip.attestation-fiscale.v1": "5/min",
+})  # fmt: skip
+"""The same for a composed data set, whose three JSON parts share the 250 a minute. The State counts by token: give it its own."""
 PARTICULIER_RATE = "20/s"
 """API Particulier's, for all its routes (`commons/data/throttle.yml`)."""
 
@@ -39,13 +50,21 @@ def declared(file: Path) -> Connector:
     return found[0]
 
 
-def service(name: str, url: str, token: str, client: httpx.AsyncClient | None = None) -> Service:
-    """The connector of a provider of the catalogue, or of a Python file, on a State API. Raises BadConnector, ValueError."""
+def service(
+    name: str, url: str, token: str, client: httpx.AsyncClient | None = None, account: Account | None = None
+) -> Service:
+    """The connector of a provider of the catalogue, or of a Python file, on a State API; `account` is that of the DGFiP's gateway.
+
+    Raises BadConnector, ValueError.
+    """
     if name.endswith(".py"):
         return declared(Path(name)).open(url, token, client)
     if name not in PROVIDERS:
         raise BadConnector(f"{name}: {', '.join(PROVIDERS)}, FILE.py")
-    api = RestApi(url, token, client)
+    api = RestApi(url, token, client, account=account)
     apis = {data_set.name: api for data_set in DATA_SETS.values() if data_set.provider == name}
     limits = {data_set: Limits(rate=RATES.get(data_set, PARTICULIER_RATE)) for data_set in apis}
+    for composed in compositions().keys() & apis.keys():
+        parts = [part.data_set for part in compositions()[composed].parts.values()]
+        limits |= {composed: Limits()} | {part: Limits(rate=COMPOSED_RATES[part]) for part in parts}
     return Service(name, apis, limits)

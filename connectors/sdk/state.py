@@ -11,7 +11,8 @@ import httpx
 
 from connectors.contract import Reading
 from connectors.core.state_errors import FAMILIES, refused
-from connectors.rest.api import BODY_MAX_BYTES, LOOPBACK
+from connectors.rest.api import BODY_MAX_BYTES
+from exchange.core.urls import secure_url
 
 
 class TooLarge(Exception):
@@ -56,10 +57,7 @@ class StateHttp:
     """A State API over HTTP. https, or http on the loopback (ValueError). A `client` given stays its owner's to close."""
 
     def __init__(self, base_url: str, token: str, client: httpx.AsyncClient | None = None) -> None:
-        url = httpx.URL(base_url)
-        if url.scheme != "https" and not (url.scheme == "http" and url.host in LOOPBACK):
-            raise ValueError("the State API must be reached over https")
-        self._url, self._owned = base_url.rstrip("/"), client is None
+        self._url, self._owned = secure_url(base_url), client is None
         self._headers = {"authorization": f"Bearer {token}", "accept-encoding": "identity"}
         self._client = client or httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113  # the lane keeps the time
 

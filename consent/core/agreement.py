@@ -60,26 +60,47 @@ def fits(asked: Terms, given: Terms) -> bool:
         and given.max_uses <= asked.max_uses
         and given.data_life_days <= asked.data_life_days
         and ASSURANCES.index(given.assurance) >= ASSURANCES.index(asked.assurance)
+        and _watched_less(asked, given)
     )
     return narrower and _kind(asked) == _kind(given)
 
 
 def extends(held: Terms, renewed: Terms) -> bool:
     """Whether a renewal asks for nothing new but time and uses."""
-    return set(renewed.scopes) <= set(held.scopes) and _kind(held)[:5] == _kind(renewed)[:5]
+    return (
+        set(renewed.scopes) <= set(held.scopes)
+        and _kind(held)[:6] == _kind(renewed)[:6]
+        and _watched_less(held, renewed)
+    )
+
+
+def _watched_less(one: Terms, other: Terms) -> bool:
+    """Whether `other` lets a change be looked for no more often than `one`; 0 is never."""
+    return not other.watch_every_ms or 0 < one.watch_every_ms <= other.watch_every_ms
 
 
 def _kind(terms: Terms) -> tuple[object, ...]:
     t = terms
-    return (t.recipient, t.provider, t.data_set, t.purpose, t.basis, t.legal_reference, t.notice_hash, t.notice_version)
+    return (
+        t.recipient,
+        t.provider,
+        t.data_set,
+        t.purpose,
+        t.rule,
+        t.basis,
+        t.legal_reference,
+        t.notice_hash,
+        t.notice_version,
+    )
 
 
 def terms_bytes(terms: Terms) -> bytes:
     """The one encoding of terms that an identity token's nonce covers (protocol §7)."""
     t = terms
     texts = (t.recipient, t.provider, t.data_set, t.purpose, t.basis, t.legal_reference, t.notice_version, t.assurance)
-    numbers = (t.not_before_ms, t.not_after_ms, t.max_uses, t.data_life_days)
-    return join(strings(texts), strings(tuple(sorted(t.scopes))), *(number.to_bytes(8, "big") for number in numbers))
+    numbers = (t.not_before_ms, t.not_after_ms, t.max_uses, t.data_life_days, t.watch_every_ms)
+    scopes = strings(tuple(sorted(t.scopes)))
+    return join(strings(texts), scopes, t.rule_hash, *(number.to_bytes(8, "big") for number in numbers))
 
 
 def grant_nonce(terms: Terms, authorisation: bytes, random: bytes) -> str:

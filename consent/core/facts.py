@@ -10,10 +10,18 @@ from typing import Literal
 
 import msgspec
 
+from exchange.core.rule import rule_hash
+
 Basis = Literal["consent", "legal"]
 Channel = Literal["online", "counter", "phone", "paper"]
 Assurance = Literal["eidas1", "eidas2", "eidas3"]
 """Levels of assurance of an identity, weakest first: low, substantial, high (eIDAS art. 8)."""
+
+CALLS_MAX = 3
+"""State calls of one request, at most (T-attempt)."""
+REGISTER = bytes(16)
+"""The authorisation of an outbox line that is about none: who may ask has changed, caches start again."""
+
 
 CALLS_MAX = 3
 """State calls of one request, at most (T-attempt)."""
@@ -45,7 +53,8 @@ class Terms(Value, frozen=True):
 
     `legal_reference` is the text a `legal` basis rests on (CRPA L114-8); `notice_hash` (SHA-256) and `notice_version` are the
     information notice shown. The recipient may keep an answer for `data_life_days`. `assurance` is the least that identifying the
-    person must have reached.
+    person must have reached. `rule`: the signed rule (`exchange.core.rule`) whose answer alone may leave the provider, empty for the
+    data themselves. `watch_every_ms`: the shortest period at which the recipient may have a change looked for, 0 for not at all.
     """
 
     recipient: str
@@ -62,6 +71,13 @@ class Terms(Value, frozen=True):
     notice_version: str = ""
     data_life_days: int = 365
     assurance: Assurance = "eidas1"
+    rule: bytes = b""
+    watch_every_ms: int = 0
+
+    @property
+    def rule_hash(self) -> bytes:
+        """SHA-256 of the rule's document, whoever signed it; empty without one."""
+        return rule_hash(self.rule)
 
 
 class Representation(Value, frozen=True):
@@ -124,6 +140,8 @@ class Authorisation(Value, frozen=True):
     certificate_hash: bytes
     operators: tuple[str, ...] = ()
     habilitated: tuple[str, ...] = ()
+    rule_hash: bytes = b""
+    watch_every_ms: int = 0
 
 
 class Habilitation(Value, frozen=True):
@@ -146,7 +164,11 @@ class RequestKey(Value, frozen=True):
 
 
 class Attempt(Value, frozen=True):
-    """A connector about to call the State API: registers the request's context, from which the ledger rebuilds T."""
+    """A connector about to call the State API: registers the request's context, from which the ledger rebuilds T.
+
+    `watch_every_ms`: the answer is watched for changes this often, 0 for not at all; `last`: what the answer last sent of this watch
+    was sent under, None where none was.
+    """
 
     key: RequestKey
     digest: bytes
@@ -155,6 +177,8 @@ class Attempt(Value, frozen=True):
     rule_hash: bytes
     certificate_hash: bytes
     deadline_ms: int
+    watch_every_ms: int = 0
+    last: Submission | None = None
 
 
 class DirectoryEntry(Value, frozen=True):
@@ -174,10 +198,12 @@ class DirectoryEntry(Value, frozen=True):
 
 
 class Attempted(Value, frozen=True):
-    """`reason` empty: call. Otherwise do not, and say why (a code of the error catalogue). `recipient` is whom to seal to."""
+    """`reason` empty: call. Otherwise do not, and say why (a code of the error catalogue). `recipient` is whom to seal to; `told`:
+    the answer last sent of this watch was released."""
 
     reason: str
     recipient: DirectoryEntry | None = None
+    told: bool = False
 
 
 class Position(Value, frozen=True):

@@ -17,7 +17,9 @@ from consent.core import vocabulary as v
 from consent.core import wording
 from consent.core.facts import State, Terms
 from consent.core.life import Collected, Event, Life
+from consent.core.note import split
 from consent.core.vocabulary import both, iri, ms, time
+from exchange.core import rule
 from exchange.core.rendering import rfc3339
 
 Document = dict[str, Any]
@@ -165,7 +167,20 @@ def _process(terms: Terms, about: About) -> Document:
         "accord:notAfter": time(terms.not_after_ms),
         "accord:maximumUses": terms.max_uses,
         "accord:assuranceRequired": terms.assurance,
+        **_bounds(terms),
     }  # fmt: skip
+
+
+def _bounds(terms: Terms) -> Document:
+    """What further bounds the exchange, where it is bounded: the rule whose answer alone is given, how often a change may be looked for."""
+    found: Document = {"accord:watchEveryMs": terms.watch_every_ms} if terms.watch_every_ms else {}
+    if terms.rule:
+        asked = rule.parse(split(terms.rule.decode())[0])
+        found["accord:rule"] = {
+            "@type": "accord:Rule", "dct:identifier": asked.name, "accord:hash": asked.hash.hex(), "accord:signed": terms.rule.decode(),
+            "dct:description": both(wording.Words(asked.fr, asked.en)),
+        }  # fmt: skip
+    return found
 
 
 def _event(event: Event, terms: Terms, about: About) -> Document:
@@ -234,7 +249,12 @@ def read(document: Document) -> Said:
             ms(process["accord:notBefore"]["@value"]), ms(process["accord:notAfter"]["@value"]), process["accord:maximumUses"], basis["accord:basis"],
             basis["dct:source"], b"" if digest == "none" else bytes.fromhex(digest), notice["dct:hasVersion"],
             int(storage["dpv:hasDuration"][1:-1]), process["accord:assuranceRequired"],
+            process.get("accord:rule", {}).get("accord:signed", "").encode(), process.get("accord:watchEveryMs", 0),
         )  # fmt: skip
+        if _bounds(terms) != {
+            name: process[name] for name in ("accord:rule", "accord:watchEveryMs") if name in process
+        }:
+            raise ValueError("not the words of its rule")
         statuses = found.get("dpv:hasConsentStatus") or found["accord:hasStatus"]
         events = tuple((e["accord:kind"], ms(e["dpv:isIndicatedAtTime"]), e["accord:entry"]) for e in statuses)
         c = found["accord:collected"]

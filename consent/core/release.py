@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from consent.core.facts import Answer, Authorisation, RequestKey, Verdict
 from consent.core.rules import usable
 from exchange.core.errors import Code
-from exchange.core.sealing import Context, answer_digest
+from exchange.core.sealing import Context, answer_digest, bound_rule
 
 FateCode = Literal["released", "refused", "failed", "expired", "cancelled"]
 
@@ -52,6 +52,8 @@ class Fate(NamedTuple):
     delivery: Literal["none", "key", "cut"] = "none"
     reason: str = ""
     provider_code: str = ""
+    answer_digest: bytes = b""
+    """Of the sealed answer a row is inserted for."""
 
 
 DROP = Fate("drop")
@@ -73,6 +75,7 @@ def fold(
                 if isinstance(one.item, Answer)
                 else b""
             )
+            fate = fate._replace(answer_digest=told)
             decided[key] = Row(one.item.digest, fate.code, fate.reason, fate.provider_code, told, confirmed=False)
             if fate.code == "released":
                 uses[key.authorisation] = used + 1
@@ -126,6 +129,8 @@ def refusal(seen: Seen, held: Held | None, uses: int, now_ms: int) -> Code | Non
         return Code.HABILITATION_ABSENT
     if context.certificate_hash != a.certificate_hash or seen.inner is None:
         return Code.CERTIFICATE_OUTDATED
+    if context.rule_hash != bound_rule(a.rule_hash):
+        return Code.RULE_MISMATCH
     if not context.scopes or not set(context.scopes) <= set(a.scopes):
         return Code.SCOPE_EXCEEDED
     return None

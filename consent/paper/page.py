@@ -102,16 +102,33 @@ class _Page:
         basis = w["basis_legal"].format(text=t.legal_reference) if self.legal else w["basis_consent"]
         rows = [
             (w["who"], [_capital(self._recipient())] + ([f"SIRET {_siret(t.recipient)}"] if self._named() else [])),
-            (w["data"], [_capital(self._text(d["dct:description"])) for d in process["dpv:hasPersonalData"]]),
+            (w["data"], self._data(process)),
             (w["source"], [self.parties[process["dpv:hasDataSource"]["@id"]].get("dpv:hasName", t.provider.upper())]),
             (w["why"], [_capital(self._text(process["dpv:hasPurpose"]["dct:description"]))]),
             (w["basis"], [basis]),
             (w["until"], [w["period"].format(start=self._day(t.not_before_ms), end=self._day(t.not_after_ms - 1))]),
-            (w["uses"], [w["uses_text"].format(most=t.max_uses, made=self.record["accord:uses"])]),
+            (
+                w["uses"],
+                [
+                    w["uses_text"].format(most=t.max_uses, made=self.record["accord:uses"]),
+                    *self._watched(t.watch_every_ms),
+                ],
+            ),
             (w["life"], [self._life(t.data_life_days)]),
         ]
         over = not self._open() and self.said.state not in (State.REQUESTED, State.REFUSED)
         return {"title": w["what_over" if over else "what"], "rows": rows}
+
+    def _data(self, process: Document) -> list[str]:
+        data = [_capital(self._text(d["dct:description"])) for d in process["dpv:hasPersonalData"]]
+        if "accord:rule" not in process:
+            return data
+        w, question = self.words, self._text(process["accord:rule"]["dct:description"])
+        return [w["rule"].format(question=question), w["rule_from"].format(data=", ".join(data))]
+
+    def _watched(self, every_ms: int) -> list[str]:
+        words = wording.watched(every_ms)
+        return [_capital(words.fr if self.language == "fr" else words.en)] if every_ms else []
 
     def _life(self, days: int) -> str:
         if days == 0:

@@ -6,17 +6,16 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.exc import DataError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
 
 from consent.core.merkle import Frontier
 from consent.stores import migrations, postgresql, tables
 from exchange.locks import owned
 from exchange.places import Places
 from exchange.ports import Unavailable
+from exchange.sqlite import empty_log, sqlite_engine
 
 _KEY_TABLES = "release_key, content_key, subject_key"
 
@@ -51,28 +50,8 @@ def owned_store(places: Places) -> Iterator[Engine]:
 
 
 def open_sqlite(path: Path | None) -> Engine:
-    """The engine of the store at `path` (made if absent), or of one in memory: WAL, synchronous=FULL. Transactions are BEGIN IMMEDIATE: a
-    deferred read that then writes would fail at once with SQLITE_BUSY_SNAPSHOT, whatever the timeout."""
-    target = "sqlite://" if path is None else f"sqlite:///{path}"
-    engine = create_engine(target, poolclass=StaticPool, connect_args={"check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _: object) -> None:
-        connection.isolation_level = None
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "secure_delete=ON",
-            "busy_timeout=3000",
-            "cache_size=-262144",
-            "wal_autocheckpoint=4096",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
+    """The engine of the store at `path` (made if absent), or of one in memory."""
+    engine = sqlite_engine(path, more=("cache_size=-262144", "wal_autocheckpoint=4096"))
     if path is None:
         tables.metadata.create_all(engine)  # what the migrations make, without their half second
     prepare(engine, migrate=path is not None)
@@ -118,14 +97,12 @@ def scrub(engine: Engine, *, required: bool) -> None:
         if required:
             postgresql.vacuum(engine, _KEY_TABLES)
         return
-    with available(), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        try:
-            busy = connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except (
-            sqlite3.Error
-        ) as error:  # beneath SQLAlchemy: it would begin a transaction, in which nothing is checkpointed
-            raise Unavailable(f"ledger store: {type(error).__name__}") from None
-    if busy and required:
+    try:
+        with available():
+            done = empty_log(engine)
+    except sqlite3.Error as error:
+        raise Unavailable(f"ledger store: {type(error).__name__}") from None
+    if required and not done:
         raise Unavailable("ledger store: erased bytes not yet overwritten, ask again")
 
 

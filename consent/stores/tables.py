@@ -65,14 +65,30 @@ authorisation = Table(
     _text("notice_version"), _int("data_life_days"), _text("assurance_required"), _text("assurance"), _text("channel"), _text("agent"),
     _text("operator"), _text("representation"), _bytes("representative_ref"), _int("not_before"), _int("not_after"), _int("uses"),
     _int("max_uses"), _bytes("subject_ref"), _bytes("commitment"), _bytes("person"), _int("epoch"), _bytes("certificate"),
-    _bytes("certificate_hash"), _int("grant_leaf"), _int("at"),
+    _bytes("certificate_hash"), _int("grant_leaf"), _int("at"), _bytes("rule"), _int("watch_every_ms"),
 )  # fmt: skip
-"""`at` is when it was last requested, given, refused or renewed; `operator` who collected that; `representative_ref` a pairwise
+"""`rule` is the signed rule, empty for the data themselves; `at` is when it was last requested, given, refused or renewed; `operator` who collected that; `representative_ref` a pairwise
 reference like `subject_ref`, empty where nobody spoke for the person."""
 Index("authorisation_by_subject", authorisation.c.subject_ref)
 Index("authorisation_by_recipient", authorisation.c.recipient, authorisation.c.at)
 Index("authorisation_by_time", authorisation.c.at)
 Index("authorisation_by_representative", authorisation.c.representative_ref)
+Index("authorisation_by_operator", authorisation.c.operator, authorisation.c.at)
+_assisted = text("agent <> ''")
+Index(
+    "authorisation_by_agent",
+    authorisation.c.agent,
+    authorisation.c.at,
+    sqlite_where=_assisted,
+    postgresql_where=_assisted,
+)
+
+
+def by_agent(agent: str) -> ColumnElement[bool]:
+    """The authorisations an agent recorded: few of all, most are given online by the person."""
+    return and_(authorisation.c.agent == agent, _assisted)
+
+
 _a = authorisation.c
 Index("authorisation_by_processing", _a.recipient, _a.data_set, _a.purpose, _a.state, _a.basis, _a.data_life_days)
 """The register of processing reads nothing else: 11 times the speed at a million."""

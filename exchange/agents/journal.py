@@ -1,7 +1,7 @@
 """The journal: who asked what, when, and what became of it. Kept apart from the ledger, without content, for 12 months.
 
 Each step goes to the journal's own store, which the commands read and purge, and to `journal.v1`, for whoever collects logs
-elsewhere. What is on the topic names no agreement: brokers keep it long.
+elsewhere. What is on the topic names no agreement: others than the bus read it.
 """
 
 from __future__ import annotations

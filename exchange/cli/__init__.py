@@ -16,6 +16,7 @@ COMMANDS = {
     "doctor": "doctor:doctor",
     "request": "request:request",
     "consent": "consent:app",
+    "rule": "rules:app",
     "ledger": "ledger:app",
     "dpo": "dpo:app",
     "receipt": "receipt:app",

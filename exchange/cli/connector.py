@@ -43,6 +43,7 @@ def run(
     name: Name = "",
 ) -> None:
     """Répondre pour des fournisseurs. / Answer for providers."""
+    from connectors.rest.access import read_account
     from connectors.sdk.declare import BadConnector
     from connectors.sdk.providers import service
     from exchange.roles import run_connectors  # Faust takes a second to import
@@ -58,8 +59,10 @@ def run(
         broker = broker_of(kafka, settings, places)
         places.awaited(places.ready("ledger"))
         base_url = url or settings.state_api_url or places.awaited(places.ready("sandbox"))["url"]
+        file = settings.dgfip_account_file
+        account = read_account(file, settings.dgfip_url) if file else None
     try:
-        services = [service(each, base_url, token) for each in names]
+        services = [service(each, base_url, token, account=account) for each in names]
     except (BadConnector, ValueError) as error:
         raise typer.BadParameter(str(error), param_hint="NAMES") from None
     if no_limits:

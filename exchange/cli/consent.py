@@ -4,6 +4,7 @@ never from the command line."""
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -15,17 +16,21 @@ from exchange.cli import collecting as how
 from exchange.cli import show
 from exchange.cli.importing import import_
 from exchange.cli.options import Data, Json, parse_id
+from exchange.cli.rule_files import Signed, read_signed
 from exchange.clock import SystemClock
 from exchange.core.errors import Code
 from exchange.core.rendering import entry_line
 from exchange.data_sets import DATA_SETS, QUOTIENT_FAMILIAL
-from exchange.introduction import ONLINE, PURPOSES, open_wallet, record, terms
-from exchange.referentials import load, vetted
+from exchange.introduction import ONLINE, open_wallet, record, terms
+from exchange.places import Places
+from exchange.rules import scopes_of
 from exchange.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Les accords des citoyens. / Citizens' agreements.")
 app.command("import")(import_)
-Purpose = Annotated[str, typer.Option("--purpose", help="Finalité. / Purpose.")]
+Purpose = Annotated[
+    str, typer.Option("--purpose", help="Finalité ; celle du jeu par défaut. / Purpose; the data set's by default.")
+]
 DataSetName = Annotated[str, typer.Option("--dataset", help="Jeu de données. / Data set.")]
 Scope = Annotated[
     list[str] | None, typer.Option("--scope", help="Donnée, répétable ; toutes par défaut. / Repeatable.")
@@ -37,7 +42,7 @@ YEAR_DAYS, USES = 365, 100
 @app.command("request")
 def request(
     data_set: DataSetName = QUOTIENT_FAMILIAL.name,
-    purpose: Purpose = PURPOSES[0],
+    purpose: Purpose = "",
     scope: Scope = None,
     days: how.Days = YEAR_DAYS,
     uses: how.Uses = USES,
@@ -45,14 +50,22 @@ def request(
     notice: how.Notice = None,
     version: how.NoticeVersion = "",
     required: how.Required = "eidas1",
+    rule: Signed = None,
+    watch: how.WatchDays = 0,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Demander un accord : un numéro que le citoyen pourra accepter ou refuser. / Ask for an agreement, to be given or refused."""
     settings, now_ms, authorisation = Settings(), SystemClock().now_ms(), os.urandom(16)
-    changes = how.terms_changes(now_ms, days, uses, life, "", notice, version, required) | _scopes(scope)
-    asked = terms(settings.recipient, now_ms, _known(data_set), purpose=purpose, **changes)
-    ledger = connect(settings.places(data).socket)
+    places = settings.places(data)
+    data_set, ruled = _ruled(rule, places, data_set, as_json)
+    changes = (
+        how.terms_changes(now_ms, days, uses, life, "", notice, version, required, watch)
+        | ruled
+        | _chosen(scope, purpose)
+    )
+    asked = terms(settings.recipient, now_ms, _known(data_set), **changes)
+    ledger = connect(places.socket)
     show.run(ledger.request(authorisation, asked, ONLINE, settings.operator_of(settings.recipient)), as_json=as_json)
     _said("requested", authorisation, as_json)
 
@@ -62,7 +75,7 @@ def give_(
     identity: how.IdentityFile,
     asked: Annotated[str, typer.Option("--request", help="Numéro demandé. / The id asked for.")] = "",
     data_set: DataSetName = QUOTIENT_FAMILIAL.name,
-    purpose: Purpose = PURPOSES[0],
+    purpose: Purpose = "",
     scope: Scope = None,
     days: how.Days = YEAR_DAYS,
     uses: how.Uses = USES,
@@ -78,22 +91,31 @@ def give_(
     spoke: how.Spoke = None,
     as_: how.As = "parent",
     mandate: how.Mandate = None,
+    rule: Signed = None,
+    watch: how.WatchDays = 0,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Enregistrer un accord, ou l'information donnée sur une base légale. / Record an agreement, or a legal basis."""
     settings, now_ms = Settings(), SystemClock().now_ms()
-    places, collected = settings.places(data), how.evidence(channel, agent, proof, level, spoke, as_, mandate)
-    changes = how.terms_changes(now_ms, days, uses, life, legal, notice, version, required) | _scopes(scope)
+    places = settings.places(data)
+    with show.explained(as_json=as_json):
+        who = how.read_vetted(identity, places.root)
+        collected = how.evidence(channel, agent, proof, level, how.representation(spoke, as_, mandate, places.root))
+    data_set, ruled = _ruled(rule, places, data_set, as_json)
+    changes = (
+        how.terms_changes(now_ms, days, uses, life, legal, notice, version, required, watch)
+        | ruled
+        | _chosen(scope, purpose)
+    )
 
     async def work() -> bytes:
         ledger = connect(places.socket)
         wallet = open_wallet(places, settings)
         authorisation = parse_id(asked) if asked else os.urandom(16)
-        agreed = terms(settings.recipient, now_ms, _known(data_set), purpose=purpose, **changes)
+        agreed = terms(settings.recipient, now_ms, _known(data_set), **changes)
         if asked:  # what was asked for has its own terms; the person may give a part
-            agreed = msgspec.structs.replace(await ledger.terms(authorisation), **_scopes(scope))
-        who = vetted(how.read_identity(identity), load(places.root))
+            agreed = msgspec.structs.replace(await ledger.terms(authorisation), **_chosen(scope))
         await record(ledger, wallet, authorisation, agreed, who, collected)
         return authorisation
 
@@ -101,10 +123,10 @@ def give_(
 
 
 @app.command("refuse")
-def refuse(agreement: Agreement, purpose: Purpose = PURPOSES[0], data: Data = None, as_json: Json = False) -> None:
+def refuse(agreement: Agreement, purpose: Purpose = "", data: Data = None, as_json: Json = False) -> None:
     """Enregistrer un refus. / Record a refusal."""
     settings = Settings()
-    agreed = terms(settings.recipient, SystemClock().now_ms(), purpose=purpose)
+    agreed = terms(settings.recipient, SystemClock().now_ms(), QUOTIENT_FAMILIAL.name, **_chosen(None, purpose))
     show.run(connect(settings.places(data).socket).refuse(parse_id(agreement), agreed, ONLINE), as_json=as_json)
     _said("refused", parse_id(agreement), as_json)
 
@@ -123,7 +145,7 @@ def renew(
 ) -> None:
     """Prolonger un accord avec la personne, même expiré ou épuisé. / Renew an agreement with the person, even expired."""
     settings, now_ms, authorisation = Settings(), SystemClock().now_ms(), parse_id(agreement)
-    places, collected = settings.places(data), how.evidence(channel, agent, proof, level, None, "parent", None)
+    places, collected = settings.places(data), how.evidence(channel, agent, proof, level)
 
     async def work() -> None:
         ledger, wallet = (
@@ -190,7 +212,7 @@ def withdraw(
 ) -> None:
     """Retirer un accord : ses clés sont détruites. / Withdraw an agreement: its keys are destroyed."""
     happening = "erased" if erase else "opposed" if oppose else "ended" if end else "withdrawn"
-    collected = how.evidence(channel, agent, proof, "eidas1", None, "parent", None)
+    collected = how.evidence(channel, agent, proof, "eidas1")
     ledger = connect(Settings().places(data).socket)
     ack: Acknowledgement = show.run(ledger.withdraw(parse_id(agreement), happening, collected), as_json=as_json)
     if as_json:
@@ -221,7 +243,7 @@ def show_(agreement: Agreement, data: Data = None, as_json: Json = False) -> Non
         show.fail(Code.AUTHORISATION_UNKNOWN, agreement, show.REFUSED, as_json=as_json)
     facts = {
         "consent": agreement, "state": held.state, "recipient": held.recipient, "data_set": held.data_set, "purpose": held.purpose,
-        "scopes": list(held.scopes), "uses": held.uses, "max_uses": held.max_uses, "not_after_ms": held.not_after_ms,
+        "scopes": list(held.scopes), "rule": held.rule_hash.hex(), "uses": held.uses, "max_uses": held.max_uses, "not_after_ms": held.not_after_ms,
     }  # fmt: skip
     if as_json:
         show.line(**facts, entries=[entry_line(entry) for entry in entries])
@@ -238,8 +260,15 @@ def _known(data_set: str) -> str:
     return data_set
 
 
-def _scopes(scope: list[str] | None) -> dict[str, object]:
-    return {"scopes": tuple(sorted(scope))} if scope else {}
+def _ruled(rule: Path | None, places: Places, data_set: str, as_json: bool) -> tuple[str, dict[str, object]]:
+    """The data set, and what a rule changes in the usual terms: what it reads, and its answer only."""
+    signed, asked = read_signed(rule, places, as_json)
+    return (data_set, {}) if asked is None else (asked.data_set, {"rule": signed, "scopes": scopes_of(asked)})
+
+
+def _chosen(scope: list[str] | None, purpose: str = "") -> dict[str, object]:
+    scopes: dict[str, object] = {"scopes": tuple(sorted(scope))} if scope else {}
+    return scopes | ({"purpose": purpose} if purpose else {})
 
 
 def _said(outcome: str, authorisation: bytes, as_json: bool) -> None:

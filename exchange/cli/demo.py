@@ -10,7 +10,7 @@ from time import monotonic
 import typer
 
 from connectors.core.cases import QUOTIENT_FAMILIAL, Case
-from connectors.rest.descriptions import descriptions
+from connectors.rest.descriptions import parts_of
 from connectors.sandbox import FAMILIES, load_cases
 from exchange.cli import show
 from exchange.cli.download import Download
@@ -58,9 +58,12 @@ def demo(
 
 def _of(data_set: str, cases: list[Case]) -> list[Case]:
     """The cases of a data set's operations, one for each way of asking: two asked alike could not be told apart."""
-    operations = {operation.id for operation in descriptions()[data_set].operations}
-    own = [case for case in cases if case.operation in operations]
-    return [case for at, case in enumerate(own) if all(case.params != other.params for other in own[:at])]
+    found: list[Case] = []
+    for description in parts_of(data_set).values():
+        operations = {operation.id for operation in description.operations}
+        own = [case for case in cases if case.operation in operations]
+        found += [case for at, case in enumerate(own) if all(case.params != other.params for other in own[:at])]
+    return found
 
 
 async def _tell(

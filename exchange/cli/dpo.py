@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
@@ -21,7 +21,7 @@ from exchange.cli import dpo_views as views
 from exchange.cli import show
 from exchange.cli.collecting import read_identity
 from exchange.cli.ledger import opened
-from exchange.cli.options import Data, Json, parse_id
+from exchange.cli.options import DATES, Data, Json, moment_ms, one_of, parse_id
 from exchange.core.errors import Code
 from exchange.core.identity import canonical
 from exchange.settings import Settings
@@ -33,7 +33,6 @@ app = typer.Typer(
     help="Le délégué à la protection des données. / The data protection officer.",
 )
 T = TypeVar("T")
-_DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 _DOCUMENT, _NOTE, _SIZE_MAX_BYTES = "dossier.json", "dossier.note", 256 << 20
 
 Asker = Annotated[
@@ -53,11 +52,11 @@ Person = Annotated[
 ]
 Recipient = Annotated[str, typer.Option("--recipient", help="Collectivité (SIRET). / Collectivity.")]
 Start = Annotated[
-    datetime | None, typer.Option("--from", formats=_DATES, help="Début, UTC. / Start, UTC.", show_default=False)
+    datetime | None, typer.Option("--from", formats=DATES, help="Début, UTC. / Start, UTC.", show_default=False)
 ]
 End = Annotated[
     datetime | None,
-    typer.Option("--to", formats=_DATES, help="Fin, UTC, exclue. / End, UTC, excluded.", show_default=False),
+    typer.Option("--to", formats=DATES, help="Fin, UTC, exclue. / End, UTC, excluded.", show_default=False),
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="CSV, avec en-têtes. / CSV with a header.")]
 Output = Annotated[
@@ -69,7 +68,7 @@ Output = Annotated[
 def appoint(
     name: Annotated[str, typer.Argument(help="Nom ou adresse du délégué. / The officer's name or address.")],
     until: Annotated[
-        datetime, typer.Option("--until", formats=_DATES, help="Fin de la désignation, UTC. / Until, UTC.")
+        datetime, typer.Option("--until", formats=DATES, help="Fin de la désignation, UTC. / Until, UTC.")
     ],
     recipient: Annotated[
         list[str] | None,
@@ -82,7 +81,7 @@ def appoint(
     """Désigner un délégué, son périmètre, jusqu'à quand. / Appoint an officer, a perimeter, until when."""
     if bool(recipient) == everywhere:
         raise typer.BadParameter("--recipient / --all", param_hint="--recipient")
-    officer = Officer(name, tuple(recipient or ()), _ms(until))
+    officer = Officer(name, tuple(recipient or ()), moment_ms(until))
     try:
         check_officer(officer)
     except ValueError:
@@ -112,7 +111,7 @@ def query(
     end: End = None,
     day: Annotated[
         datetime | None,
-        typer.Option("--day", formats=_DATES[:1], help="Un jour, UTC. / One day, UTC.", show_default=False),
+        typer.Option("--day", formats=DATES[:1], help="Un jour, UTC. / One day, UTC.", show_default=False),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", help="Lignes par page. / Rows a page.", min=1, max=1_000)] = 50,
     after: Annotated[str, typer.Option("--after", help="Suite d'une page. / What follows a page.")] = "",
@@ -124,12 +123,12 @@ def query(
     as_csv: Csv = False,
 ) -> None:
     """Chercher des accords, du plus récent au plus ancien. / Find agreements, newest first."""
-    from_ms, to_ms = _ms(day or start), _ms(day) + 86_400_000 if day else _ms(end)
+    from_ms, to_ms = moment_ms(day or start), moment_ms(day) + 86_400_000 if day else moment_ms(end)
     fields = {
         "recipient": recipient, "operator": operator, "data_set": data_set, "purpose": purpose, "agent": agent,
-        "basis": cast("Basis | None", _one_of(basis_, ("consent", "legal"), "--basis")), "from_ms": from_ms, "to_ms": to_ms,
-        "channel": cast("Channel | None", _one_of(channel, ("online", "counter", "phone", "paper"), "--channel")),
-        "state": State(state) if _one_of(state, tuple(State), "--state") else None, "limit": limit, "after": after,
+        "basis": cast("Basis | None", _given(basis_, ("consent", "legal"), "--basis")), "from_ms": from_ms, "to_ms": to_ms,
+        "channel": cast("Channel | None", _given(channel, ("online", "counter", "phone", "paper"), "--channel")),
+        "state": State(state) if _given(state, tuple(State), "--state") else None, "limit": limit, "after": after,
     }  # fmt: skip
     asked = _query(fields | {"subject": _reference(subject)})
 
@@ -320,19 +319,13 @@ def _query(fields: dict[str, Any]) -> Query:
         raise typer.BadParameter(show.tr("valeur impossible", "impossible value"), param_hint=f"--{error}") from None
 
 
-def _one_of(value: str, known: tuple[str, ...], option: str) -> str | None:
-    if value and value not in known:
-        raise typer.BadParameter(", ".join(known), param_hint=option)
-    return value or None
+def _given(value: str, known: tuple[str, ...], option: str) -> str | None:
+    return one_of(value, known, option) if value else None
 
 
 def _period(start: datetime | None, end: datetime | None) -> tuple[int, int]:
-    asked = _query({"from_ms": _ms(start), "to_ms": _ms(end)})
+    asked = _query({"from_ms": moment_ms(start), "to_ms": moment_ms(end)})
     return asked.from_ms, asked.to_ms
-
-
-def _ms(moment: datetime | None) -> int:
-    return round(moment.replace(tzinfo=UTC).timestamp() * 1000) if moment else 0
 
 
 def _verifier(vkey: str, data: Path | None, as_json: bool) -> note.Verifier:

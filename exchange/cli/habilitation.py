@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from consent.client import connect, hang_up
 from consent.core.facts import Habilitation
 from consent.door import Door
 from exchange.cli import show
-from exchange.cli.options import Data, Json
+from exchange.cli.options import DATES, Data, Json, moment_ms
 from exchange.clock import SystemClock
 from exchange.core.datapass import drift as drifts
 from exchange.core.datapass.mapping import Act, BadMapping, Entitlement, Rules, entitlements
@@ -36,7 +36,6 @@ app = typer.Typer(
     help="Les habilitations et délégations. / Habilitations and delegations.",
 )
 AGAIN_S, RETRY_S = 86_400.0, 300.0
-_DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 _SCOPES = {name: data_set.scopes for name, data_set in DATA_SETS.items()}
 
 
@@ -67,7 +66,7 @@ def _data_set(value: str) -> str:
 Recipient = Annotated[str, typer.Argument(help="Collectivité (SIRET). / Collectivity.", callback=_siret)]
 DataSet = Annotated[str, typer.Option("--data-set", help="Jeu de données et version. / Data set.", callback=_data_set)]
 Purpose = Annotated[str, typer.Option("--purpose", help="Finalité. / Purpose.", callback=_purpose)]
-Until = Annotated[datetime, typer.Option("--until", formats=_DATES, help="Fin, UTC. / Until, UTC.")]
+Until = Annotated[datetime, typer.Option("--until", formats=DATES, help="Fin, UTC. / Until, UTC.")]
 Mapping = Annotated[
     Path,
     typer.Option("--mapping", help="Correspondance YAML avec DataPass. / YAML mapping.", exists=True, dir_okay=False),
@@ -219,7 +218,7 @@ def give(
     scopes = tuple(sorted(scope or DATA_SETS[data_set].scopes))
     if unknown := set(scopes) - DATA_SETS[data_set].scopes:
         raise typer.BadParameter(", ".join(sorted(unknown)), param_hint="--scope")
-    _write(data, Habilitation(recipient, data_set, purpose, scopes, legal, _ms(until)), "approved", as_json)
+    _write(data, Habilitation(recipient, data_set, purpose, scopes, legal, moment_ms(until)), "approved", as_json)
 
 
 @app.command("revoke")
@@ -235,12 +234,12 @@ def delegate(
         str, typer.Argument(help="Éditeur ou organisme de mutualisation (SIREN). / Operator.", callback=_siren)
     ],
     until: Annotated[
-        datetime | None, typer.Option("--until", formats=_DATES, help="Fin, UTC. / Until, UTC.", show_default=False)
+        datetime | None, typer.Option("--until", formats=DATES, help="Fin, UTC. / Until, UTC.", show_default=False)
     ] = None,
     revoked_at: Annotated[
         datetime | None,
         typer.Option(
-            "--revoked-at", formats=_DATES, help="Fin d'une délégation, UTC. / End of one.", show_default=False
+            "--revoked-at", formats=DATES, help="Fin d'une délégation, UTC. / End of one.", show_default=False
         ),
     ] = None,
     data: Data = None,
@@ -251,9 +250,9 @@ def delegate(
     if end is None or (until and revoked_at):
         raise typer.BadParameter("--until / --revoked-at", param_hint="--until")
     ledger = connect(Settings().places(data).socket)
-    show.run(ledger.delegate(recipient, operator, _ms(end)), as_json=as_json)
-    outcome = "live" if _ms(end) > SystemClock().now_ms() else "over"
-    facts = {"recipient": recipient, "operator": operator, "not_after_ms": _ms(end)}
+    show.run(ledger.delegate(recipient, operator, moment_ms(end)), as_json=as_json)
+    outcome = "live" if moment_ms(end) > SystemClock().now_ms() else "over"
+    facts = {"recipient": recipient, "operator": operator, "not_after_ms": moment_ms(end)}
     show.line(outcome=outcome, **facts) if as_json else show.console.print(
         "  ".join(map(str, (outcome, *facts.values())))
     )
@@ -363,7 +362,3 @@ def _different(one: drifts.Drift, as_json: bool) -> None:
 
 def _side(held: Entitlement | None) -> dict[str, object] | None:
     return held and {"scopes": list(held.scopes), "legal_reference": held.legal_reference}
-
-
-def _ms(when: datetime) -> int:
-    return round(when.replace(tzinfo=UTC).timestamp() * 1000)

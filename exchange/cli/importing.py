@@ -15,14 +15,14 @@ from consent.client import connect
 from consent.core.facts import Evidence
 from consent.core.importing import TEXTS, Draft, Imported, Known, Names, authorisation, parse, read
 from exchange.cli import show
-from exchange.cli.collecting import read_identity
+from exchange.cli.collecting import read_vetted
 from exchange.cli.options import Data, Json
 from exchange.clock import SystemClock
 from exchange.core.identity import Identity
+from exchange.core.referentials import PURPOSES
 from exchange.core.rendering import rfc3339
 from exchange.data_sets import DATA_SETS
-from exchange.introduction import PURPOSES, open_wallet, record
-from exchange.referentials import load, vetted
+from exchange.introduction import open_wallet, record
 from exchange.settings import Settings
 
 Mapping = Annotated[
@@ -65,7 +65,7 @@ def import_(
                 show.tr("dire qui, dans un fichier à part", "say who, in a file of its own"), param_hint="--identity"
             )
         with show.explained(as_json=as_json):
-            who = vetted(read_identity(identity), load(settings.places(data).root))
+            who = read_vetted(identity, settings.places(data).root)
         show.run(_record(settings, data, found, hashed, who), as_json=as_json)
     for place, draft in enumerate(found.drafts):
         _told(authorisation(hashed, place), draft, found.format, "importable" if dry_run else "imported", as_json)

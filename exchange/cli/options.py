@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,22 @@ Cases = Annotated[
         "--cases", help="Dossier de cas params/status/payload. / Folder of cases.", exists=True, file_okay=False
     ),
 ]
+
+
+DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+"""How a moment is written, in UTC."""
+
+
+def moment_ms(moment: datetime | None) -> int:
+    """A moment given in UTC, in ms since 1970; 0 where none is given."""
+    return round(moment.replace(tzinfo=UTC).timestamp() * 1000) if moment else 0
+
+
+def one_of(value: str, known: tuple[str, ...], option: str) -> str:
+    """The value, if it is one of those `option` takes."""
+    if value not in known:
+        raise typer.BadParameter(", ".join(known), param_hint=option)
+    return value
 
 
 def parse_id(text: str) -> bytes:

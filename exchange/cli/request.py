@@ -9,30 +9,42 @@ import typer
 from exchange.cli import show
 from exchange.cli.consent import Purpose, Scope
 from exchange.cli.options import Data, Json, parse_id
-from exchange.introduction import PURPOSES
+from exchange.cli.rule_files import Signed, read_signed
+from exchange.core.referentials import purposes_of
 from exchange.local import open_bus
 from exchange.outcomes import Answer
+from exchange.settings import Settings
+
+_WORDS: dict[bool | str | None, tuple[str, str]] = {
+    True: ("oui", "yes"),
+    False: ("non", "no"),
+    None: ("inconnu", "unknown"),
+}
 
 
 def request(
     data_set: Annotated[str, typer.Argument(help="cnaf.quotient-familial.v1")],
     consent: Annotated[str, typer.Option("--consent", help="Numéro de l'accord. / The agreement's id.")],
-    purpose: Purpose = PURPOSES[0],
+    purpose: Purpose = "",
     scope: Scope = None,
     parameter: Annotated[list[str] | None, typer.Option("--parameter", help="annee=2026, mois=10")] = None,
+    rule: Signed = None,
     ttl: Annotated[float, typer.Option("--ttl", help="Durée de validité, s. / Time to live, s.", min=1)] = 60,
     timeout: Annotated[float, typer.Option("--timeout", help="Attente, s. / Wait, s.", min=0)] = 60,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Demander une donnée sous un accord. / Ask for a datum under an agreement."""
+    """Demander une donnée, ou la réponse d'une règle, sous un accord. / Ask for a datum, or a rule's answer, under an agreement."""
     chosen = dict(item.partition("=")[::2] for item in parameter or [])
+
+    signed, _ = read_signed(rule, Settings().places(data), as_json)
 
     async def work() -> Answer:
         async with open_bus(data=data) as bus:
             asked = await bus.request(
-                data_set, consent=parse_id(consent), purpose=purpose, scopes=scope, parameters=chosen, ttl_s=ttl
-            )
+                data_set, consent=parse_id(consent), purpose=purpose or purposes_of(data_set)[0], scopes=scope, parameters=chosen, ttl_s=ttl,
+                rule=signed,
+            )  # fmt: skip
             return await asked.answer(timeout)
 
     answer = show.run(work(), as_json=as_json)
@@ -41,8 +53,13 @@ def request(
         "request": answer.request,
     }
     facts |= {"code": answer.code or None, "title": answer.title or None, "data": answer.data}
+    facts |= {"rule": answer.rule.hash, "result": answer.rule.result} if answer.rule else {}
     if as_json:
         show.line(**facts)
+    elif answer.rule is not None:
+        result = answer.rule.result
+        told = result if isinstance(result, str) else show.tr(*_WORDS[result])
+        show.console.print(f"{told}  {answer.code}".rstrip(), markup=False)
     elif answer.data is None:
         show.console.print(f"{answer.code}  {answer.title}")
     else:

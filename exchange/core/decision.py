@@ -1,7 +1,7 @@
 """Whether a request may go to the provider. Steps, in order; the first that says no gives the reason:
 
 (1) the data set exists; (2) only its parameters are asked; (3) an authorisation exists; (4) the operator has the recipient's
-delegation; (5) recipient, data set and purpose are the authorisation's; (6) the scopes are within it; (7) the recipient has
+delegation; (5) recipient, data set, purpose and rule are the authorisation's; (6) the scopes are within it; (7) the recipient has
 the habilitation for them; (8) the certificate relied upon is the current one; (9) the authorisation is live and within its
 validity and uses.
 
@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 from consent.core.facts import Authorisation
 from consent.core.rules import usable
+from exchange.core import watch
 from exchange.core.errors import Code
+from exchange.core.rule import rule_hash
 
 TTL_MIN_MS, TTL_MAX_MS = 1_000, 48 * 3_600_000
 
@@ -31,13 +33,17 @@ class DataSet(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """What is asked, as decoded from the request."""
+    """What is asked, as decoded from the request. `rule`: the signed rule whose answer is asked, empty for the data themselves;
+    `watch_every_ms`: look again this often, 0 for once, until `watch_until_ms`, 0 for as long as the authorisation lasts."""
 
     recipient: str
     data_set: str
     purpose: str
     scopes: tuple[str, ...]
     parameters: tuple[tuple[str, str], ...]
+    rule: bytes = b""
+    watch_every_ms: int = 0
+    watch_until_ms: int = 0
 
 
 class Decision(NamedTuple):
@@ -61,17 +67,28 @@ def standing(ask: Ask, operator: str, held: Authorisation | None, data_sets: Map
         return Decision(Code.AUTHORISATION_UNKNOWN)
     if operator not in held.operators:  # (4)
         return Decision(Code.DELEGATION_ABSENT)
-    if ask.recipient != held.recipient:  # (5)
-        return Decision(Code.RECIPIENT_MISMATCH)
-    if ask.data_set != held.data_set:
-        return Decision(Code.DATA_SET_MISMATCH)
-    if ask.purpose != held.purpose:
-        return Decision(Code.PURPOSE_MISMATCH)
+    if (mismatch := _mismatch(ask, held)) is not None:  # (5)
+        return Decision(mismatch)
     if not set(ask.scopes) <= set(held.scopes) or not ask.scopes:  # (6)
         return Decision(Code.SCOPE_EXCEEDED)
     if not set(ask.scopes) <= set(held.habilitated):  # (7)
         return Decision(Code.HABILITATION_ABSENT)
+    if not watch.allowed(ask.watch_every_ms, ask.watch_until_ms, held.watch_every_ms):
+        return Decision(Code.WATCH_EXCEEDED)
     return Decision(None)
+
+
+def _mismatch(ask: Ask, held: Authorisation) -> Code | None:
+    if ask.recipient != held.recipient:
+        return Code.RECIPIENT_MISMATCH
+    if ask.data_set != held.data_set:
+        return Code.DATA_SET_MISMATCH
+    if ask.purpose != held.purpose:
+        return Code.PURPOSE_MISMATCH
+    # Neither way: an agreement is to the data, or to this one answer (ADR 0018).
+    if rule_hash(ask.rule) != held.rule_hash:
+        return Code.RULE_MISMATCH
+    return None
 
 
 def instant(held: Authorisation, certificate_hash: bytes, ttl_ms: int, now_ms: int) -> Decision:

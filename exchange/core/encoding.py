@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from functools import lru_cache
 
 _LENGTH = struct.Struct(">I")
 _pack = _LENGTH.pack
@@ -35,6 +36,7 @@ def digest(label: bytes, *parts: bytes) -> bytes:
     return hashlib.sha256(join(label, *parts)).digest()
 
 
+@lru_cache(maxsize=1024)
 def strings(values: tuple[str, ...]) -> bytes:
     """A list of texts as one part."""
     return join(*(value.encode() for value in values))

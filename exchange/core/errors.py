@@ -58,10 +58,17 @@ class Code(StrEnum):
     RECIPIENT_MISMATCH = "recipient_mismatch"
     DATA_SET_MISMATCH = "data_set_mismatch"
     PURPOSE_MISMATCH = "purpose_mismatch"
+    WATCH_EXCEEDED = "watch_exceeded"
     SCOPE_EXCEEDED = "scope_exceeded"
+    RULE_MISMATCH = "rule_mismatch"
+    RULE_INVALID = "rule_invalid"
     # Collecting an agreement
     NOTICE_MISSING = "notice_missing"
     ASSURANCE_TOO_LOW = "assurance_too_low"
+    FRANCECONNECT_INVALID = "franceconnect_invalid"
+    FRANCECONNECT_EXPIRED = "franceconnect_expired"
+    FRANCECONNECT_USED = "franceconnect_used"
+    FRANCECONNECT_UNAVAILABLE = "franceconnect_unavailable"
     EVIDENCE_MISSING = "evidence_missing"
     EVIDENCE_INVALID = "evidence_invalid"
     REPRESENTATION_INVALID = "representation_invalid"
@@ -149,12 +156,27 @@ CATALOGUE: dict[Code, Entry] = {
     Code.RECIPIENT_MISMATCH: _entry("caller", False, "accord donné à une autre collectivité", "agreement given to another collectivity", _ASK_AGAIN_FR, _ASK_AGAIN_EN),
     Code.DATA_SET_MISMATCH: _entry("caller", False, "accord donné pour un autre jeu de données", "agreement given for another data set", _ASK_AGAIN_FR, _ASK_AGAIN_EN),
     Code.PURPOSE_MISMATCH: _entry("caller", False, "accord donné pour une autre finalité", "agreement given for another purpose", _ASK_AGAIN_FR, _ASK_AGAIN_EN),
+    Code.WATCH_EXCEEDED: _entry("caller", False, "l'accord ne permet pas de suivre les changements, ou pas si souvent",
+        "the agreement does not allow watching for changes, or not so often",
+        "allonger la période, ou demander un accord qui le permette", "watch less often, or ask for an agreement that allows it"),
     Code.SCOPE_EXCEEDED: _entry("caller", False, "données demandées au-delà de l'accord", "more data asked than agreed",
         "demander moins de données, ou un nouvel accord", "ask for less, or for a new agreement"),
+    Code.RULE_MISMATCH: _entry("caller", False, "accord donné pour une autre règle, ou pour les données et non une règle", "agreement given for another rule, or for data and not for a rule",
+        "demander ce que dit l'accord, ou un nouvel accord", "ask what the agreement says, or for a new agreement"),
+    Code.RULE_INVALID: _entry("caller", False, "règle non signée par ce bus, ou qui ne convient pas à son jeu de données", "rule not signed by this bus, or that does not suit its data set",
+        "la vérifier (accord rule check) et la faire signer", "check it (accord rule check) and have it signed"),
     Code.NOTICE_MISSING: _entry("caller", False, "base légale sans texte ou sans notice d'information", "legal basis without its text or information notice",
         "citer le texte et la notice montrée, avec sa version", "name the text and the notice shown, with its version"),
     Code.ASSURANCE_TOO_LOW: _entry("citizen", True, "niveau d'identification insuffisant", "level of identification too low",
         "s'identifier au niveau demandé (eIDAS)", "identify at the level asked for (eIDAS)"),
+    Code.FRANCECONNECT_INVALID: _entry("caller", False, "jeton ou réponse FranceConnect qui ne prouve rien ici", "a FranceConnect token or answer that proves nothing here",
+        "vérifier la clé, les adresses et les services déclarés ; sinon refaire l'identification", "check the key, the addresses and the services declared; else identify again"),
+    Code.FRANCECONNECT_EXPIRED: _entry("citizen", True, "jeton FranceConnect expiré (il vit 60 s)", "the FranceConnect token has expired (it lives 60 s)",
+        "refaire l'identification, et lire le jeton aussitôt", "identify again, and read the token at once"),
+    Code.FRANCECONNECT_USED: _entry("citizen", True, "jeton FranceConnect déjà utilisé", "the FranceConnect token was used already",
+        "refaire l'identification", "identify again"),
+    Code.FRANCECONNECT_UNAVAILABLE: _entry("provider", True, "pas de réponse de FranceConnect, ou pas celle convenue", "no answer from FranceConnect, or not as documented",
+        "refaire l'identification plus tard", "identify again later"),
     Code.EVIDENCE_MISSING: _entry("caller", False, "recueil de l'accord sans preuve", "agreement collected without evidence",
         "joindre la preuve prévue pour ce canal", "attach the evidence this channel needs"),
     Code.EVIDENCE_INVALID: _entry("caller", False, "la preuve ne couvre pas cet accord", "the evidence does not cover this agreement",

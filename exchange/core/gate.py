@@ -51,7 +51,9 @@ def share(views: Iterable[View], found: dict[Hashable, Known]) -> None:
         found.clear()
     for view in views:
         held = view.held
-        terms = (held.operators, held.recipient, held.data_set, held.purpose, held.scopes, held.habilitated)
+        terms = (
+            held.operators, held.recipient, held.data_set, held.purpose, held.scopes, held.habilitated, held.rule_hash, held.watch_every_ms,
+        )  # fmt: skip
         view.asks = found.setdefault(terms, view.asks)
 
 

@@ -65,7 +65,8 @@ class Identity:
 
     @classmethod
     def from_wire(cls, params: Mapping[str, object]) -> Identity:
-        """From the State's own parameter names (`nomNaissance`, `prenoms`, `anneeDateNaissance`…); unknown names are refused."""
+        """From the State's own parameter names (`nomNaissance`, `prenoms`, `anneeDateNaissance`…, or SFiP's); unknown names are refused."""
+        params = _from_sfip(params) if "nom" in params else params
         known = {wire: params.get(wire) or "" for wire in _WIRE}
         extra = set(params) - set(_WIRE) - {"prenoms", "anneeDateNaissance", "moisDateNaissance", "jourDateNaissance"}
         if extra:
@@ -98,9 +99,30 @@ _WIRE = {
     "identifiant": "identifiant_france_travail",
     "siret": "siret",
 }
+_SFIP_SEX = {"1": "M", "2": "F"}
 _FIRST_FIELDS = 9
 """The fields every encoding has. Those added since follow only as far as the last one given: who was designated without
 them keeps the same bytes."""
+
+
+def _from_sfip(params: Mapping[str, object]) -> dict[str, object]:
+    """SFiP's names in those of API Particulier: `prenom` in one text, `naisDate` as [[JJ/]MM/]AAAA, a commune in two parts."""
+    given = {name: str(value) for name, value in params.items() if value is not None}
+    date = given.pop("naisDate", "").split("/")
+    if len(date) > 3:
+        raise BadIdentity("naisDate")
+    day, month, year = [*[""] * (3 - len(date)), *date]
+    place, sex = given.pop("naisCodeDept", ""), given.pop("sexe", "")
+    commune = given.pop("naisCodeCommune", "")
+    if sex not in ("", *_SFIP_SEX):
+        raise BadIdentity("sexe")
+    mapped: dict[str, object] = {
+        "nomNaissance": given.pop("nom"), "prenoms": given.pop("prenom", "").split(), "sexeEtatCivil": _SFIP_SEX.get(sex, ""),
+        "anneeDateNaissance": year, "moisDateNaissance": month, "jourDateNaissance": day,
+        "codeCogInseePaysNaissance": given.pop("naisCodePays", ""),
+        ("codeCogInseeCommuneNaissance" if commune else "codeCogInseeDepartementNaissance"): place + commune,
+    }  # fmt: skip
+    return mapped | given
 
 
 def _number(value: object, width: int) -> str:

@@ -29,6 +29,26 @@ PURPOSES = {
     "marche-public": Purpose("examen d'une candidature à un marché public", "vetting of a candidate for a public contract", "dpv:VendorSelectionAssessment"),
 }  # fmt: skip
 
+USUAL = ("tarification-cantine", "tarification-periscolaire")
+_SOCIAL, _TENDER = ("tarification-transport", "aide-sociale"), ("marche-public",)
+_PURPOSES_OF = {
+    "cnaf.participation-familiale-eaje.v1": ("tarification-creche",),
+    "cnaf.complementaire-sante.v1": _SOCIAL,
+    "cnous.etudiant-boursier.v1": _SOCIAL,
+    "france-travail.statut.v1": _SOCIAL,
+    "insee.unite-legale.v1": _TENDER,
+    "insee.etablissement.v1": _TENDER,
+    "dgfip.chiffres-affaires.v1": _TENDER,
+    "dgfip.attestation-fiscale.v1": _TENDER,
+    "urssaf.attestation-vigilance.v1": _TENDER,
+    "marche-public.candidature.v1": _TENDER,
+}
+
+
+def purposes_of(data_set: str) -> tuple[str, ...]:
+    """What a data set is asked for where nobody says otherwise, the first by default; an habilitation may name another purpose."""
+    return _PURPOSES_OF.get(data_set, USUAL)
+
 
 def is_purpose(code: str) -> bool:
     return code in PURPOSES

@@ -6,6 +6,8 @@ lines costs fifteen steps. Source: Apache Avro specification 1.12, "Schema Decla
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -51,6 +53,23 @@ class Place(NamedTuple):
 def tree(schema: Mapping[str, Any]) -> Type:
     """The tree of a schema that `exchange.core.avro.Codec` accepts; what happens to another is not said."""
     return _type(schema, "", {})
+
+
+def document_sha256(schema: Mapping[str, Any]) -> str:
+    """SHA-256, in hexadecimal, of all that a schema document says but its docs, which may be improved: defaults, scopes, parameters and
+    aliases too, which the parsing canonical form leaves out. As JSON with sorted keys and no spaces, in ASCII."""
+    text = json.dumps(_undocumented(schema), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _undocumented(part: Any) -> Any:
+    """Without the docs; a default is a datum, whose own names are its business."""
+    if isinstance(part, list):
+        return [_undocumented(item) for item in part]
+    if isinstance(part, Mapping):
+        kept = {name: value for name, value in part.items() if name != "doc"}
+        return {name: value if name == "default" else _undocumented(value) for name, value in kept.items()}
+    return part
 
 
 def walk(root: Type) -> Iterator[Place]:

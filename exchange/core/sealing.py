@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
 from exchange.core.encoding import digest, join, strings
 
 NO_RULE = bytes(32)
+"""Stands in T for the hash of the rule where the data themselves are the answer."""
 PADDING_BYTES = 1024
 
 X25519, HYBRID = "x25519", "mlkem768-x25519"
@@ -24,7 +26,8 @@ PUBLIC_BYTES = {X25519: 32, HYBRID: 1_184 + 32}
 
 
 class Context(msgspec.Struct, frozen=True, array_like=True):
-    """Everything an answer is bound to. Digests are 32 bytes, ids 16; `deadline_ms` since 1970 UTC; scopes sorted."""
+    """Everything an answer is bound to. Digests are 32 bytes, ids 16; `deadline_ms` since 1970 UTC; scopes sorted; `rule_hash` is
+    `NO_RULE` for data."""
 
     digest: bytes
     certificate_hash: bytes
@@ -40,8 +43,9 @@ def request_digest(operator: str, authorisation: bytes, request: bytes, ask_hash
     return digest(b"accord.request.v1", operator.encode(), authorisation, request, ask_hash)
 
 
+@lru_cache(maxsize=8192)
 def transcript(context: Context) -> bytes:
-    """T."""
+    """T; kept a while, for each step of a release asks for it."""
     return digest(
         b"accord.answer.v1",
         context.digest,
@@ -52,6 +56,11 @@ def transcript(context: Context) -> bytes:
         context.rule_hash,
         context.deadline_ms.to_bytes(8, "big"),
     )
+
+
+def bound_rule(rule_hash: bytes) -> bytes:
+    """The rule as T has it; `rule_hash` is empty without one."""
+    return rule_hash or NO_RULE
 
 
 def effective_scopes(asked: Iterable[str], granted: Iterable[str]) -> tuple[str, ...]:

@@ -52,6 +52,11 @@ def retries(provider: str) -> str:
     return f"retries.{_checked(_PROVIDER, provider)}.v1"
 
 
+def watches(provider: str) -> str:
+    """Watches between two looks; written and read by the provider's connector."""
+    return f"watches.{_checked(_PROVIDER, provider)}.v1"
+
+
 def middle(topic: str) -> str:
     """The SIREN or provider in a topic's name."""
     return topic.split(".")[1]
@@ -84,7 +89,7 @@ def specs(operators: list[str], providers: list[str], *, partitions: int, cluste
         return TopicSpec(name, count, replication, base | {"retention.ms": str(days * _DAY_MS)})
 
     names = [f(o) for o in operators for f in (requests, outcomes)] + [
-        f(p) for p in providers for f in (tasks, answers, retries)
+        f(p) for p in providers for f in (tasks, answers, retries, watches)
     ]
     return [
         *(spec(name, 7) for name in names),

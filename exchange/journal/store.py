@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Engine, create_engine, event, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from exchange.journal import tables as t
 from exchange.ports import Unavailable
+from exchange.sqlite import empty_log, sqlite_engine
 
 DAY_MS = 86_400_000
 RETENTION_MS = 365 * DAY_MS
@@ -200,15 +201,11 @@ class JournalStore:
     def _overwrite(self, *, whole: bool) -> None:
         """What was removed leaves the write-ahead log too. `whole`: and every page it ever was on, which `secure_delete` alone does not
         reach; `Unavailable` if somebody is reading: ask again."""
-        with self._engine.connect() as connection:
-            cursor = connection.connection.cursor()
-            try:
-                if whole:
-                    cursor.execute("VACUUM")
-                busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            except sqlite3.Error:
-                busy = True
-        if busy and whole:
+        try:
+            done = empty_log(self._engine, vacuum=whole)
+        except sqlite3.Error:
+            done = False
+        if whole and not done:
             raise Unavailable("journal store: removed bytes not yet overwritten, ask again")
 
     def close(self) -> None:
@@ -271,20 +268,7 @@ def _matching(wanted: Filter) -> list[ColumnElement[bool]]:
 def _open(path: Path | None) -> Engine:
     if path is not None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    target, pool = ("sqlite://", StaticPool) if path is None else (f"sqlite:///{path}", QueuePool)
-    engine = create_engine(target, poolclass=pool, connect_args={"check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _: object) -> None:
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "busy_timeout=3000"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("reading")
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
+    engine = sqlite_engine(path, StaticPool if path is None else QueuePool)
     with _transaction(engine) as connection:
         t.metadata.create_all(connection)
     return engine

@@ -27,9 +27,10 @@ class Channel(NamedTuple):
 CHANNELS: Final = {
     "requests": Channel("exchange-request", "SDK de l'opérateur · the operator's SDK", "gate, deadline, journal"),
     "outcomes": Channel("outcome", "release", "SDK de l'opérateur · the operator's SDK, journal"),
-    "tasks": Channel("exchange-task", "gate", "connector"),
+    "tasks": Channel("exchange-task", "gate, retries", "connector"),
     "answers": Channel("exchange-answer", "connector", "release"),
-    "retries": Channel("exchange-retry", "connector", "connector"),
+    "retries": Channel("exchange-retry", "connector", "retries"),
+    "watches": Channel("exchange-look", "connector", "connector"),
     "verdicts": Channel("verdict", "gate, connector, deadline", "release, journal"),
     "consent": Channel("consent-event", "relay", "gate"),
     "journal": Channel("journal-entry", "journal", "journal"),

@@ -41,7 +41,9 @@ async def test_a_retry_survives_kill_9(tmp_path: Path, monkeypatch: pytest.Monke
             client(settings, local.places, local.bootstrap) as bus,
         ):
             state.control.script(LATER)
-            identity, _ = read_case(next(case for case in cases if case.name.startswith("01")))
+            identity, _ = read_case(
+                next(case for case in cases if case.name.startswith("01") and "quotient_familial" in case.operation)
+            )
             consent = await give(local.ledger, bus.wallet, identity, SystemClock().now_ms())
             request = await bus.request(
                 "cnaf.quotient-familial.v1", consent=consent, purpose="tarification-cantine", ttl_s=240

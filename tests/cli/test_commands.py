@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
+from connectors.rest.descriptions import parts_of
 from exchange.cli.dev import clear
 from exchange.embedded import jars
 
 STATE_CASES = Path("../shared/state-api-cases/api_particulier_v3_cnav_quotient_familial_with_civility")
+EVERY_STATE_CASE = Path("../shared/state-api-cases")
 STORY = [
     "broker_ready", "request_without_consent", "consent_given", "request_with_consent", "receipt_verified", "withdrawn_in_flight",
     "request_after_withdrawal", "dpo_query", "ledger_verified",
@@ -72,6 +74,33 @@ class TestDemo:
             )
             assert line["code"] == (None if line["status"] == 200 else expected["errors"][0]["code"])
         assert left_behind(tmp_path) == []
+
+    @pytest.mark.skipif(not EVERY_STATE_CASE.exists(), reason="the State's cases (../shared) are not here")
+    @pytest.mark.parametrize("data_set", ["insee.etablissement.v1", "marche-public.candidature.v1"])
+    def test_the_states_cases_of_a_data_set(
+        self, data_set: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Each of the State's own cases of a data set about companies goes as told on a real broker; how many is said."""
+        words = ("--dataset", data_set, "--cases", str(EVERY_STATE_CASE))
+        done = accord("demo", "--json", "--data", str(tmp_path), *words)
+        told = lines(done)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (counted,) = [line for line in told if line["step"] == "cases_counted"]
+        assert counted["passed"] == counted["cases"] == [line["step"] for line in told].count("case") > 1
+        operations = [operation.id for part in parts_of(data_set).values() for operation in part.operations]
+        named = {line["case"] for line in told if line["step"] == "case"}
+        assert named <= {path.name for each in operations for path in (EVERY_STATE_CASE / each).glob("*.yaml")}
+        with capsys.disabled():
+            print(f"\n{data_set}: {counted['passed']}/{counted['cases']} cas de l'État, broker embarqué", end="")
+        assert left_behind(tmp_path) == []
+
+    def test_our_candidatures(self, tmp_path: Path) -> None:
+        """Our own companies, one of which Urssaf asks two days for: each part as its case tells, the whole failed where one part is."""
+        done = accord("demo", "--json", "--data", str(tmp_path), "--dataset", "marche-public.candidature.v1")
+        assert done.returncode == 0, done.stdout + done.stderr
+        told = [line for line in lines(done) if line["step"] == "case"]
+        assert {line["outcome"] for line in told} == {"released", "not_found", "refused", "failed"}
+        assert {line["code"] for line in told if line["outcome"] == "failed"} == {"04501"}
 
     def test_story_in_words(self, tmp_path: Path) -> None:
         """Without --json the story is told in the language of the locale, withdrawn answers shown unopenable."""
@@ -154,6 +183,37 @@ class TestDev:
         assert (again.returncode, lines(again)[0]["error"]) == (3, "withdrawn")
         shown = lines(accord("consent", "show", consent, *where))[0]
         assert [entry["kind"] for entry in shown["entries"]] == ["given", "released", "withdrawn", "refused"]
+
+    def test_a_rule(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+        """Sign a shipped rule, agree to its answer, ask: the answer and nothing of the datum; the datum is refused; another bus's rule too."""
+        folder, _ = dev
+        person, rule, where = tmp_path / "person.json", tmp_path / "qf.rule", ("--data", str(folder), "--json")
+        person.write_text(json.dumps(_family()), encoding="utf-8")
+        (signed,) = lines(accord("rule", "sign", "quotient-familial-650", "--output", str(rule), *where))
+        (checked,) = lines(accord("rule", "check", str(rule), *where))
+        (shown,) = lines(accord("rule", "show", str(rule), "--json"))
+        assert signed["hash"] == checked["hash"] == shown["hash"] and checked["signed"] is True
+        assert shown["computed"] == "quotient_familial.valeur <= 650" and shown["answers"] == [
+            "true",
+            "false",
+            "unknown",
+        ]
+        given = accord("consent", "give", "--identity", str(person), "--rule", str(rule), *where)
+        consent, ask = lines(given)[0]["consent"], ("request", "cnaf.quotient-familial.v1", "--consent")
+        (asked,) = lines(accord(*ask, consent, "--rule", str(rule), *where))
+        assert (asked["result"], asked["rule"], asked["data"]) == (False, signed["hash"], None)
+        assert "742" not in json.dumps(asked)
+        said = accord(*ask, consent, "--rule", str(rule), "--data", str(folder), LC_ALL="fr_FR.UTF-8")
+        assert (said.returncode, said.stdout.strip()) == (0, "non")
+        datum = accord(*ask, consent, "--scope", "cnaf_quotient_familial", *where)
+        assert (datum.returncode, lines(datum)[0]["error"]) == (3, "rule_mismatch")
+        rule.write_text(rule.read_text(encoding="utf-8").replace("650", "651"), encoding="utf-8")
+        for command in (
+            ("rule", "check", str(rule)),
+            ("consent", "give", "--identity", str(person), "--rule", str(rule)),
+        ):
+            done = accord(*command, *where)
+            assert (done.returncode, lines(done)[0]["error"]) == (3, "rule_invalid")
 
     def test_not_found(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
         """A person the State does not know: `not_found`, with the State's code."""
@@ -306,6 +366,6 @@ def _family() -> dict[str, Any]:
 
     from connectors.sandbox import FAMILIES
 
-    path = next(FAMILIES.rglob("01-*.yaml"))
+    path = next(FAMILIES.glob("*quotient_familial_with_civility/01-*.yaml"))
     params: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["params"]
     return params

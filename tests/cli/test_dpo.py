@@ -16,8 +16,8 @@ from consent.core.query import Row
 from consent.keys import open_keys
 from consent.verify import policy, verify
 from exchange.cli import app
+from exchange.core.referentials import purposes_of
 from exchange.data_sets import DATA_SETS
-from exchange.introduction import PURPOSES
 from exchange.places import Places
 from exchange.sealing import public_bytes
 from exchange.testing import START_MS
@@ -144,10 +144,10 @@ def test_a_dossier_is_written_and_verified_offline(here: Here) -> None:
 def test_the_register_of_processing_in_every_form(here: Here) -> None:
     """JSON, CSV, Markdown and screen tell the same activities: each data set the collectivity is habilitated for, for each purpose."""
     *activities, _ = lines(accord(here, "register", *ASKED, "--json"))
-    assert {(a["data_set"], a["purpose"]) for a in activities} == {(d, p) for d in DATA_SETS for p in PURPOSES}
+    assert {(a["data_set"], a["purpose"]) for a in activities} == {(d, p) for d in DATA_SETS for p in purposes_of(d)}
     assert len(list(csv.DictReader(io.StringIO(accord(here, "register", *ASKED, "--csv"))))) == len(activities)
     document = accord(here, "register", *ASKED, "--markdown")
-    assert document.startswith("# Registre des activités de traitement\n\n## tarification-")
+    assert document.startswith("# Registre des activités de traitement\n\n## aide-sociale")
     assert "Quotient familial" in document and "CRPA L114-8" in accord(here, "register", *ASKED)
 
 

@@ -13,12 +13,13 @@ from connectors.core.description import Description
 from connectors.rest.descriptions import descriptions
 from connectors.sandbox import FAMILIES, load_cases
 from exchange.core.errors import Code
+from exchange.core.referentials import purposes_of
 from exchange.core.shape import present
-from exchange.introduction import LEGAL_REFERENCE, PURPOSES
+from exchange.introduction import LEGAL_REFERENCE
 from exchange.outcomes import ExchangeError
 from exchange.testing import CasesApi, MemoryBus
 from tests.connectors.state_cases import STATE, apart, asked_by, state_cases
-from tests.connectors.test_data_sets import NAMES, expected, filled
+from tests.connectors.test_data_sets import NAMES, STATED, expected, filled
 
 LEGAL: dict[str, object] = {
     "basis": "legal",
@@ -44,7 +45,7 @@ async def carried(description: Description, cases: Sequence[Case]) -> list[tuple
             terms = {"provider": description.provider, "data_set": name, "scopes": tuple(sorted(set(scopes)))}
             authorisation = await bus.give(identity, **terms, **basis(description))
             request = await bus.sdk.request(
-                name, consent=authorisation, purpose=PURPOSES[0], parameters=parameters, ttl_s=60
+                name, consent=authorisation, purpose=purposes_of(name)[0], parameters=parameters, ttl_s=60
             )
             try:
                 done.append((case, await request.answer(600)))
@@ -85,7 +86,7 @@ async def test_our_cases_through_the_bus(name: str) -> None:
 
 
 @pytest.mark.skipif(not STATE.is_dir(), reason="the State's sandbox cases are not here (../shared)")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STATED)
 async def test_the_states_cases_through_the_bus(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each of the State's own cases reaches the collectivity as what it means."""
     description = descriptions()[name]

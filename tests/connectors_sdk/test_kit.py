@@ -161,9 +161,9 @@ def made(wrong: Callable[[httpx.AsyncClient], Any]) -> Callable[[httpx.AsyncClie
 
 
 def test_every_promise_is_examined() -> None:
-    """Each sentence has its check, and a wrong connector here, but for the two that the agent alone keeps, whatever the API does."""
+    """Each sentence has its check, and a wrong connector here, but for the three that the agent alone keeps, whatever the API does."""
     assert list(PROMISES) == list(CHECKS)
-    assert PROMISES.keys() - WRONG.keys() == {"wrong_person", "minimised"}
+    assert PROMISES.keys() - WRONG.keys() == {"wrong_person", "minimised", "rule"}
 
 
 @pytest.mark.parametrize("promise", WRONG)

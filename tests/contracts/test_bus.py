@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from connectors.sandbox import FAMILIES, load_cases
-from exchange import outcomes, wire
+from exchange import outcomes, rules, wire
 from exchange.cli.story import read_case
 from exchange.core import topics
 from exchange.core.errors import Code
@@ -73,6 +73,16 @@ class TestAnswers:
         answer = await (await ask(stand, await stand.give(FAMILY), scopes=["cnaf_quotient_familial"])).answer()
         assert answer.data is not None
         assert list(answer.data) == ["quotient_familial"]
+
+    async def test_a_rule_is_answered(self, stand: Stand) -> None:
+        """Under an agreement to a rule the collectivity reads its answer, never the datum; the receipt binds the rule."""
+        rule = await stand.ledger.sign_rule(rules.shipped()["tranche-quotient-familial"])
+        scopes = ("cnaf_quotient_familial",)
+        agreement = await stand.give(FAMILY, rule=rule, scopes=scopes)
+        answer = await (await ask(stand, agreement, rule=rule)).answer()
+        assert answer.rule is not None and (answer.rule.result, answer.data) == ("C", None)
+        assert answer.outcome.rule_hash == rules.unverified(rule).hash
+        assert (await refused(await ask(stand, agreement, scopes=scopes))).code == Code.RULE_MISMATCH
 
     async def test_not_found_is_sealed(self, stand: Stand) -> None:
         """On the wire `not found` looks like any answer; the collectivity reads the State's own code."""

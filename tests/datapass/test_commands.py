@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 from consent.client import connect, hang_up
 from consent.service import Service
 from exchange.cli import app as accord
+from exchange.data_sets import DATA_SETS
+from exchange.datapass.desk import MAPPING, read_rules
 from exchange.places import Places
 from tests.datapass.calls import ALL, CANTEEN, OTHER, QF, RECIPIENT
 from tests.datapass.portal import CLIENT, DataPass, secret_file
@@ -108,15 +110,19 @@ async def test_drift_by_command(place: Place, tmp_path: Path) -> None:
         "API ou Service demandé,SIRET du demandeur,Données demandées,Fondement juridique\n",
     )
     file.write_text(f'\ufeff{header}APIParticulier,{OTHER},"{", ".join(ALL)}",CRPA L114-8\n', encoding="utf-8")
+    mapped = read_rules(MAPPING, {name: known.scopes for name, known in DATA_SETS.items()}).habilitations
     code, lines = await place.accord("drift", str(file))
-    assert code == 3 and lines[-1] == {"drifts": 2, "lines_aside": []}
+    opened = {(one.data_set, purpose) for one in mapped for purpose in one.purposes}
+    assert code == 3 and lines[-1] == {"drifts": len(opened), "lines_aside": []}
     assert {(line["drift"], line["recipient"], line["there"]) for line in lines[:-1] if line["there"] is None} == {
         ("extra", RECIPIENT, None)
     }
     _, lines = await place.accord("drift", str(file), "--all")
     assert [line["drift"] for line in lines[:-1]].count("missing") == 2
-    row = f'APIParticulier,{RECIPIENT},"{", ".join(ALL)}",CRPA L114-8\n'
-    file.write_text(header + row, encoding="utf-8")
+    rows = [
+        f'{one.definition},{RECIPIENT},"{", ".join(DATA_SETS[one.data_set].scopes)}",CRPA L114-8\n' for one in mapped
+    ]
+    file.write_text(header + "".join(rows), encoding="utf-8")
     code, lines = await place.accord("drift", str(file))
     assert (code, lines) == (0, [{"drifts": 0, "lines_aside": []}])
     file.write_text("a,b\n")

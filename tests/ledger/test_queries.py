@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, event, select, update
 
 from consent.core import merkle, note, proof
 from consent.core.facts import Channel, Evidence, State, Verdict
@@ -116,6 +116,21 @@ async def pages(world: World, query: Query, *, proofs: bool = False) -> tuple[li
         told.append(found)
         await world.ledger.published(note.parse_checkpoint(note.split(found.head.checkpoint)[0]).size)
     return [row for found in told for row in found.rows], told
+
+
+@pytest.mark.parametrize(
+    "asked", [{"agent": "agent-1"}, {"operator": OPERATOR}, {"subject": b"s" * 32}, {"recipient": RECIPIENT}]
+)
+async def test_a_question_that_names_somebody_reads_its_index(on_disk: World, asked: dict[str, Any]) -> None:
+    """The log is held while an officer asks: nobody waits for all the authorisations to be read through."""
+    await on_disk.ledger.appoint(Officer(DPO, (), FAR_MS))
+    seen: list[tuple[str, Any]] = []
+    event.listen(on_disk.engine, "before_cursor_execute", lambda *args: seen.append(args[2:4]))
+    await on_disk.ledger.query(DPO, WHY, Query(**asked))
+    asks = [(text, values) for text, values in seen if "FROM authorisation" in text and "WHERE" in text]
+    with on_disk.engine.begin() as connection:
+        plans = [str(connection.exec_driver_sql("EXPLAIN QUERY PLAN " + text, values).all()) for text, values in asks]
+    assert plans and all("SEARCH authorisation USING" in plan for plan in plans), plans
 
 
 async def test_every_filter_gives_exactly_what_matches(watched: World) -> None:

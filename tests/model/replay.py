@@ -188,7 +188,7 @@ class Replay:
         sub, s = step.about[1:3], self.state
         bounded = sub not in s.due and serves(s.auth, s.uses, self.world.uses_max) and step.after.written == s.written
         if not bounded:
-            await self._stage(self.bus.connector(), step)  # another process: one process says the same bytes again
+            await self._stage(self.bus.connectors()[0], step)  # another process: one process says the same bytes again
 
     async def _stage(self, agent: Any, step: Step) -> None:
         """One record in, one message out."""

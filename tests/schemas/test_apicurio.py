@@ -84,6 +84,9 @@ def test_a_stranger_reads_our_message_by_its_frame(registry: ConfluentRegistry) 
         "purpose": "p",
         "scopes": ["s"],
         "parameters": [],
+        "rule": b"",
+        "watch_every_ms": 0,
+        "watch_until_ms": 0,
     }
     schema_id, datum = unframe(wire.write("ask", body))
     text = registry.schema(schema_id)

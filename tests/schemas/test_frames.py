@@ -12,7 +12,16 @@ from exchange.core.frame import frame
 from exchange.schemas import catalogue
 
 SUBJECTS = sorted({name.subject for name in catalogue().codecs if "." not in name.subject})
-ASK = {"recipient": "r", "data_set": "d", "purpose": "p", "scopes": [], "parameters": []}
+ASK = {
+    "recipient": "r",
+    "data_set": "d",
+    "purpose": "p",
+    "scopes": [],
+    "parameters": [],
+    "rule": b"",
+    "watch_every_ms": 0,
+    "watch_until_ms": 0,
+}
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from consent.keys import BadKeyFile, ephemeral, open_keys
 from consent.keys import files as keys_files
 from consent.ledger import Ledger
 from consent.stores.engine import open_sqlite
-from exchange import outcomes, wire
+from exchange import outcomes, rules, wire
 from exchange.cli import app, show
 from exchange.core import topics
 from exchange.core.datapass.mapping import Rules
@@ -40,15 +40,16 @@ from exchange.core.identity import BadIdentity, canonical
 from exchange.datapass.desk import Desk
 from exchange.datapass.memory import Memory
 from exchange.datapass.server import Receiver
+from exchange.franceconnect import FranceConnect, NotIdentified
 from exchange.introduction import record, terms
 from exchange.locks import InUse
 from exchange.outcomes import ConsentRequired, ConsentWithdrawn, ExchangeError, UnknownDataSet
 from exchange.places import Places, RoleFailed
 from exchange.ports import BadStore, Message, Recovering, Refused
 from exchange.sealing import public_bytes
-from exchange.testing import MemoryBus
+from exchange.testing import MemoryBus, VirtualClock
 from exchange.trust import Trust
-from tests import receipts
+from tests import franceconnect, receipts
 from tests.world import JEANNE, PAUL, QUOTIENT, RECIPIENT, ScriptedApi, World, outcome_of, publish, until
 
 DATA_SET = "cnaf.quotient-familial.v1"
@@ -137,6 +138,7 @@ ASKED: dict[Code, dict[str, Any]] = {
     Code.TTL_OUT_OF_BOUNDS: {"ttl_s": 0.5},
     Code.PURPOSE_MISMATCH: {"purpose": "tarification-periscolaire"},
     Code.SCOPE_EXCEEDED: {"terms": {"scopes": ("cnaf_enfants",)}},
+    Code.WATCH_EXCEEDED: {"watch_every_ms": 3_600_000},
     Code.NOT_YET_VALID: {"terms": {"not_before_ms": 1_900_000_000_000, "not_after_ms": 1_900_000_000_001}},
 }
 
@@ -169,6 +171,26 @@ async def decision(code: Code) -> str:
     ask = wire.Ask(RECIPIENT, held.data_set, held.purpose, held.scopes, ())
     changed = ask._replace(recipient="x") if code is Code.RECIPIENT_MISMATCH else ask._replace(data_set="other.v1")
     return standing(changed, "211300553", held, data_sets).reason or ""
+
+
+@gives(Code.RULE_MISMATCH)
+async def ruled(_: Code) -> str:
+    """The data, under an agreement to a rule's answer."""
+    async with MemoryBus(ScriptedApi()) as bus:
+        scopes = ("cnaf_quotient_familial",)
+        rule = await bus.ledger.sign_rule(rules.shipped()["quotient-familial-650"])
+        consent = await bus.give(JEANNE, rule=rule, scopes=scopes)
+        request = await bus.sdk.request(DATA_SET, consent=consent, purpose="tarification-cantine", scopes=scopes)
+        return (await request.outcome()).reason
+
+
+@gives(Code.RULE_INVALID)
+async def unsigned(_: Code) -> str:
+    """An agreement to a rule that nobody signed."""
+    world = await World.open()
+    with pytest.raises(Refused) as refused:
+        await world.give(rule=rules.shipped()["quotient-familial-650"].encode(), scopes=("cnaf_quotient_familial",))
+    return refused.value.code
 
 
 @gives(Code.DELEGATION_ABSENT, Code.HABILITATION_ABSENT)
@@ -377,6 +399,28 @@ async def command(code: Code) -> str:
         done = await asyncio.to_thread(CliRunner().invoke, app, [*argv, "--json"])
         assert done.exit_code in (2, 4, 5), done.output
         return str(json.loads(done.stdout.splitlines()[-1])["error"])
+
+
+FRANCECONNECT: dict[Code, dict[str, Any]] = {
+    Code.FRANCECONNECT_INVALID: {"aud": "teleservice-voisin"},
+    Code.FRANCECONNECT_EXPIRED: {"active": False},
+    Code.FRANCECONNECT_USED: {},
+    Code.FRANCECONNECT_UNAVAILABLE: {},
+}
+
+
+@gives(*FRANCECONNECT)
+async def france_connect(code: Code) -> str:
+    """A token of another service, one that has ended, one read twice, and a FranceConnect that fails."""
+    with franceconnect.serving(franceconnect.Provider(VirtualClock())) as provider:
+        token = provider.login("jeton", **FRANCECONNECT[code])
+        provider.status = 500 if code is Code.FRANCECONNECT_UNAVAILABLE else 200
+        async with FranceConnect(provider.settings, provider.clock) as reader:
+            if code is Code.FRANCECONNECT_USED:
+                await reader.introspect(token)
+            with pytest.raises(NotIdentified) as refused:
+                await reader.introspect(token)
+    return refused.value.code
 
 
 @gives(Code.BAD_WEBHOOK)

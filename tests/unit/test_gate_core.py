@@ -19,7 +19,7 @@ from exchange.core.gate import Judged, Rules, View, judge
 from exchange.core.heads import HEAD, SIZE_MAX_BYTES, varint
 from exchange.core.sealing import ask_hash, request_digest
 from exchange.data_sets import DATA_SETS, QUOTIENT_FAMILIAL
-from exchange.schemas import catalogue
+from exchange.schemas import Name, catalogue
 
 OPERATOR, A, NOW_MS = "211300553", b"a" * 16, 10_000
 SCOPES = tuple(sorted(QUOTIENT_FAMILIAL.scopes))
@@ -154,8 +154,8 @@ def test_what_is_no_request_is_named_and_never_judged(value: bytes | None, key: 
 
 
 def test_an_ask_has_one_form() -> None:
-    """Scopes or parameters unsorted or twice: no ask, so that one request has one digest."""
-    codec = catalogue().codec("ask")
+    """Scopes or parameters unsorted or twice, a plain ask in the later version: no ask, so that one request has one digest."""
+    codec = catalogue().codecs[Name("ask", 1)]
     body = codec.decode(wire.write_ask(ASK._replace(parameters=(("annee", "2026"), ("mois", "3")))))
     for changes in (
         {"scopes": [*body["scopes"], body["scopes"][0]]},
@@ -164,6 +164,8 @@ def test_an_ask_has_one_form() -> None:
         {"parameters": body["parameters"] + body["parameters"][-1:]},
     ):
         assert fate(request(codec.encode({**body, **changes}))) == f"bad {Code.BAD_AVRO}"
+    plain = catalogue().codec("ask").encode(catalogue().read_bare("ask", wire.write_ask(ASK)))
+    assert fate(request(plain)) == f"bad {Code.BAD_AVRO}"
 
 
 def test_a_refusal_carries_what_a_verdict_needs() -> None:

@@ -11,12 +11,13 @@ import pytest
 
 from connectors.contract import Failure, Found, NotFound, Retry, StateRefusal
 from consent.core.facts import Position, RequestKey, Verdict
+from consent.rotation import KEY_LIFE_MS
 from exchange import wire
 from exchange.core import topics
 from exchange.core.errors import Code
 from exchange.core.heads import HEAD
 from exchange.data_sets import QUOTIENT_FAMILIAL
-from exchange.outcomes import Conflict, ConsentWithdrawn, Expired, ProviderUnavailable
+from exchange.outcomes import Conflict, ConsentRequired, ConsentWithdrawn, Expired, ProviderUnavailable
 from exchange.ports import Message
 from exchange.schemas import catalogue
 from exchange.sdk import Request
@@ -380,3 +381,33 @@ async def test_an_answer_of_another_request_is_buried_and_the_right_one_released
     assert [(await r.answer()).status for r in requests] == ["found"] * 2
     letters = [wire.read("dead-letter", r.value)["reason"] for r in bus.broker.records(topics.DEAD_LETTERS)]
     assert letters == [Code.BAD_SEAL] * 2
+
+
+async def test_a_request_under_a_replaced_key_is_asked_again(bus: MemoryBus) -> None:
+    """The collectivity's capsule is a month old, the agreement's key is not: `answer` fetches the new one and asks once more."""
+    consent = await bus.give(JEANNE)
+    await (await ask(bus, consent)).answer()
+    bus.clock.advance(KEY_LIFE_MS)
+    await bus.ledger.rotate()
+    late = await ask(bus, consent)
+    answer = await late.answer()
+    assert answer.data and answer.request != late.key.request
+    entries = await bus.ledger.entries(consent)
+    assert [entry.kind for entry in entries if entry.kind in ("released", "rekeyed")] == [
+        "released",
+        "rekeyed",
+        "released",
+    ]
+
+
+async def test_an_agreement_that_is_gone_is_not_asked_under_again(bus: MemoryBus) -> None:
+    """Its key was replaced, then it was erased: one clear error, and no second request."""
+    consent = await bus.give(JEANNE)
+    await (await ask(bus, consent)).answer()
+    bus.clock.advance(KEY_LIFE_MS)
+    await bus.ledger.rotate()
+    late = await ask(bus, consent)
+    assert (await late.outcome()).reason == Code.CERTIFICATE_OUTDATED
+    await bus.ledger.withdraw(consent, "erased")
+    with pytest.raises(ConsentRequired):
+        await bus.sdk.recall(consent)

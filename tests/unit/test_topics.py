@@ -16,6 +16,7 @@ def test_names_say_who_may_write() -> None:
     assert topics.tasks("cnaf") == "tasks.cnaf.v1"
     assert topics.answers("dgfip-svair") == "answers.dgfip-svair.v1"
     assert topics.retries("cnaf") == "retries.cnaf.v1"
+    assert topics.watches("cnaf") == "watches.cnaf.v1"
     assert topics.middle("requests.211300553.v1") == "211300553"
 
 
@@ -70,7 +71,7 @@ def test_a_bus_has_all_its_topics(cluster: bool) -> None:
     specs = topics.specs(["211300553"], ["cnaf"], partitions=3, cluster=cluster)
     names = [spec.name for spec in specs]
     assert sorted(names) == sorted({*names}) == sorted([
-        "requests.211300553.v1", "outcomes.211300553.v1", "tasks.cnaf.v1", "answers.cnaf.v1", "retries.cnaf.v1", "verdicts.v1",
+        "requests.211300553.v1", "outcomes.211300553.v1", "tasks.cnaf.v1", "answers.cnaf.v1", "retries.cnaf.v1", "watches.cnaf.v1", "verdicts.v1",
         "consent.events.v1", "journal.v1", "deadletter.v1",
     ])  # fmt: skip
     for spec in specs:

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from connectors.contract import Failure
 from connectors.core.description import Same
-from connectors.rest.descriptions import descriptions
-from connectors.sdk.kit.stage import SILENCE, Said, Stage, refusal
+from connectors.rest.descriptions import compositions
+from connectors.sdk.kit.question import question
+from connectors.sdk.kit.stage import SILENCE, Said, Stage, parts_told, refusal
 from consent import certificates
 from consent.core.facts import CALLS_MAX, Outcome, RequestKey
 from exchange import wire
@@ -17,7 +18,8 @@ from exchange.core import sealing, topics
 from exchange.core.decision import Ask
 from exchange.core.errors import Code
 from exchange.core.identity import Identity, canonical
-from exchange.introduction import PURPOSES
+from exchange.core.referentials import purposes_of
+from exchange.outcomes import Answer
 from exchange.schemas import catalogue
 from exchange.sealing import public_bytes, seal_identity
 
@@ -43,8 +45,17 @@ class Skipped(Exception):
 
 
 def _calls(stage: Stage, least: int, most: int) -> None:
-    if not least <= len(stage.state.calls) <= most:
+    """Of each operation; a composed data set has several."""
+    made = [len(times) for times in stage.state.times.values()]
+    if not all(least <= count <= most for count in made) or (least and len(made) != len(stage.play.cases)):
         raise Broken(f"{len(stage.state.calls)} calls")
+
+
+def _all(stage: Stage, answer: Answer, status: str, code: str = "", data: bool = True) -> None:
+    """The answer says this, in all its parts."""
+    for part in parts_told(answer, stage.play.data_set):
+        if (part.status, part.code, part.data is not None) != (status, code, data):
+            raise Broken(f"{part.status} {part.code}")
 
 
 def _ended(outcome: Outcome, *allowed: str) -> None:
@@ -54,8 +65,7 @@ def _ended(outcome: Outcome, *allowed: str) -> None:
 
 async def answered(stage: Stage) -> None:
     answer = await stage.answer(await stage.ask(await stage.agreement()))
-    if answer.status != "found":
-        raise Broken(answer.status)
+    _all(stage, answer, "found")
     _calls(stage, 1, 1)
 
 
@@ -71,6 +81,32 @@ async def minimised(stage: Stage) -> None:
         answer = await stage.answer(await stage.ask(consent, scopes=[scope]))
         if answer.status != "found" or not (answer.data or {}).keys() <= opened:
             raise Broken(f"{scope}: {answer.status}")
+
+
+async def ruled(stage: Stage) -> None:
+    plain = await stage.answer(await stage.ask(await stage.agreement()))
+    document = question(stage.play.data_set, _found_in(plain, stage.play.data_set))
+    if document is None:
+        raise Skipped("no field with one value")
+    rule = await stage.bus.ledger.sign_rule(document)
+    consent = await stage.agreement(rule=rule)
+    stage.state.says(stage.play.found, refusal(404, "35003"))
+    for result in (True, None):
+        answer = await stage.answer(await stage.ask(consent, rule=rule))
+        if answer.rule is None or answer.rule.result is not result or answer.data is not None:
+            raise Broken(f"{answer.status}: {answer.rule}")
+    told = [record for record in stage.records(topics.answers(stage.bus.provider)) if record.key == consent]
+    if len({len(wire.read_answer(record).outer) for record in told}) != 1:
+        raise Broken("sizes that tell")
+    _ended(await stage.outcome(await stage.ask(consent)), "refused/rule_mismatch")
+    if {len(times) for times in stage.state.times.values()} != {2}:  # of the parts it reads, where there are several
+        raise Broken(f"{len(stage.state.calls)} calls")
+
+
+def _found_in(answer: Answer, data_set: str) -> dict[str, object]:
+    """What the State said, without the bus's own words on each part of a composed data set."""
+    data = answer.data or {}
+    return {name: {"data": part["data"]} for name, part in data.items()} if data_set in compositions() else data
 
 
 def _somebody_else(identity: Identity) -> Identity:
@@ -94,9 +130,9 @@ async def own_person(stage: Stage) -> None:
         stage.state.says(refusal(404, "35003"))
         await stage.outcome(await stage.ask(await stage.agreement(asked)))
         _calls(stage, 1, 1)
-        ((_, call),) = stage.state.calls
-        if _designation(asked) not in call or _designation(other) in call:
-            raise Broken("the call designates somebody else")
+        for _, call in stage.state.calls:
+            if _designation(asked) not in call or _designation(other) in call:
+                raise Broken("the call designates somebody else")
 
 
 async def _sealed(stage: Stage, said: Said, code: str, status: str) -> None:
@@ -107,9 +143,7 @@ async def _sealed(stage: Stage, said: Said, code: str, status: str) -> None:
     outcome = await stage.outcome(request)
     if (outcome.code, outcome.reason, outcome.provider_code) != ("released", "", ""):
         raise Broken(f"{outcome.code}/{outcome.reason}")
-    answer = stage.bus.sdk.open(request, outcome)
-    if (answer.status, answer.code, answer.data) != (status, code, None):
-        raise Broken(f"{answer.status} {answer.code}")
+    _all(stage, stage.bus.sdk.open(request, outcome), status, code, data=False)
     found, other = stage.outers()
     if (found - other) % sealing.PADDING_BYTES:
         raise Broken(f"{found} and {other} bytes")
@@ -120,7 +154,8 @@ async def not_found(stage: Stage) -> None:
 
 
 async def refused(stage: Stage) -> None:
-    await _sealed(stage, refusal(422, "00355"), "00355", "refused")
+    gateway = stage.play.cases[0][0].family == "dgfip"
+    await _sealed(stage, refusal(400 if gateway else 422, "00355"), "00355", "refused")
 
 
 async def duplicate(stage: Stage) -> None:
@@ -168,7 +203,7 @@ async def bad_payload(stage: Stage) -> None:
         stage.state.says(said)
         outcome = await stage.fresh()
         if outcome.code != "failed":
-            raise Broken(f"{outcome.code} for {said.body[:16]!r}")
+            raise Broken(f"{outcome.code} for {str(said.body)[:18]}")
     stage.state.says(stage.play.found)
     _ended(await stage.fresh(), "released/")
 
@@ -187,9 +222,9 @@ async def too_many_429(stage: Stage) -> None:
 
 
 def _not_before(stage: Stage, seconds: int) -> None:
-    (first_ms, _), (second_ms, _) = stage.state.calls
-    if second_ms - first_ms < 1000 * seconds:
-        raise Broken(f"called again after {(second_ms - first_ms) / 1000:.1f} s")
+    for first_ms, second_ms in stage.state.times.values():
+        if second_ms - first_ms < 1000 * seconds:
+            raise Broken(f"called again after {(second_ms - first_ms) / 1000:.1f} s")
 
 
 async def gateway_502(stage: Stage) -> None:
@@ -218,25 +253,26 @@ async def wrong_person(stage: Stage) -> None:
 
 
 async def somebody_else(stage: Stage) -> None:
-    about = descriptions()[stage.play.data_set].about
-    if about is None or not _names(stage.play.case.payload, stage.play.identity, isinstance(about, Same)):
+    if not any(_names(description.about, case.payload, stage.play.identity) for description, case in stage.play.cases):
         raise Skipped("the State's answer names nobody")
     outcome = await stage.outcome(await stage.ask(await stage.agreement(_somebody_else(stage.play.identity))))
     _ended(outcome, "failed/wrong_person")
 
 
-def _names(payload: bytes, identity: Identity, by_number: bool) -> bool:
-    told = payload.decode("utf-8", "replace").casefold()
-    return by_number or (bool(identity.nom_naissance) and identity.nom_naissance.casefold() in told)
+def _names(about: object, payload: bytes, identity: Identity) -> bool:
+    text, name = payload.decode("utf-8", "replace").casefold(), identity.nom_naissance.casefold()
+    return isinstance(about, Same) or (about is not None and bool(name) and name in text)
 
 
 async def extra_parameter(stage: Stage) -> None:
     play = stage.play
     for extra in ({"nomNaissance": "CONFORMITE"}, {"conformance": "1"}):
         api = stage.service.apis[play.data_set]
-        reading = await api.fetch(play.data_set, play.identity, stage.bus.recipient, play.parameters | extra)
-        if not isinstance(reading, Failure):
-            raise Broken(type(reading).__name__)
+        for description, _ in play.cases:
+            asked = play.parameters | extra
+            reading = await api.fetch(description.data_set, play.identity, stage.bus.recipient, asked)
+            if not isinstance(reading, Failure):
+                raise Broken(type(reading).__name__)
     _calls(stage, 0, 0)
 
 
@@ -254,7 +290,8 @@ async def deadline(stage: Stage) -> None:
     _ended(outcome, "expired/deadline_passed", "failed/provider_unavailable")
     made = len(stage.state.calls)
     await stage.bus.clock.sleep(60)
-    _calls(stage, made, made)
+    if len(stage.state.calls) != made:
+        raise Broken("called after the deadline")
 
 
 async def restart(stage: Stage) -> None:
@@ -274,7 +311,7 @@ async def unknown_data_set(stage: Stage) -> None:
     if not isinstance(reading, Failure):
         raise Broken(type(reading).__name__)
     until_ms = bus.clock.now_ms() + 86_400_000
-    await bus.ledger.habilitate(bus.recipient, name, PURPOSES[0], ("conformance",), "conformance", until_ms)
+    await bus.ledger.habilitate(bus.recipient, name, purposes_of(name)[0], ("conformance",), "conformance", until_ms)
     consent = await bus.give(play.identity, provider=bus.provider, data_set=name, scopes=("conformance",))
     key = RequestKey(bus.operator, consent, os.urandom(16))
     message = wire.message("exchange-task", consent, await _task(stage, key, name), key.request.hex())
@@ -298,7 +335,7 @@ async def _task(stage: Stage, key: RequestKey, data_set: str) -> bytes:
     capsule = bus.wallet.capsule(key.authorisation)
     if capsule is None:
         raise Broken("no capsule")
-    ask = wire.write_ask(Ask(bus.recipient, data_set, PURPOSES[0], ("conformance",), ()))
+    ask = wire.write_ask(Ask(bus.recipient, data_set, purposes_of(data_set)[0], ("conformance",), ()))
     digest = sealing.request_digest(key.operator, key.authorisation, key.request, sealing.ask_hash(ask))
     provider = next(entry for entry in await bus.ledger.directory() if entry.kind == "provider")
     certificates.read(capsule.certificate, public_bytes(bus.keys.certificate))
@@ -313,6 +350,7 @@ async def _task(stage: Stage, key: RequestKey, data_set: str) -> bytes:
 CHECKS: dict[str, Check] = {
     "answered": answered,
     "minimised": minimised,
+    "rule": ruled,
     "own_person": own_person,
     "not_found": not_found,
     "refusal": refused,

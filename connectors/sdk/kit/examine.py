@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -10,8 +10,9 @@ import httpx
 from connectors.contract import Found
 from connectors.core.call import call
 from connectors.core.cases import NEVER_COMPARED, Case
+from connectors.core.description import Description
 from connectors.core.reading import interpret
-from connectors.rest.descriptions import descriptions
+from connectors.rest.descriptions import parts_of
 from connectors.sdk.declare import BadConnector
 from connectors.sdk.kit.checks import CHECKS, Broken, Skipped
 from connectors.sdk.kit.promises import PROMISES, Promise, Result
@@ -52,21 +53,42 @@ async def _held(promise: Promise, play: Play, make: Make) -> Result:
 
 
 def _play(data_set: str, cases: Sequence[Case]) -> Play:
-    """The first case where the State finds the one its parameters designate."""
-    description = descriptions()[data_set]
-    operations = [operation.id for operation in description.operations]
-    for case in cases:
-        if case.status == 200 and case.operation in operations:
+    """The first cases where the State finds, in each part, the one that the parameters of one of them designate."""
+    parts = list(parts_of(data_set).values())
+    for description in parts:
+        for case in _of(description, cases):
             try:
                 identity, parameters = _person(case, set(description.parameters))
                 required = [name for name, known in description.parameters.items() if known.required]
                 parameters = dict.fromkeys(required, REASON) | parameters
-                call(description, identity, SIRET, parameters)
-            except ValueError:  # this case is about a fault of the query
+                met = [(part, _met(part, cases, identity, parameters)) for part in parts]
+            except ValueError:  # this case is about a fault of the query, or lacks what another part asks
                 continue
-            if isinstance(interpret(description, 200, JSON, case.payload, identity), Found):
-                return Play(data_set, case, identity, parameters)
+            found = tuple((part, one) for part, one in met if one is not None)
+            if len(found) == len(parts):
+                return Play(data_set, found, identity, parameters)
+    operations = [operation.id for description in parts for operation in description.operations]
     raise BadConnector(f"{data_set}: no case with status 200 for {', '.join(operations)}")
+
+
+def _of(description: Description, cases: Sequence[Case]) -> list[Case]:
+    """The cases of a description's operations where the State finds; first those asked by name, whose answers can be seen to be theirs."""
+    operations = [operation.id for operation in description.operations]
+    found = [case for case in cases if case.status == 200 and case.operation in operations]
+    return sorted(found, key=lambda case: case.wire.keys().isdisjoint(("nom", "nomNaissance")))
+
+
+def _met(
+    description: Description, cases: Sequence[Case], identity: Identity, parameters: Mapping[str, str]
+) -> Case | None:
+    """The first case found about this one. Raises ValueError where the description cannot ask."""
+    call(description, identity, SIRET, parameters)
+    found = (
+        case
+        for case in _of(description, cases)
+        if isinstance(interpret(description, 200, JSON, case.payload, identity), Found)
+    )
+    return next(found, None)
 
 
 def _person(case: Case, parameters: set[str]) -> tuple[Identity, dict[str, str]]:

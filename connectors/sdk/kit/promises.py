@@ -41,6 +41,8 @@ PROMISES = {p.name: p for p in (
     Promise("answered", "Ce que l'État trouve arrive à la collectivité, par un seul appel.",
         "What the State finds reaches the collectivity, by one call."),
     Promise("minimised", "Seuls les périmètres demandés sortent du connecteur.", "Only the scopes asked leave the connector."),
+    Promise("rule", "Une règle reçoit sa réponse, et rien de la donnée ne sort avec elle.",
+        "A rule gets its answer, and nothing of the data leaves with it."),
     Promise("own_person", "Chaque appel désigne la personne de l'accord, et elle seule.", "Each call designates the agreement's person and nobody else."),
     Promise("not_found", "« Introuvable » est scellé et rembourré comme une réponse, avec le code de l'État.",
         "Not found is sealed and padded like an answer, with the State's code."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,13 +14,16 @@ from urllib.parse import unquote_plus
 import httpx
 
 from connectors.core.cases import Case
+from connectors.core.description import PLACEHOLDER, Description
+from connectors.core.dgfip import TOKEN_PATH, is_gateway
+from connectors.rest.descriptions import compositions
 from connectors.sdk.declare import Service
 from consent.core.facts import Outcome
 from exchange import wire
 from exchange.core import topics
 from exchange.core.identity import Identity
+from exchange.core.referentials import purposes_of
 from exchange.data_sets import DATA_SETS
-from exchange.introduction import PURPOSES
 from exchange.outcomes import Answer
 from exchange.sdk import Request
 from exchange.testing import MemoryBus, VirtualClock
@@ -31,20 +35,26 @@ JSON = {"content-type": "application/json"}
 
 
 class Said(NamedTuple):
-    """One answer of the State. `meanwhile` happens while the call is under way."""
+    """One answer of the State, its body the same wherever it is asked, or by the path asked. `meanwhile` happens during the call."""
 
     status: int
-    body: bytes = b""
+    body: bytes | Callable[[str], bytes] = b""
     headers: dict[str, str] = JSON
     meanwhile: Callable[[], Awaitable[object]] | None = None
 
 
 def refusal(status: int, code: str, retry_in_s: int = 0, **headers: str) -> Said:
-    """An error answer in the State's shape."""
+    """An error answer in the shape of whoever is asked; the DGFiP says when to come back by `Retry-After` alone."""
     meta = {"retry_in": retry_in_s} if retry_in_s else {}
     item = {"code": code, "title": "Conformité", "detail": "", "source": None, "meta": meta}
+    erreur = {"code": code, "message": "Conformité", "horodatage": ""}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Said(status, json.dumps({"errors": [item]}).encode(), JSON | named)
+    named |= {"retry-after": str(retry_in_s)} if retry_in_s else {}
+
+    def body(path: str) -> bytes:
+        return json.dumps({"erreur": erreur} if is_gateway(path) else {"errors": [item]}).encode()
+
+    return Said(status, body, JSON | named)
 
 
 async def _never() -> None:
@@ -66,37 +76,74 @@ class _Body(httpx.AsyncByteStream):
 
 
 class ScriptedState(httpx.AsyncBaseTransport):
-    """The State, in place of the network: answers in the order told, the last one for ever, and keeps what it was asked, and when (ms)."""
+    """The State, in place of the network: answers in the order told, at each path, the last one for ever, and keeps what it was asked."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock, self._answers = clock, list[Said]()
         self.calls: list[tuple[int, str]] = []
+        """When (ms), and the URL."""
+        self.times: dict[str, list[int]] = {}
+        """When (ms), by path."""
 
     def says(self, *answers: Said) -> None:
         self._answers = list(answers)
         self.calls.clear()
+        self.times.clear()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self._clock.activity += 1
+        path = request.url.path
+        if path == TOKEN_PATH:
+            return httpx.Response(
+                200, headers=JSON, stream=_Body(b'{"access_token": "conformance", "expires_in": 3600}')
+            )
         self.calls.append((self._clock.now_ms(), unquote_plus(str(request.url))))
-        said = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        met = self.times.setdefault(path, [])
+        said = self._answers[min(len(met), len(self._answers) - 1)]
+        met.append(self._clock.now_ms())
         if said.meanwhile is not None:
             await said.meanwhile()
-        return httpx.Response(said.status, headers=said.headers, stream=_Body(said.body))
+        body = said.body if isinstance(said.body, bytes) else said.body(path)
+        return httpx.Response(said.status, headers=said.headers, stream=_Body(body))
 
 
 @dataclass(frozen=True)
 class Play:
-    """What is played: a data set, a case where the State finds, and whom it is about."""
+    """What is played: a data set, cases where the State finds, by the description they are of, and whom they are about."""
 
     data_set: str
-    case: Case = field(repr=False)
+    cases: tuple[tuple[Description, Case], ...] = field(repr=False)
     identity: Identity = field(repr=False)
     parameters: dict[str, str] = field(repr=False)
 
     @property
     def found(self) -> Said:
-        return Said(200, self.case.payload)
+        return Said(200, self._payload)
+
+    def _payload(self, path: str) -> bytes:
+        """That of the data set asked at this path; of the only one, wherever it is asked."""
+        asked = (case for about, case in self.cases if any(served(path, each.path) for each in about.operations))
+        return next(asked, self.cases[0][1]).payload
+
+
+def served(path: str, route: str) -> bool:
+    """Whether a path is that of a route with placeholders."""
+    return re.fullmatch(PLACEHOLDER.sub("[^/]+", route), path) is not None
+
+
+class Part(NamedTuple):
+    """What an answer says of one State call: of the whole, or of a part of a composed data set."""
+
+    status: str
+    code: str
+    data: object
+
+
+def parts_told(answer: Answer, data_set: str) -> list[Part]:
+    """What an answer says, part by part."""
+    if data_set not in compositions() or answer.data is None:
+        return [Part(answer.status, answer.code, answer.data)]
+    return [Part(part["status"], part["code"], part["data"]) for part in answer.data.values()]
 
 
 @dataclass
@@ -108,10 +155,10 @@ class Stage:
     state: ScriptedState
     service: Service
 
-    async def agreement(self, identity: Identity | None = None) -> bytes:
+    async def agreement(self, identity: Identity | None = None, rule: bytes = b"") -> bytes:
         data_set = DATA_SETS[self.play.data_set]
         scopes = tuple(sorted(data_set.scopes))
-        terms = {"provider": data_set.provider, "data_set": data_set.name, "scopes": scopes}
+        terms = {"provider": data_set.provider, "data_set": data_set.name, "scopes": scopes, "rule": rule}
         return await self.bus.give(identity or self.play.identity, **terms)
 
     async def ask(
@@ -122,11 +169,18 @@ class Stage:
         scopes: list[str] | None = None,
         request_id: bytes | None = None,
         capsule: Capsule | None = None,
+        rule: bytes = b"",
     ) -> Request:
         play = self.play
-        more: dict[str, Any] = {"ttl_s": ttl_s, "scopes": scopes, "request_id": request_id, "capsule": capsule}
+        more: dict[str, Any] = {
+            "ttl_s": ttl_s,
+            "scopes": scopes,
+            "request_id": request_id,
+            "capsule": capsule,
+            "rule": rule,
+        }
         return await self.bus.sdk.request(
-            play.data_set, consent=consent, purpose=PURPOSES[0], parameters=play.parameters, **more
+            play.data_set, consent=consent, purpose=purposes_of(play.data_set)[0], parameters=play.parameters, **more
         )
 
     async def outcome(self, request: Request) -> Outcome:

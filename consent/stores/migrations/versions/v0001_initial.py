@@ -31,7 +31,7 @@ _TABLES = {
         "integer, assurance_required text, assurance text, channel text, agent text, operator text, representation "
         "text, representative_ref bytes, not_before integer, not_after integer, uses integer, max_uses integer, "
         "subject_ref bytes, commitment bytes, person bytes, epoch integer, certificate bytes, certificate_hash "
-        "bytes, grant_leaf integer, at integer"
+        "bytes, grant_leaf integer, at integer, rule bytes, watch_every_ms integer"
     ),
     "release_key": (
         "authorisation bytes key, epoch integer key, certificate_hash bytes, kek_epoch integer, suite text, wrapped "
@@ -69,6 +69,8 @@ _TABLES = {
 
 _INDEXES = {
     "leaf_by_authorisation": ("leaf", "authorisation, kind", False, "(kind <> 'released' OR length(request) = 0)"),
+    "authorisation_by_agent": ("authorisation", "agent, at", False, "agent <> ''"),
+    "authorisation_by_operator": ("authorisation", "operator, at", False, ""),
     "authorisation_by_processing": ("authorisation", "recipient, data_set, purpose, state, basis, data_life_days", False, ""),
     "authorisation_by_recipient": ("authorisation", "recipient, at", False, ""),
     "authorisation_by_representative": ("authorisation", "representative_ref", False, ""),

@@ -1,0 +1,43 @@
+"""SQLite as this project opens it: what is committed is on the disk, what is deleted is overwritten."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Pool, create_engine, event
+from sqlalchemy.pool import StaticPool
+
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "busy_timeout=3000")
+
+
+def sqlite_engine(path: Path | None, pool: type[Pool] = StaticPool, more: tuple[str, ...] = ()) -> Engine:
+    """The engine of a file, made if absent, or of a database in memory; `more` pragmas. Transactions are BEGIN IMMEDIATE, unless the
+    connection's option `reading` is set: a deferred read that then writes would fail at once with SQLITE_BUSY_SNAPSHOT, whatever the
+    timeout."""
+    target = "sqlite://" if path is None else f"sqlite:///{path}"
+    engine = create_engine(target, poolclass=pool, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _: object) -> None:
+        connection.isolation_level = None
+        for pragma in (*_PRAGMAS, *more):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def empty_log(engine: Engine, *, vacuum: bool = False) -> bool:
+    """The write-ahead log is emptied, and with `vacuum` every page rewritten; False if a reader prevents it. sqlite3.Error as it comes.
+    Beneath SQLAlchemy, which would begin a transaction: nothing is checkpointed in one."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        cursor: sqlite3.Cursor = connection.connection.cursor()  # type: ignore[assignment]  # the driver's own
+        if vacuum:
+            cursor.execute("VACUUM")
+        return not cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
