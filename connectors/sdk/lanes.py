@@ -21,11 +21,13 @@ from exchange.ports import Clock
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How a State API may be called: calls at once, rate (``20/s``, ``250/min``; empty: none), seconds for one call. ValueError."""
+    """How a State API may be called: calls at once, rate (``20/s``, ``250/min``; empty: none), seconds for one call. What is of one
+    `group` counts together. ValueError."""
 
     concurrency: int = 16
     rate: str = ""
     timeout_s: float = 10.0
+    group: str = ""
 
     def __post_init__(self) -> None:
         interval_ms(self.rate)
@@ -43,10 +45,11 @@ class Throttle:
 class Lane:
     """One data set of the provider. `health` is told of every call."""
 
-    def __init__(self, data_set: str, api: StateApi, limits: Limits, shared: Throttle, clock: Clock) -> None:
+    def __init__(
+        self, data_set: str, api: StateApi, limits: Limits, throttles: tuple[Throttle, ...], clock: Clock
+    ) -> None:
         self.data_set, self.api, self.limits, self._clock = data_set, api, limits, clock
-        self.circuit, self.health = Circuit(), Health()
-        self._throttles = (shared, Throttle(limits.rate))
+        self.circuit, self.health, self._throttles = Circuit(), Health(), throttles
         self._call_ms, self._behind_ms = 0.0, 0.0
 
     def next_ms(self, now_ms: int) -> float:
@@ -191,13 +194,17 @@ class Lanes:
     ) -> None:
         if not isinstance(apis, Mapping):
             apis = {name: apis for name, data_set in DATA_SETS.items() if data_set.provider == provider}
-        chosen, shared = limits or {}, Throttle(rate)
+        chosen, shared, groups = limits or {}, Throttle(rate), dict[str, Throttle]()
+
+        def lane(data_set: str, api: StateApi, limits: Limits) -> Lane:
+            own = groups.setdefault(limits.group or data_set, Throttle(limits.rate))
+            return Lane(data_set, api, limits, (shared, own), clock)
 
         def way(name: str, api: StateApi) -> Way:
             composed = compositions().get(name)
             parts = {root: part.data_set for root, part in composed.parts.items()} if composed else {"": name}
             own = chosen.get(name, Limits())
-            lanes = {root: Lane(each, api, chosen.get(each, own), shared, clock) for root, each in parts.items()}
+            lanes = {root: lane(each, api, chosen.get(each, own)) for root, each in parts.items()}
             return Way(lanes, own, composed)
 
         self._ways = {name: way(name, api) for name, api in apis.items()}

@@ -16,25 +16,19 @@ from connectors.sdk.declare import BadConnector, Connector, Service
 from connectors.sdk.lanes import Limits
 from exchange.data_sets import DATA_SETS, PROVIDERS
 
-RATES: Mapping[str, str] = MappingProxyType({
-    "insee.unite-legale.v1": "250/min",
-    "insee.etablissement.v1": "250/min",
-    "dgfip.chiffres-affaires.v1": "250/min",
-    "urssaf.attestation-vigilance.v1": "50/min",
-    "dgfip.attestation-fiscale.v1": "5/min",
-    "dgfip.impot-particulier.v1": "6500/min",
+_JSON = Limits(rate="248/min", group="json")
+LIMITS: Mapping[str, Limits] = MappingProxyType({
+    "insee.unite-legale.v1": _JSON,
+    "insee.etablissement.v1": _JSON,
+    "dgfip.chiffres-affaires.v1": _JSON,
+    "urssaf.attestation-vigilance.v1": Limits(rate="50/min"),
+    "dgfip.attestation-fiscale.v1": Limits(rate="5/min"),
+    "dgfip.impot-particulier.v1": Limits(rate="6500/min"),
 })  # fmt: skip
-"""What the State allows a token (API Entreprise: JSON 250, documents 50, DGFiP tax certificate 5 a minute; SFiP 6500)."""
-COMPOSED_RATES: Mapping[str, str] = MappingProxyType({
-    "insee.unite-legale.v1": "83/min",
-    "insee.etablissement.v1": "83/min",
-    "dgfip.chiffres-affaires.v1": "83/min",
-    "urssaf.attestation-vigilance.v1": "50/min",
-    "dgfip.attestation-fiscale.v1": "5/min",
-})  # fmt: skip
-"""The same for a composed data set, whose three JSON parts share the 250 a minute. The State counts by token: give it its own."""
-PARTICULIER_RATE = "20/s"
-"""API Particulier's, for all its routes (`commons/data/throttle.yml`)."""
+"""What the State allows a token (API Entreprise: JSON 250 together, of which a candidature takes three at once, documents 50, DGFiP tax certificate 5 a minute; SFiP 6500). It
+counts by token: give each process its own, or its share."""
+PARTICULIER = Limits(rate="20/s", group="particulier")
+"""API Particulier's, for all its routes together (`commons/data/throttle.yml`)."""
 
 
 def declared(file: Path) -> Connector:
@@ -63,8 +57,7 @@ def service(
         raise BadConnector(f"{name}: {', '.join(PROVIDERS)}, FILE.py")
     api = RestApi(url, token, client, account=account)
     apis = {data_set.name: api for data_set in DATA_SETS.values() if data_set.provider == name}
-    limits = {data_set: Limits(rate=RATES.get(data_set, PARTICULIER_RATE)) for data_set in apis}
-    for composed in compositions().keys() & apis.keys():
-        parts = [part.data_set for part in compositions()[composed].parts.values()]
-        limits |= {composed: Limits()} | {part: Limits(rate=COMPOSED_RATES[part]) for part in parts}
+    composed = compositions().keys() & apis.keys()
+    parts = {part.data_set for name in composed for part in compositions()[name].parts.values()}
+    limits = {data_set: LIMITS.get(data_set, PARTICULIER) for data_set in (apis.keys() | parts) - composed}
     return Service(name, apis, limits)

@@ -22,7 +22,7 @@ from connectors.sandbox import FAMILIES, load_cases
 from connectors.sdk.kit.examine import examine
 from connectors.sdk.kit.promises import PROMISES
 from connectors.sdk.lanes import Lanes, Limits
-from connectors.sdk.providers import COMPOSED_RATES
+from connectors.sdk.providers import LIMITS
 from consent.core import note
 from exchange.core.errors import Code
 from exchange.core.identity import Identity
@@ -255,7 +255,7 @@ async def test_only_the_parts_of_the_scopes_are_asked(scope: str) -> None:
 async def test_each_part_keeps_its_own_rate() -> None:
     """Candidatures asked together go as fast as the slowest of their parts allows (five tax certificates a minute), never faster."""
     clock = VirtualClock()
-    api, limits = Recorded(clock), {part: Limits(rate=rate) for part, rate in COMPOSED_RATES.items()}
+    api, limits = Recorded(clock), {part: LIMITS[part] for part in PARTS.values()}
     async with bus_of(api, clock, limits=limits) as bus:
         requests = []
         for _ in range(4):
@@ -267,6 +267,20 @@ async def test_each_part_keeps_its_own_rate() -> None:
     for part in PARTS.values():
         times = [at_ms for at_ms, data_set in api.asked if data_set == part]
         assert len(times) == 4 and all(later - sooner >= 12_000 for sooner, later in pairwise(times))
+
+
+def test_what_the_state_counts_together_waits_together() -> None:
+    """250 calls a minute of the JSON group in all, not for each data set; a candidature makes three of them at once."""
+    scopes = ("unites_legales_etablissements_insee", "chiffre_affaires_dgfip")
+    for names, calls in ((("insee.unite-legale.v1", "insee.etablissement.v1"), 1), ((NAME,), 3)):
+        clock, turns = VirtualClock(), list[int]()
+        lanes = Lanes(names[0].partition(".")[0], Recorded(clock), clock, LIMITS | {NAME: Limits()})
+        for number in range(300):
+            way = lanes.of(names[number % len(names)])
+            assert way is not None
+            turns.append(way.asked(PONANT, RECIPIENT, ASKED, scopes).turn_ms(clock.now_ms(), 1 << 60))
+        busiest = max(sum(at <= other < at + 60_000 for other in turns) for at in turns)
+        assert 240 <= busiest * calls <= 250
 
 
 def test_limits_of_the_whole_hold_for_each_part() -> None:
