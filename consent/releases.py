@@ -131,6 +131,9 @@ def release(tx: Transaction, checked: Checked, worker: str) -> list[tuple[Seen, 
 def _held(tx: Transaction, items: Sequence[Item]) -> dict[bytes, Held]:
     authorisations = read_authorisations(tx.connection, [i.key.authorisation for i in items], tx.now_ms)
     entries = recipient_entries(tx.connection, [a.recipient for a in authorisations.values()], tx.now_ms)
+    recipient_keys: dict[str, dict[str, bytes]] = {}
+    for (recipient, operator), entry in entries.items():
+        recipient_keys.setdefault(recipient, {})[operator] = key_id(entry.public_key)
     c = t.release_key.c
     keyed: dict[bytes, set[bytes]] = {}
     for row in tx.connection.execute(
@@ -139,11 +142,7 @@ def _held(tx: Transaction, items: Sequence[Item]) -> dict[bytes, Held]:
     ):
         keyed.setdefault(row.authorisation, set()).add(row.certificate_hash)
     return {
-        a.id: Held(
-            a,
-            {op: key_id(e.public_key) for (r, op), e in entries.items() if r == a.recipient},
-            frozenset(keyed.get(a.id, ())),
-        )
+        a.id: Held(a, recipient_keys.get(a.recipient, {}), frozenset(keyed.get(a.id, ())))
         for a in authorisations.values()
     }
 

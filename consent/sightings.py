@@ -14,6 +14,7 @@ from consent.core.query import Fact, Head, Row
 from consent.stores import tables as t
 from consent.stores.tree import tree
 from consent.transaction import Transaction, read_scopes
+from exchange.core.rule import rule_hash
 from exchange.ports import Unavailable
 
 _IN_MAX = 500
@@ -82,5 +83,6 @@ def row(a: Any, fact: Fact) -> Row:
     return Row(
         a.id, State(a.state), a.recipient, a.provider, a.data_set, a.purpose, read_scopes(a.scopes), a.basis, a.legal_reference,
         a.notice_version, a.notice_hash, a.data_life_days, a.channel, a.agent, a.operator, a.assurance, a.assurance_required,
-        a.representation, a.not_before, a.not_after, a.uses, a.max_uses, a.subject_ref, a.at, a.certificate_hash, fact,
+        a.representation, a.not_before, a.not_after, a.uses, a.max_uses, a.subject_ref, a.at, a.certificate_hash, rule_hash(a.rule),
+        a.watch_every_ms // 1000, fact,
     )  # fmt: skip

@@ -75,7 +75,8 @@ class Fact(Value, frozen=True):
 
 
 class Row(Value, frozen=True):
-    """An authorisation as an officer sees it; fields as in `Terms` and `Evidence`. `fact` is the leaf it was first recorded by."""
+    """An authorisation as an officer sees it; fields as in `Terms` and `Evidence`, `rule_hash` empty where the data themselves are agreed
+    to. `fact` is the leaf it was first recorded by."""
 
     authorisation: bytes
     state: State
@@ -102,6 +103,8 @@ class Row(Value, frozen=True):
     subject: bytes
     at_ms: int
     certificate_hash: bytes
+    rule_hash: bytes
+    watch_every_s: int
     fact: Fact
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench.ledger import TARGETS, Rate, Result, Spread, Stage
+from bench.ledger import Rate, Spread, Stage, result
 from exchange.cli import app
+
+TARGETS = {"append_per_s": 20_000, "proof_p99_ms": 5, "query_p99_ms": 200, "growth": 1.2}
 
 
 def test_the_ledger_beside_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,15 +24,15 @@ def test_the_ledger_beside_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)
     assert json.loads(out.read_text()) == said
-    assert set(said) == {"bench", "store", "chunk", "repeat", "leaf_bytes", "stages", "found", "targets", "machine"}
-    (stage,) = said["stages"]
-    assert (stage["leaves"], stage["authorisations"]) == (11_000, 1_000)
+    sizes = said["sizes"]
+    assert (sizes["leaves"], sizes["authorisations"], said["repeat"]) == (11_000, 1_000, 1)
+    seen = {contender["name"]: contender["figures"] for contender in said["contenders"] if contender["at"] == 11_000}
     for rate in ("append", "bulk"):
-        assert stage[rate]["per_s"] > 0 and stage[rate]["per_cpu_s"] > 0
-    for spread in ("proof_ms", "subject_ms", "day_ms"):
-        assert 0 < stage[spread]["p50"] <= stage[spread]["p99"]
-    assert said["targets"] == TARGETS and set(said["found"]) == set(TARGETS) and said["found"]["growth"] == 1
-    assert 300 <= said["leaf_bytes"] <= 600 and said["store"].startswith("sqlite ")
+        assert seen[rate]["per_s"] > 0 and seen[rate]["per_cpu_s"] > 0
+    for spread in ("proof", "subject", "day"):
+        assert 0 < seen[spread]["p50_ms"] <= seen[spread]["p99_ms"]
+    assert {target["name"]: target["limit"] for target in said["targets"]} == TARGETS and said["ratios"]["growth"] == 1
+    assert 300 <= sizes["leaf_bytes"] <= 600 and sizes["store"].startswith("sqlite ")
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.json"]
 
 
@@ -46,5 +48,8 @@ def test_growth_is_cost_over_cost() -> None:
     stages = [
         Stage(n, 1, Rate(n, cpu), Rate(1, 1), spread, spread, Spread(1, 9, 1, 9)) for n, cpu in ((10, 100), (20, 50))
     ]
-    result = Result("sqlite", 1, 400, tuple(stages), (0.0, 0.0))
-    assert result.found() == {"append_per_s": 20, "proof_p99_ms": 2, "query_p99_ms": 9, "growth": 2}
+    found = result("sqlite", 1, 400, stages, 0.0)
+    assert {target.name: target.found for target in found.targets} == {
+        "append_per_s": 20, "proof_p99_ms": 2, "query_p99_ms": 9, "growth": 2,
+    }  # fmt: skip
+    assert found.figures("append", 10)["per_cpu_s"] == 100 and found.figures("day", 20)["p99_ms"] == 9

@@ -16,9 +16,11 @@ from consent.stores import tables as t
 from consent.verify import policy, verify
 from exchange.core.errors import Code
 from exchange.core.identity import Identity, canonical
+from exchange.core.rule import rule_hash
 from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.introduction import PURPOSES, introduce_collectivity, terms
 from exchange.ports import Refused
+from exchange.rules import shipped
 from exchange.wallet import Wallet
 from tests.world import JEANNE, OPERATOR, PAUL, RECIPIENT, World, held, log_size
 
@@ -157,11 +159,13 @@ async def test_every_filter_gives_exactly_what_matches(watched: World) -> None:
 
 async def test_an_answer_shows_the_terms_and_the_proof(watched: World) -> None:
     """What the officer reads of an authorisation is what was agreed; its leaf leads to the checkpoint."""
-    a = await watched.give(data_life_days=30)
+    rule = await watched.ledger.sign_rule(shipped()["quotient-familial-650"])
+    a = await watched.give(data_life_days=30, rule=rule, watch_every_ms=86_400_000, scopes=("cnaf_quotient_familial",))
     found = await watched.ledger.query(DPO, WHY, Query(subject=await subject(watched, a)))
     (row,) = found.rows
     assert (row.authorisation, row.state, row.recipient) == (a, State.LIVE, RECIPIENT)
     assert (row.data_life_days, row.operator, row.uses) == (30, OPERATOR, 0)
+    assert (row.rule_hash, row.watch_every_s) == (rule_hash(rule), 86_400) and row.rule_hash
     assert row.fact.kind == "given" and proves(watched, found.head, row.fact)
     assert found.next == "" and found.total == 1
     bare = await watched.ledger.query(DPO, WHY, Query(), proofs=False)

@@ -1,8 +1,8 @@
 """The four worlds of protocol.md §9, whole, and smaller ones that every test run can afford: between them they have all that the whole
 ones have, but not all of it at once.
 
-`ACCORD_MODEL=whole pytest tests/model/test_exploration.py` explores the whole ones: millions of states (B alone has 1.6), many minutes
-of both cores, and some gigabytes of memory.
+`ACCORD_MODEL=whole pytest tests/model/test_exploration.py` explores the whole ones: 1,050,948 states of A, 1,598,344 of B, 5,592,240 of C
+and 635,616 of D, in a quarter of an hour of two cores and three gigabytes of memory.
 """
 
 from __future__ import annotations
