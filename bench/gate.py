@@ -1,197 +1,132 @@
-"""The gate beside the raw echo of the same records: one machine, one broker, one run."""
+"""The gate beside the raw echo of the same records, Kafka Streams and Faust: one machine, one broker, one run."""
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
-from signal import SIGKILL
-from statistics import median
-from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from bench.arena import Arena, arena
+from bench.peers_streams import Absent, built, peers
+from bench.report import (
+    Contender,
+    Figures,
+    Result,
+    Say,
+    Target,
+    Words,
+    at_least,
+    load_1m,
+    machine,
+    middle,
+    ratio,
+    versions,
+)
+from exchange.adapters.kafka import KafkaOutbox
+from exchange.embedded.jars import Progress
 
-from bench.agreements import agree
-from bench.load import Load, WrongCount
-from bench.watch import Contender, Ended, Figures, Watch, last_line, watching
-from consent.keys import open_keys
-from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
-from exchange.agents.relay import Relay
-from exchange.clock import SystemClock
-from exchange.core import topics
-from exchange.core.decision import Ask
-from exchange.core.topics import TopicSpec
-from exchange.data_sets import PROVIDERS
-from exchange.embedded import process
-from exchange.embedded.choose import EMBEDDED, open_kafka
-from exchange.embedded.jars import KAFKA_VERSION, Progress
-from exchange.introduction import introduce, open_wallet, terms
-from exchange.local import PARTITIONS, STOP_S, LocalBus
-from exchange.places import Places, RoleFailed
-from exchange.settings import Settings
-
-ASKS = 10
-ECHO, GATE_GROUP = "echo.v1", "accord.gate"
-Say = Callable[[str, str], None]
-"""What is being done, in French and in English."""
+FAUST_SOURCE = "faust-requests.v1"
+Turn = Callable[[int], Awaitable[Figures]]
+"""One measure, the how-manieth it is."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much, and how many times each contender."""
+    """How much, and how many times each contender. `faust`: Faust takes one event at a time, it gets fewer."""
 
-    requests: int = 300_000
-    agreements: int = 50_000
-    repeat: int = 1
+    requests: int = 1_000_000
+    authorisations: int = 50_000
+    repeat: int = 3
+    faust: int = 20_000
+    peers: bool = True
 
 
-@dataclass(frozen=True)
-class Result:
-    """Medians; `per_cpu_s` is None where the system does not tell."""
-
-    size: Size
-    record_bytes: int
-    echo: Figures
-    gate: Figures
-
-    def as_json(self) -> dict[str, Any]:
-        machine = {"cores": os.cpu_count(), "python": platform.python_version(), "kafka": KAFKA_VERSION}
-        return {
-            "bench": "gate", "authorisations": self.size.agreements, "requests": self.size.requests, "repeat": self.size.repeat,
-            "echo": self.echo.rounded(), "gate": self.gate.rounded(), "ratio": round(self.gate.per_s / self.echo.per_s, 3),
-            "record_bytes": self.record_bytes, "machine": machine,
-        }  # fmt: skip
+LABELS: dict[str, Words] = {
+    "echo": ("écho brut", "raw echo"),
+    "gate": ("portier", "gate"),
+    "streams": ("Kafka Streams", "Kafka Streams"),
+    "streams-raw": ("Kafka Streams, réglé à la main", "Kafka Streams, hand-tuned"),
+    "faust": ("Faust, par événement", "Faust, per event"),
+}
+_CPU: Words = ("par seconde de processeur", "per CPU-second")
 
 
 async def run(size: Size, say: Say, progress: Progress | None = None) -> Result:
     """The whole bench in a folder of its own; nothing is left. Raises `WrongCount` or `Ended` rather than give a wrong figure."""
-    with tempfile.TemporaryDirectory(prefix="accord-bench-") as folder:
-        say("préparation du broker et du registre", "preparing broker and ledger")
-        try:
-            async with _arena(Path(folder), size, progress) as arena:
-                return await _measure(arena, size, say)
-        except RoleFailed as error:
-            raise Ended(f"{error.name}: {last_line(error.log)}") from None
+    before = load_1m()
+    async with arena(size.requests, size.authorisations, say, progress) as place:
+        say("chargement des demandes", "loading the requests")
+        record_bytes = await place.publish() // size.requests
+        await place.topic("echo.v1")
+        turns: dict[str, Turn] = {"echo": lambda n: place.copies("bench.echo", "echo", place.load, place.source, n)}
+        turns["gate"] = lambda _: place.gate()
+        remarks: tuple[Words, ...] = ()
+        if size.peers:
+            remarks = await _streams(place, record_bytes, turns, say)
+            await _faust(place, size.faust, turns)
+        seen = await in_turn(turns, size.repeat, say)
+    sizes: dict[str, int | str] = {
+        "requests": size.requests,
+        "authorisations": size.authorisations,
+        "record_bytes": record_bytes,
+    }
+    if size.peers:
+        sizes["faust_requests"] = min(size.faust, size.requests)
+    contenders = tuple(Contender(name, LABELS[name], middle(found)) for name, found in seen.items())
+    ratios, targets = judged({contender.name: contender.figures for contender in contenders})
+    return Result(
+        "gate", ("Le portier", "The gate"), sizes, size.repeat, contenders, ratios, targets, machine(before), versions(), remarks
+    )  # fmt: skip
 
 
-async def _measure(arena: _Arena, size: Size, say: Say) -> Result:
-    say("chargement des demandes", "loading the requests")
-    size_bytes = await arena.publish()
-    echoes, gates = [], []
-    for turn in range(size.repeat):
-        say(f"écho, puis portier ({turn + 1}/{size.repeat})", f"echo, then gate ({turn + 1}/{size.repeat})")
-        echoes.append(await arena.echo(turn))
-        gates.append(await arena.gate())
-    return Result(size, size_bytes // size.requests, _median(echoes), _median(gates))
+async def in_turn(turns: dict[str, Turn], repeat: int, say: Say) -> dict[str, list[Figures]]:
+    """Each contender once, then all again: what the machine does meanwhile falls on all of them."""
+    seen: dict[str, list[Figures]] = {name: [] for name in turns}
+    for turn in range(repeat):
+        for name, take in turns.items():
+            fr, en = LABELS[name]
+            say(f"{fr} ({turn + 1}/{repeat})", f"{en} ({turn + 1}/{repeat})")
+            seen[name].append(await take(turn))
+    return seen
 
 
-def _median(found: list[Figures]) -> Figures:
-    cpu = [f.per_cpu_s for f in found if f.per_cpu_s is not None]
-    return Figures(median(f.per_s for f in found), median(cpu) if cpu else None)
-
-
-@dataclass(frozen=True)
-class _Arena:
-    """A bus with its ledger and load, on which contenders take turns."""
-
-    bus: LocalBus
-    watch: Watch
-    load: Load
-    operator: str
-
-    @property
-    def source(self) -> str:
-        return topics.requests(self.operator)
-
-    async def publish(self) -> int:
-        """The load, and one reading of it all: the first contender shall not pay for a cold broker."""
-        async with KafkaOutbox(self.bus.bootstrap) as outbox:
-            size_bytes = await self.load.publish(outbox, self.source)
-        async with KafkaReader(self.bus.bootstrap, self.source) as reader:
-            count = sum([len(chunk) async for chunk in reader.to_end()])
-        if count != self.load.count:
-            raise WrongCount(f"{count} requests loaded")
-        return size_bytes
-
-    async def echo(self, turn: int) -> Figures:
-        """One measure of the echo."""
-        before = await self.watch.ends(ECHO)
-        group, log = f"echo.{turn}", self.bus.places.log("echo")
-        argv = [sys.executable, "-m", "bench.echo", self.bus.bootstrap, self.source, ECHO, group]
-        child = process.spawn(argv, cwd=Path.cwd(), output=log, death_signal=SIGKILL)
-        try:
-            return await self.watch.measure(Contender(child, group, log), before, self.load.count)
-        finally:
-            process.stop(child, patience_s=STOP_S)
-
-    async def gate(self) -> Figures:
-        """One measure of the gate, with a memory that knows nothing yet, and the check of every fate."""
-        await _rewind(self.bus.bootstrap, self.source)
-        before = await self.watch.ends(topics.VERDICTS, topics.DEAD_LETTERS, *map(topics.tasks, PROVIDERS))
-        self.bus.spawn("gate", "worker", "--roles", "gate", "--kafka", self.bus.bootstrap)
-        contender = Contender(self.bus.children["gate"], GATE_GROUP, self.bus.places.log("gate"))
-        try:
-            found = await self.watch.measure(contender, before, self.load.count)
-        finally:
-            self.bus.stop("gate")
-        offsets = {
-            topic: {partition: end for (name, partition), end in before.items() if name == topic}
-            for topic in (topics.VERDICTS, topics.tasks(PROVIDERS[0]))
-        }
-        readers = [KafkaReader(self.bus.bootstrap, topic, at) for topic, at in offsets.items()]
-        async with readers[1] as tasks, readers[0] as verdicts:
-            await self.load.check(tasks.to_end(), verdicts.to_end())
-        return found
-
-
-@asynccontextmanager
-async def _arena(folder: Path, size: Size, progress: Progress | None) -> AsyncIterator[_Arena]:
-    settings, places, now_ms = Settings(data=folder, kafka=EMBEDDED), Places(folder), SystemClock().now_ms()
-    recipient, operator = settings.recipient, settings.operator_of(settings.recipient)
-    agreed = terms(recipient, now_ms)
-    agreements = agree(
-        places, open_keys(places.ledger_keys, settings.origin, settings.master()), agreed, size.agreements
-    )
-    asks = [
-        Ask(recipient, agreed.data_set, agreed.purpose, agreed.scopes, (("mois", str(n)),)) for n in range(1, ASKS + 1)
-    ]
-    bus = LocalBus(settings, places)
-    async with AsyncExitStack() as stack:
-        bus.bootstrap = stack.enter_context(open_kafka(EMBEDDED, places.broker, progress, train=False))
-        stack.push_async_callback(bus.close)
-        bus.start_ledger()
-        await bus.make_topics()
-        await create_topics(
-            bus.bootstrap, [TopicSpec(ECHO, PARTITIONS, config={"message.timestamp.type": "LogAppendTime"})]
-        )
-        await bus.ready("ledger")
-        await introduce(bus.ledger, places, open_wallet(places, settings))
-        await _relayed(bus, size.agreements)
-        watch = await stack.enter_async_context(watching(bus.bootstrap))
-        yield _Arena(bus, watch, Load.draw(agreements, asks, size.requests, now_ms), operator)
-
-
-async def _relayed(bus: LocalBus, agreements: int) -> None:
-    """The ledger's events so far count as published long ago: a heartbeat after the last of them."""
-    last = agreements
-    while events := await bus.ledger.events(last, 10_000):
-        last = events[-1].sequence
-    async with KafkaOutbox(bus.bootstrap) as outbox:
-        await Relay(bus.ledger, outbox, SystemClock(), last).tick()
-
-
-async def _rewind(bootstrap: str, source: str) -> None:
-    """The gate's group, which must be empty, starts again at the beginning."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=GATE_GROUP, enable_auto_commit=False)
-    await consumer.start()
+async def _streams(place: Arena, record_bytes: int, turns: dict[str, Turn], say: Say) -> tuple[Words, ...]:
+    """Kafka Streams among the contenders; else why not."""
+    say("Kafka Streams : construction, chargement", "Kafka Streams: build, load")
     try:
-        places = [TopicPartition(source, partition) for partition in range(PARTITIONS)]
-        consumer.assign(places)
-        await consumer.commit(dict.fromkeys(places, 0))
-    finally:
-        await consumer.stop()
+        classes = built()
+    except Absent as error:
+        return (error.words,)
+    for peer in peers(place, classes):
+        await peer.load(record_bytes)
+        turns[peer.form.name] = lambda _, peer=peer: peer.measure()  # type: ignore[misc]  # bound now, not when called
+    return ()
+
+
+async def _faust(place: Arena, count: int, turns: dict[str, Turn]) -> None:
+    """Faust among the contenders, on the first requests of the same load, in a topic of their own."""
+    load = place.less(count)
+    await place.topic(FAUST_SOURCE)
+    await place.topic("faust.v1")
+    async with KafkaOutbox(place.bus.bootstrap) as outbox:
+        await load.publish(outbox, FAUST_SOURCE)
+    turns["faust"] = lambda turn: place.copies("bench.peers_faust", "faust", load, FAUST_SOURCE, turn)
+
+
+def judged(found: dict[str, Figures]) -> tuple[Figures, tuple[Target, ...]]:
+    """The gate's rates over each other's; figures of who was not measured are missing, not zero."""
+    ours = found["gate"]
+
+    def over(other: str, figure: str = "per_s") -> float | None:
+        return ratio(ours[figure], found.get(other, {}).get(figure))
+
+    bounds = (("echo", "", 0.6), ("streams", "cpu", 2.5), ("streams-raw", "cpu", 1.5), ("faust", "", 40.0))
+    targets: list[Target] = []
+    for other, cpu, limit in bounds:
+        fr, en = LABELS[other]
+        name = f"gate_to_{other}"
+        targets.append(at_least(name, (f"portier / {fr}", f"gate / {en}"), over(other), limit))
+        if cpu:
+            label = f"portier / {fr}, {_CPU[0]}", f"gate / {en}, {_CPU[1]}"
+            targets.append(at_least(f"{name}_cpu", label, over(other, "per_cpu_s"), limit))
+    ratios = {target.name: target.found for target in targets} | {"gate_to_echo_cpu": over("echo", "per_cpu_s")}
+    return ratios, tuple(targets)

@@ -1,14 +1,13 @@
 """The ledger's log beside its own store: leaves appended durably, inclusion proofs, an officer's queries, as the log grows.
 
-A leaf is a release: under one of the agreements there are, drawn at random, its content encrypted under that agreement's key. The
-limit it is shown beside is the same store inserting rows of the same size into a like table, in the same run. There is one agreement
-for five leaves, of one in a hundred collectivities, over a year.
+A leaf is a release, under one of the agreements there are, drawn at random. The limit it is shown beside is the same store inserting rows
+of the same size into a like table, in the same run. There is one agreement for five leaves, of one in a hundred collectivities, over a
+year.
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import sqlite3
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -18,13 +17,14 @@ from pathlib import Path
 from random import Random  # noqa: TID251  # a load drawn from a seed
 from statistics import median
 from time import perf_counter, process_time
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
 from sqlalchemy import Engine, MetaData, quoted_name
 
 from bench.ledger_load import CHUNK, DAY_MS, LEAVES_PER_AGREEMENT, OFFICER, START_MS, People, Rows, leaf_size_bytes
+from bench.report import Contender, Figures, Result, Say, Words, at_least, at_most, load_1m, machine, ratio, versions
 from consent.core import note
 from consent.core.query import Officer, Query
 from consent.keys import KeyRing, ephemeral
@@ -40,8 +40,6 @@ WINDOW = 10
 PROOFS, QUERIES = 1_000, 200
 """How many are timed, at most."""
 SMALL, FULL = (10_000, 100_000), (10_000, 1_000_000, 5_000_000)
-TARGETS = {"append_per_s": 20_000, "proof_p99_ms": 5.0, "query_p99_ms": 200.0, "growth": 1.2}
-Say = Callable[[str, str], None]
 T = TypeVar("T")
 
 
@@ -73,56 +71,61 @@ class Stage:
     subject_ms: Spread
     day_ms: Spread
 
-
-@dataclass(frozen=True)
-class Result:
-    """Every stage, smallest first; `leaf_bytes` is a leaf's row, `load` the machine's 1-minute load before and after."""
-
-    store: str
-    repeat: int
-    leaf_bytes: int
-    stages: tuple[Stage, ...]
-    load: tuple[float, float]
-
-    @property
-    def growth(self) -> float:
-        """What a leaf costs (CPU) at the largest size, in times what it costs at the smallest."""
-        return self.stages[0].append.per_cpu_s / self.stages[-1].append.per_cpu_s
-
-    def found(self) -> dict[str, float]:
-        """What the targets are about, at the largest size."""
-        last = self.stages[-1]
-        return {
-            "append_per_s": last.append.per_s, "proof_p99_ms": last.proof_ms.p99,
-            "query_p99_ms": max(last.subject_ms.p99, last.day_ms.p99), "growth": self.growth,
-        }  # fmt: skip
-
-    def as_json(self) -> dict[str, Any]:
-        machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load_1m": list(self.load)}
-        found = {name: round(value, 3) for name, value in self.found().items()}
-        return {
-            "bench": "ledger", "store": self.store, "chunk": CHUNK, "repeat": self.repeat, "leaf_bytes": self.leaf_bytes,
-            "stages": [_plain(stage) for stage in self.stages], "found": found, "targets": TARGETS, "machine": machine,
-        }  # fmt: skip
+    def contenders(self) -> tuple[Contender, ...]:
+        """Rates and durations, each under its name at this size."""
+        rates, spreads = (
+            {"append": self.append, "bulk": self.bulk},
+            {"proof": self.proof_ms, "subject": self.subject_ms, "day": self.day_ms},
+        )
+        figures: dict[str, Figures] = {name: dict(rate._asdict()) for name, rate in rates.items()}
+        for name, spread in spreads.items():
+            figures[name] = {f"{field}_ms": value for field, value in spread._asdict().items()}
+        return tuple(Contender(name, LABELS[name], found, self.leaves) for name, found in figures.items())
 
 
-def _plain(stage: Stage) -> dict[str, Any]:
-    rates = {name: {k: round(v) for k, v in getattr(stage, name)._asdict().items()} for name in ("append", "bulk")}
-    spreads = {
-        name: {k: round(v, 3) for k, v in getattr(stage, name)._asdict().items()}
-        for name in ("proof_ms", "subject_ms", "day_ms")
+LABELS: dict[str, Words] = {
+    "append": ("feuilles", "leaves"),
+    "bulk": ("lignes nues", "bare rows"),
+    "proof": ("preuve d'inclusion", "inclusion proof"),
+    "subject": ("requête DPO, une personne", "DPO query, a person"),
+    "day": ("requête DPO, un jour", "DPO query, a day"),
+}
+
+
+def result(store: str, repeat: int, leaf_bytes: int, stages: Sequence[Stage], before: float) -> Result:
+    """Of every stage, smallest first; the targets are read at the largest size. `leaf_bytes` is a leaf's row. Growth: what a leaf costs
+    (CPU) at the largest size, in times what it costs at the smallest."""
+    first, last = stages[0], stages[-1]
+    growth = first.append.per_cpu_s / last.append.per_cpu_s
+    queries_ms = max(last.subject_ms.p99, last.day_ms.p99)
+    targets = (
+        at_least("append_per_s", ("feuilles durables par seconde", "durable leaves per second"), last.append.per_s, 20_000),
+        at_most("proof_p99_ms", ("preuve, ms au centile 99", "proof, ms at the 99th percentile"), last.proof_ms.p99, 5),
+        at_most("query_p99_ms", ("requête DPO, ms au centile 99", "DPO query, ms at the 99th percentile"), queries_ms, 200),
+        at_most("growth", ("coût d'une feuille, de la plus petite taille à la plus grande", "a leaf's cost, largest size to smallest"), growth, 1.2),
+    )  # fmt: skip
+    sizes: dict[str, int | str] = {
+        "leaves": last.leaves,
+        "authorisations": last.agreements,
+        "chunk": CHUNK,
+        "leaf_bytes": leaf_bytes,
     }
-    return {"leaves": stage.leaves, "authorisations": stage.agreements, **rates, **spreads}
+    ratios = {f"append_to_bulk at {stage.leaves}": ratio(stage.append.per_s, stage.bulk.per_s) for stage in stages}
+    return Result(
+        "ledger", ("Le registre", "The ledger"), sizes | {"store": store}, repeat,
+        tuple(contender for stage in stages for contender in stage.contenders()), ratios | {"growth": growth}, targets,
+        machine(before), versions(),
+    )  # fmt: skip
 
 
 async def run(sizes: Sequence[int], repeat: int, say: Say, server: str = "") -> Result:
     """All stages on one store that grows, in a folder (or a database of the PostgreSQL `server`) that is gone afterwards."""
-    before = os.getloadavg()[0]
-    with _store(server) as (engine, name):
+    before = load_1m()
+    with store(server) as (engine, name):
         arena = _Arena(engine, ephemeral("accord.bench/ledger"))
         await arena.ledger.appoint(Officer(OFFICER, (), 1 << 52))
         stages = [await arena.stage(size, repeat, say) for size in sorted(sizes)]
-        return Result(name, repeat, leaf_size_bytes(engine), tuple(stages), (before, os.getloadavg()[0]))
+        return result(name, repeat, leaf_size_bytes(engine), stages, before)
 
 
 class _Arena:
@@ -218,7 +221,7 @@ def _median(rates: Sequence[Rate]) -> Rate:
 
 
 @contextmanager
-def _store(server: str) -> Iterator[tuple[Engine, str]]:
+def store(server: str) -> Iterator[tuple[Engine, str]]:
     """An empty store of the ledger's, and its name."""
     if not server:
         with tempfile.TemporaryDirectory(prefix="accord-bench-") as folder:

@@ -79,7 +79,8 @@ def _row(authorisation: bytes, subject: bytes, recipient: str, at_ms: int, leaf:
         "assurance_required": "eidas1", "assurance": "eidas1", "channel": "online", "agent": "", "operator": recipient[:9],
         "representation": "", "representative_ref": b"", "not_before": at_ms, "not_after": at_ms + YEAR_DAYS * DAY_MS, "uses": 0,
         "max_uses": 100, "subject_ref": subject, "commitment": os.urandom(32), "person": os.urandom(_PERSON_BYTES), "epoch": 1,
-        "certificate": os.urandom(_CERTIFICATE_BYTES), "certificate_hash": os.urandom(32), "grant_leaf": leaf, "at": at_ms,
+        "certificate": os.urandom(_CERTIFICATE_BYTES), "certificate_hash": os.urandom(32), "grant_leaf": leaf, "at": at_ms, "rule": b"",
+        "watch_every_ms": 0,
     }  # fmt: skip
 
 

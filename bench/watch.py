@@ -13,6 +13,7 @@ from typing import NamedTuple
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from bench.report import Figures
 from exchange.adapters.kafka import KafkaReader, KafkaView
 from exchange.clock import SystemClock
 
@@ -26,18 +27,8 @@ class Ended(Exception):
     """The contender ended, or did not get through in time."""
 
 
-class Figures(NamedTuple):
-    """Requests a second of wall time, and a CPU-second of the contender's process (None where the system does not tell)."""
-
-    per_s: float
-    per_cpu_s: float | None
-
-    def rounded(self) -> dict[str, int | None]:
-        return {"per_s": round(self.per_s), "per_cpu_s": None if self.per_cpu_s is None else round(self.per_cpu_s)}
-
-
-class Contender(NamedTuple):
-    """A process that reads as `group`."""
+class Runner(NamedTuple):
+    """A contender's process, which reads as `group`."""
 
     child: Popen[bytes]
     group: str
@@ -65,6 +56,15 @@ def cpu_s(pid: int) -> float | None:
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def most_rss_bytes(pid: int) -> int | None:
+    """The most memory a live process has held; Linux says."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:")), None)
+
+
 class Watch:
     """Sees groups, topics and processes."""
 
@@ -76,22 +76,34 @@ class Watch:
         counts = await self._view.topics()
         return await self._view.end_offsets([(topic, p) for topic in topics for p in range(counts[topic])])
 
-    async def measure(self, contender: Contender, before: Ends, count: int) -> Figures:
+    async def measure(self, contender: Runner, before: Ends, count: int) -> Figures:
         """From when the broker gives the contender its partitions (just before the first fetch) until it has appended `count` records
-        after `before`. Raises `Ended`."""
+        after `before`: records a second of wall time and a CPU-second, most memory so far. Raises `Ended`."""
         try:
             async with asyncio.timeout(TIME_LIMIT_S):
                 while await self._state(contender.group) != "Stable":
                     await contender.pause(GROUP_POLL_S)
                 started_ms, started_cpu_s = SystemClock().now_ms(), cpu_s(contender.child.pid)
-                while sum((ends := await self._view.end_offsets(before)).values()) < sum(before.values()) + count:
-                    await contender.pause(OUTPUT_POLL_S)
-                ended_cpu_s = cpu_s(contender.child.pid)
+                ends = await self._until(contender, before, count, OUTPUT_POLL_S)
+                ended_cpu_s, rss_bytes = cpu_s(contender.child.pid), most_rss_bytes(contender.child.pid)
         except TimeoutError:
             raise Ended("too slow") from None
         wall_s = (await self._last_ms(ends) - started_ms) / 1000
         used_s = ended_cpu_s - started_cpu_s if ended_cpu_s and started_cpu_s else None
-        return Figures(count / wall_s, count / used_s if used_s else None)
+        return {"per_s": count / wall_s, "per_cpu_s": count / used_s if used_s else None, "rss_bytes": rss_bytes}
+
+    async def appended(self, contender: Runner, before: Ends, count: int) -> None:
+        """Until at least `count` records came after `before`, looking as often as a group's state. Raises `Ended`."""
+        try:
+            async with asyncio.timeout(TIME_LIMIT_S):
+                await self._until(contender, before, count, GROUP_POLL_S)
+        except TimeoutError:
+            raise Ended("too slow") from None
+
+    async def _until(self, contender: Runner, before: Ends, count: int, pause_s: float) -> Ends:
+        while sum((ends := await self._view.end_offsets(before)).values()) < sum(before.values()) + count:
+            await contender.pause(pause_s)
+        return ends
 
     async def _state(self, group: str) -> str:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
@@ -167,7 +168,8 @@ class KafkaReader:
 
 
 class KafkaOutbox:
-    """The agents' `Outbox`: acks=all, idempotent, each partition's messages in order, a batch at a time.
+    """The `Outbox` of agents and SDK: acks=all, idempotent, each partition's messages in order, a batch at a time. Many may send at once:
+    those of one partition take turns here, for aiokafka lets those who wait starve and time out.
 
     aiokafka never lets go of an idempotent batch: it retries for ever, whatever `request_timeout_ms` says, and would deliver
     long after its caller gave up. So a `send` that runs out of time abandons its whole producer, sockets included. Only bytes
@@ -180,6 +182,8 @@ class KafkaOutbox:
         self._bootstrap, self._timeout_ms, self._security = bootstrap, request_timeout_ms, security(ssl_context)
         self._view = KafkaView(bootstrap, ssl_context=ssl_context)
         self._producer: Any = None
+        self._starting = asyncio.Lock()
+        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._partitions: dict[str, int] = {}
         self._wanted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -224,31 +228,40 @@ class KafkaOutbox:
             if any(len(m.value) > MESSAGE_BYTES // 2 and _size(m) > MESSAGE_BYTES for m in messages):
                 raise TooLarge  # our headers are small: only a large value is worth measuring whole
         async with _asking((timeout_ms or self._timeout_ms) / 1000):
+            producer, acks = await self._started(), list[asyncio.Future[object]]()
             try:
-                if self._producer is None:
-                    await self._fresh_producer()
-                await self._send(batches)
-            except BaseException:
-                self._abandon()
+                places = ((place, messages) for place, messages in batches.items() if messages)
+                await asyncio.gather(*(self._send_to(producer, place, messages, acks) for place, messages in places))
+                await asyncio.gather(*acks)
+            except BaseException as error:
+                if self._producer is producer and acks:
+                    self._abandon()
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling():
+                    raise Unavailable("abandoned") from None  # by another sender, whose time was over
                 raise
 
-    async def _send(self, batches: Batches) -> None:
-        sent = await asyncio.gather(
-            *(self._send_to(*place, messages) for place, messages in batches.items() if messages)
-        )
-        await asyncio.gather(*(ack for acks in sent for ack in acks))
+    async def _send_to(
+        self, producer: Any, place: tuple[str, int], messages: Sequence[Message], acks: list[asyncio.Future[object]]
+    ) -> None:
+        """In this partition's turn; `acks` are told one by one, for what was written so far must be known."""
+        topic, partition = place
+        async with self._turns[place]:
+            batch = producer.create_batch()
+            for key, value, headers in messages:
+                if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                    acks.append(await producer.send_batch(batch, topic, partition=partition))
+                    batch = producer.create_batch()
+                    batch.append(key=key, value=value, timestamp=None, headers=headers)
+            batch.close()
+            acks.append(await producer.send_batch(batch, topic, partition=partition))
 
-    async def _send_to(self, topic: str, partition: int, messages: Sequence[Message]) -> list[asyncio.Future[object]]:
-        producer, acks = self._producer, []
-        batch = producer.create_batch()
-        for key, value, headers in messages:
-            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                acks.append(await producer.send_batch(batch, topic, partition=partition))
-                batch = producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None, headers=headers)
-        batch.close()
-        acks.append(await producer.send_batch(batch, topic, partition=partition))
-        return acks
+    async def _started(self) -> Any:
+        """The producer, made anew once if the last one was abandoned."""
+        async with self._starting:
+            if self._producer is None:
+                await self._fresh_producer()
+            return self._producer
 
     async def _fresh_producer(self) -> None:
         producer = AIOKafkaProducer(

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from bench.gate import Result, Size, run
-from bench.ledger import FULL, SMALL, TARGETS
-from bench.ledger import Result as LedgerResult
-from bench.ledger import run as run_ledger
+from bench import exchange as exchanges
+from bench import gate as gates
+from bench import ledger as ledgers
+from bench import release as releases
+from bench import scale as scales
+from bench import sdk as sdks
+from bench import start as starts
+from bench import withdrawal as withdrawals
 from bench.ledger_load import CHUNK, LEAVES_PER_AGREEMENT
-from bench.load import WrongCount
-from bench.watch import Ended, Figures
-from exchange.cli import show
-from exchange.cli.download import Download
+from exchange.cli import bench_all, show
+from exchange.cli.bench_shown import Out, Repeat, measured
 from exchange.cli.options import Json
 from exchange.settings import Settings
 
@@ -31,136 +30,160 @@ def bench() -> None:
 
 @app.command("gate")
 def gate(
-    requests: Annotated[int, typer.Option("--requests", help="Demandes. / Requests.", min=1)] = 300_000,
+    requests: Annotated[int, typer.Option("--requests", help="Demandes. / Requests.", min=1)] = gates.Size.requests,
     authorisations: Annotated[
         int, typer.Option("--authorisations", help="Accords au registre. / Agreements in the ledger.", min=2)
-    ] = 50_000,
-    repeat: Annotated[
-        int,
-        typer.Option(
-            "--repeat", help="Mesures de chacun, en alternance ; médiane. / Measures of each, in turn; median.", min=1
-        ),
-    ] = 1,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Écrire le résultat dans ce fichier. / Write the result there.")
-    ] = None,
+    ] = gates.Size.authorisations,
+    faust: Annotated[
+        int, typer.Option("--faust", help="Demandes pour Faust, une à une. / Requests for Faust, one by one.", min=1)
+    ] = gates.Size.faust,
+    peers: Annotated[
+        bool, typer.Option("--peers/--no-peers", help="Aussi Kafka Streams et Faust. / Kafka Streams and Faust too.")
+    ] = True,
+    repeat: Repeat = gates.Size.repeat,
+    out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Le portier face à l'écho brut des mêmes demandes. / The gate beside the raw echo of the same requests."""
-
-    def say(fr: str, en: str) -> None:
-        if not as_json:
-            show.console.print(f"[dim]{show.tr(fr, en)}…[/]")
-
-    try:
-        with Download(shown=not as_json) as progress:
-            result = show.run(run(Size(requests, authorisations, repeat), say, progress), as_json=as_json)
-    except (WrongCount, Ended) as error:
-        cause = show.tr(f"mesure sans valeur : {error}", f"measure without worth: {error}")
-        show.tell("bench_failed", cause, show.tr("ne pas publier de chiffre", "publish no figure"), as_json=as_json)
-        raise typer.Exit(show.CORRUPTED) from None
-    if out is not None:
-        _keep(out, result.as_json())
-    show.line(**result.as_json()) if as_json else show.console.print(_table(result))
+    """Le portier face à l'écho brut, à Kafka Streams et à Faust. / The gate beside the raw echo, Kafka Streams and Faust."""
+    size = gates.Size(requests, authorisations, repeat, faust, peers)
+    measured(lambda say, progress: gates.run(size, say, progress), out, as_json)
 
 
 @app.command("ledger")
 def ledger(
     sizes: Annotated[
         str, typer.Option("--sizes", help="Tailles du journal, en feuilles. / Sizes of the log, leaves.")
-    ] = ",".join(map(str, SMALL)),
+    ] = ",".join(map(str, ledgers.SMALL)),
     full: Annotated[bool, typer.Option("--full", help="10 000, 1 et 5 millions. / 10,000, 1 and 5 million.")] = False,
-    repeat: Annotated[
-        int, typer.Option("--repeat", help="Mesures de chacun ; médiane. / Measures of each; median.", min=1)
-    ] = 3,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Écrire le résultat dans ce fichier. / Write the result there.")
-    ] = None,
+    repeat: Repeat = 3,
+    out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Le registre face à sa propre base : feuilles, preuves, requêtes. / The ledger beside its own store."""
-    chosen = FULL if full else _sizes(sizes)
-
-    def say(fr: str, en: str) -> None:
-        if not as_json:
-            show.console.print(f"[dim]{show.tr(fr, en)}…[/]")
-
-    result = show.run(run_ledger(chosen, repeat, say, Settings().store), as_json=as_json)
-    if out is not None:
-        _keep(out, result.as_json())
-    if as_json:
-        show.line(**result.as_json())
-        return
-    show.console.print(_stages(result))
-    for name, found in result.found().items():
-        show.console.print(
-            f"  {show.tr(*_TARGETS[name])} : {found:,.2f}  ({show.tr('cible', 'target')} {TARGETS[name]:,g})"
-        )
-    load = " → ".join(f"{load:.1f}" for load in result.load)
-    show.console.print(show.tr(f"  charge de la machine : {load}", f"  load of the machine: {load}"))
+    chosen = ledgers.FULL if full else numbers(sizes, "--sizes", CHUNK * LEAVES_PER_AGREEMENT)
+    measured(lambda say, _: ledgers.run(chosen, repeat, say, Settings().store), out, as_json)
 
 
-_TARGETS = {
-    "append_per_s": ("feuilles/s, au moins", "leaves/s, at least"),
-    "proof_p99_ms": ("preuve, ms au centile 99, au plus", "proof, ms at the 99th percentile, at most"),
-    "query_p99_ms": ("requête DPO, ms au centile 99, au plus", "DPO query, ms at the 99th percentile, at most"),
-    "growth": ("coût d'une feuille, de la plus petite taille à la plus grande, au plus", "a leaf's cost, largest size to smallest, at most"),
-}  # fmt: skip
+@app.command("release")
+def release(
+    answers: Annotated[int, typer.Option("--answers", help="Réponses. / Answers.", min=1)] = 10_000,
+    agreements: Annotated[
+        int, typer.Option("--authorisations", help="Accords différents. / Different agreements.", min=1)
+    ] = 5_000,
+    repeat: Repeat = 3,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Réponses remises, face à HPKE nu. / Answers released beside bare HPKE."""
+    measured(lambda say, _: releases.run(answers, agreements, repeat, say, Settings().store), out, as_json)
 
 
-def _sizes(text: str) -> tuple[int, ...]:
+@app.command("start")
+def start(
+    authorisations: Annotated[
+        int, typer.Option("--authorisations", help="Accords sous les agents. / Agreements under the worker.", min=1_000)
+    ] = starts.Size.authorisations,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="Ne rien télécharger : pas de démarrage à froid. / Download nothing: no cold start."
+        ),
+    ] = False,
+    repeat: Repeat = starts.Size.repeat,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Premier démarrage, démarrage suivant, redémarrage des agents. / First start, next start, the worker again."""
+    size = starts.Size(authorisations, repeat, quick)
+    measured(lambda say, progress: starts.run(size, say, progress), out, as_json)
+
+
+@app.command("scale")
+def scale(
+    authorisations: Annotated[
+        str, typer.Option("--authorisations", help="Nombres d'accords. / Numbers of agreements.")
+    ] = ",".join(map(str, scales.SMALL)),
+    full: Annotated[bool, typer.Option("--full", help="De 10 000 à 10 millions. / From 10,000 to 10 million.")] = False,
+    requests: Annotated[int, typer.Option("--requests", help="Demandes. / Requests.", min=1)] = scales.Size.requests,
+    answers: Annotated[int, typer.Option("--answers", help="Réponses. / Answers.", min=1)] = scales.Size.answers,
+    repeat: Repeat = scales.Size.repeat,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Portier et remises, de plus en plus d'accords. / Gate and releases against more and more agreements."""
+    chosen = scales.FULL if full else numbers(authorisations, "--authorisations", 2)
+    size = scales.Size(chosen, requests, answers, repeat)
+    measured(lambda say, progress: scales.run(size, say, progress), out, as_json)
+
+
+app.command("all")(bench_all.everything)
+app.command("draw")(bench_all.draw)
+
+
+@app.command("exchange")
+def exchange(
+    per_s: Annotated[
+        int, typer.Option("--per-s", help="Débit fixe, échanges par seconde. / Fixed rate, exchanges a second.", min=1)
+    ] = exchanges.Size.per_s,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="Durée d'une mesure. / How long a measure lasts.", min=1)
+    ] = exchanges.Size.seconds,
+    last_per_s: Annotated[
+        float,
+        typer.Option(
+            "--last-per-s",
+            help="Chercher le débit maximal jusque-là ; 0 : non. / Seek the highest rate up to this; 0: do not.",
+            min=0,
+        ),
+    ] = exchanges.Size.last_per_s,
+    repeat: Repeat = exchanges.Size.repeat,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Échanges complets, face à Kafka nu et à une passerelle HTTP. / Whole exchanges beside raw Kafka and an HTTP gateway."""
+    size = exchanges.Size(per_s, seconds, last_per_s, repeat)
+    measured(lambda say, progress: exchanges.run(size, say, progress), out, as_json)
+
+
+@app.command("sdk")
+def sdk(
+    requests: Annotated[int, typer.Option("--requests", help="Demandes. / Requests.", min=1)] = sdks.Size.requests,
+    at_once: Annotated[
+        int, typer.Option("--at-once", help="Demandes menées de front. / Requests under way at once.", min=1)
+    ] = sdks.Size.at_once,
+    repeat: Repeat = sdks.Size.repeat,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Le SDK face à HPKE nu. / The SDK beside bare HPKE."""
+    size = sdks.Size(requests, repeat, at_once)
+    measured(lambda say, progress: sdks.run(size, say, progress), out, as_json)
+
+
+@app.command("withdrawal")
+def withdrawal(
+    races: Annotated[
+        int, typer.Option("--races", help="Retraits contre demandes en vol. / Withdrawals against requests.", min=1)
+    ] = withdrawals.Size.races,
+    per_s: Annotated[
+        float, typer.Option("--per-s", help="Retraits par seconde. / Withdrawals a second.", min=0.1)
+    ] = withdrawals.Size.races_per_s,
+    repeat: Repeat = withdrawals.Size.repeat,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Des retraits qui courent contre des demandes en vol. / Withdrawals racing requests in flight."""
+    size = withdrawals.Size(races, per_s, repeat)
+    measured(lambda say, progress: withdrawals.run(size, say, progress), out, as_json)
+
+
+def numbers(text: str, option: str, least: int) -> tuple[int, ...]:
+    """Sizes, by commas."""
     try:
         found = tuple(int(size) for size in text.split(","))
     except ValueError:
         found = ()
-    if not found or min(found) < CHUNK * LEAVES_PER_AGREEMENT:
-        raise typer.BadParameter(
-            show.tr(
-                f"au moins {CHUNK * LEAVES_PER_AGREEMENT}, séparées par des virgules",
-                f"at least {CHUNK * LEAVES_PER_AGREEMENT} each, by commas",
-            ),
-            param_hint="--sizes",
-        )
+    if not found or min(found) < least:
+        said = show.tr(f"au moins {least}, séparées par des virgules", f"at least {least} each, by commas")
+        raise typer.BadParameter(said, param_hint=option)
     return found
-
-
-def _stages(result: LedgerResult) -> Table:
-    title = show.tr(
-        f"{result.store}, lots de {CHUNK}, lignes de {result.leaf_bytes} octets",
-        f"{result.store}, chunks of {CHUNK}, rows of {result.leaf_bytes} bytes",
-    )
-    tr = show.tr
-    table = Table(
-        tr("feuilles", "leaves"), tr("feuilles/s", "leaves/s"), tr("lignes nues/s", "bare rows/s"), tr("preuve", "proof"),
-        tr("personne", "person"), tr("jour", "day"), title=title,
-        caption=tr("par seconde (par seconde de processeur) ; ms : médiane, centile 99", "a second (a CPU-second); ms: median, 99th percentile"),
-    )  # fmt: skip
-    for stage in result.stages:
-        rates = [f"{rate.per_s:,.0f} ({rate.per_cpu_s:,.0f})" for rate in (stage.append, stage.bulk)]
-        spreads = [f"{s.p50:.1f}, {s.p99:.1f}" for s in (stage.proof_ms, stage.subject_ms, stage.day_ms)]
-        table.add_row(f"{stage.leaves:,}", *rates, *spreads)
-    return table
-
-
-def _table(result: Result) -> Table:
-    size = result.size
-    title = show.tr(
-        f"{size.requests} demandes de {result.record_bytes} octets, {size.agreements} accords",
-        f"{size.requests} requests of {result.record_bytes} bytes, {size.agreements} agreements",
-    )
-    table = Table(
-        "", show.tr("par seconde", "per second"), show.tr("par seconde de processeur", "per CPU-second"), title=title
-    )
-    for name, found in ((show.tr("écho brut", "raw echo"), result.echo), (show.tr("portier", "gate"), result.gate)):
-        table.add_row(name, *_cells(found))
-    table.add_row(show.tr("rapport", "ratio"), f"{result.gate.per_s / result.echo.per_s:.0%}", "")
-    return table
-
-
-def _cells(found: Figures) -> tuple[str, str]:
-    return f"{found.per_s:,.0f}", "—" if found.per_cpu_s is None else f"{found.per_cpu_s:,.0f}"
-
-
-def _keep(out: Path, figures: dict[str, object]) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

@@ -339,6 +339,38 @@ async def test_a_frozen_broker(tmp_path: Path) -> None:
         assert len((await keys_of(broker.bootstrap, out)).get(0, [])) <= 1  # what lay in the network already
 
 
+async def test_many_senders_at_once(kafka: str) -> None:
+    """Those of one partition take turns: each message is written once, and nobody waits until its time is over."""
+    out = fresh("requests")
+    await topics(kafka, out)
+    async with KafkaOutbox(kafka, request_timeout_ms=5_000) as outbox:
+        sends = (outbox.send({(out, number % 4): [Message(b"%d" % number, b"v", [])]}) for number in range(500))
+        await asyncio.gather(*sends)
+    found = await keys_of(kafka, out)
+    assert {p: sorted(map(int, keys)) for p, keys in found.items()} == {p: list(range(p, 500, 4)) for p in range(4)}
+
+
+async def test_who_sends_beside_one_whose_time_is_over(tmp_path: Path) -> None:
+    """A frozen broker: the impatient sender gives up, and the patient ones are told that theirs is not known, nothing else."""
+    with EmbeddedKafka(tmp_path, train=False) as broker:
+        assert broker.pid is not None
+        out = fresh("outcomes")
+        await topics(broker.bootstrap, out, partitions=2)
+        async with KafkaOutbox(broker.bootstrap) as outbox:
+            await fill(outbox, out, ["before"], partitions=2)
+            os.kill(broker.pid, signal.SIGSTOP)
+            try:
+                sends = [
+                    outbox.send({(out, number % 2): [Message(b"%d" % number, b"v", [])]}, timeout_ms=500 if number == 0 else 9_000)
+                    for number in range(6)
+                ]  # fmt: skip
+                said = await asyncio.gather(*sends, return_exceptions=True)
+            finally:
+                os.kill(broker.pid, signal.SIGCONT)
+            assert [type(one) for one in said] == [Unavailable] * 6
+            await fill(outbox, out, ["after"], partitions=2)
+
+
 async def test_nobody_there() -> None:
     """Without a broker every door says `Unavailable`, and nothing else."""
     for start in (

@@ -1,0 +1,184 @@
+"""A broker and a ledger full of agreements, with a load: the place where contenders take turns."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from signal import SIGKILL
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from bench.agreements import Agreement, stock
+from bench.load import Load, WrongCount, draw
+from bench.report import Figures, Say
+from bench.watch import Ended, Ends, Runner, Watch, last_line, watching
+from consent.core.facts import Terms
+from consent.keys import KeyRing, open_keys
+from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
+from exchange.agents.relay import Relay
+from exchange.clock import SystemClock
+from exchange.core import topics
+from exchange.core.decision import Ask
+from exchange.core.topics import TopicSpec
+from exchange.data_sets import PROVIDERS
+from exchange.embedded import process
+from exchange.embedded.choose import EMBEDDED, open_kafka
+from exchange.embedded.jars import Progress
+from exchange.introduction import introduce, open_wallet, terms
+from exchange.local import PARTITIONS, STOP_S, LocalBus
+from exchange.places import Places, RoleFailed
+from exchange.settings import Settings
+
+ASKS = 10
+GATE_GROUP = "accord.gate"
+
+
+@dataclass(frozen=True)
+class Stock:
+    """A data directory whose ledger is full of agreements and belongs to no process yet; `agreements` by number, the whole ones."""
+
+    settings: Settings
+    places: Places
+    keys: KeyRing
+    agreements: Mapping[int, Agreement]
+
+
+First = Callable[[Stock], Awaitable[None]]
+"""What is done before a bus runs over a stock."""
+
+
+@dataclass(frozen=True)
+class Arena:
+    """A bus with its ledger and load. Every measure raises `Ended` or `WrongCount` rather than give a wrong figure."""
+
+    bus: LocalBus
+    watch: Watch
+    load: Load
+    agreed: Terms
+    operator: str
+
+    @property
+    def source(self) -> str:
+        return topics.requests(self.operator)
+
+    async def publish(self) -> int:
+        """The load, and one reading of it all: the first contender shall not pay for a cold broker. Its size in bytes."""
+        async with KafkaOutbox(self.bus.bootstrap) as outbox:
+            size_bytes = await self.load.publish(outbox, self.source)
+        async with KafkaReader(self.bus.bootstrap, self.source) as reader:
+            count = sum([len(chunk) async for chunk in reader.to_end()])
+        if count != self.load.count:
+            raise WrongCount(f"{count} requests loaded")
+        return size_bytes
+
+    async def topic(self, name: str) -> None:
+        """A topic whose records bear the broker's clock."""
+        await create_topics(
+            self.bus.bootstrap, [TopicSpec(name, PARTITIONS, config={"message.timestamp.type": "LogAppendTime"})]
+        )
+
+    async def copies(self, module: str, name: str, load: Load, source: str, turn: int) -> Figures:
+        """One measure of `python -m MODULE BOOTSTRAP SOURCE SINK GROUP`, which writes each request of `load` again as it is."""
+        sink, group, log = f"{name}.v1", f"{name}.{turn}", self.bus.places.log(name)
+        before = await self.watch.ends(sink)
+        argv = [sys.executable, "-m", module, self.bus.bootstrap, source, sink, group]
+        child = process.spawn(argv, cwd=Path.cwd(), output=log, death_signal=SIGKILL)
+        try:
+            found = await self.watch.measure(Runner(child, group, log), before, load.count)
+        finally:
+            process.stop(child, patience_s=STOP_S)
+        async with self.reader(sink, before) as outputs:
+            await load.check_copies(outputs.to_end())
+        return found
+
+    async def gate(self) -> Figures:
+        """One measure of the gate, with a memory that knows nothing yet, and the check of every fate."""
+        await _rewind(self.bus.bootstrap, self.source)
+        before = await self.watch.ends(topics.VERDICTS, topics.DEAD_LETTERS, *map(topics.tasks, PROVIDERS))
+        self.bus.spawn("gate", "worker", "--roles", "gate", "--kafka", self.bus.bootstrap)
+        runner = Runner(self.bus.children["gate"], GATE_GROUP, self.bus.places.log("gate"))
+        try:
+            found = await self.watch.measure(runner, before, self.load.count)
+        finally:
+            self.bus.stop("gate")
+        tasks, verdicts = self.reader(topics.tasks(PROVIDERS[0]), before), self.reader(topics.VERDICTS, before)
+        async with tasks, verdicts:
+            await self.load.check(tasks.to_end(), verdicts.to_end())
+        return found
+
+    def reader(self, topic: str, before: Ends) -> KafkaReader:
+        """Of what was appended to `topic` after `before`."""
+        offsets = {partition: end for (name, partition), end in before.items() if name == topic}
+        return KafkaReader(self.bus.bootstrap, topic, offsets)
+
+    def less(self, count: int) -> Load:
+        """The first `count` requests of the load."""
+        count = min(count, self.load.count)
+        return replace(self.load, count=count, drawn=self.load.drawn[:count])
+
+
+@asynccontextmanager
+async def arena(
+    requests: int, authorisations: int, say: Say, progress: Progress | None, first: First | None = None
+) -> AsyncIterator[Arena]:
+    """In a folder of its own; nothing is left. Of so many agreements those that a request is about are as the ledger makes them, the
+    others stand in for the same bytes (`bench.agreements.stock`)."""
+    with tempfile.TemporaryDirectory(prefix="accord-bench-") as folder:
+        say(f"registre de {authorisations:,} accords, broker", f"ledger of {authorisations:,} agreements, broker")
+        try:
+            async with _opened(Path(folder), requests, authorisations, progress, first) as opened:
+                yield opened
+        except RoleFailed as error:
+            raise Ended(f"{error.name}: {last_line(error.log)}") from None
+
+
+@asynccontextmanager
+async def _opened(
+    folder: Path, requests: int, authorisations: int, progress: Progress | None, first: First | None
+) -> AsyncIterator[Arena]:
+    settings, places, now_ms = Settings(data=folder, kafka=EMBEDDED), Places(folder), SystemClock().now_ms()
+    recipient, operator = settings.recipient, settings.operator_of(settings.recipient)
+    agreed, drawn = terms(recipient, now_ms, max_uses=1 << 40), draw(requests, authorisations)
+    keys = open_keys(places.ledger_keys, settings.origin, settings.master())
+    agreements = stock(places, keys, agreed, authorisations, set(drawn))
+    asks = [
+        Ask(recipient, agreed.data_set, agreed.purpose, agreed.scopes, (("mois", str(n)),)) for n in range(1, ASKS + 1)
+    ]
+    if first is not None:
+        await first(Stock(settings, places, keys, agreements))
+    bus = LocalBus(settings, places)
+    async with AsyncExitStack() as stack:
+        bus.bootstrap = stack.enter_context(open_kafka(EMBEDDED, places.broker, progress, train=False))
+        stack.push_async_callback(bus.close)
+        bus.start_ledger()
+        await bus.make_topics()
+        await bus.ready("ledger")
+        await introduce(bus.ledger, places, open_wallet(places, settings))
+        await _relayed(bus, authorisations)
+        watch = await stack.enter_async_context(watching(bus.bootstrap))
+        yield Arena(bus, watch, Load.of(agreements, asks, drawn, now_ms), agreed, operator)
+
+
+async def _relayed(bus: LocalBus, agreements: int) -> None:
+    """The ledger's events so far count as published long ago: a heartbeat after the last of them."""
+    last = agreements
+    while events := await bus.ledger.events(last, 10_000):
+        last = events[-1].sequence
+    async with KafkaOutbox(bus.bootstrap) as outbox:
+        await Relay(bus.ledger, outbox, SystemClock(), last).tick()
+
+
+async def _rewind(bootstrap: str, source: str) -> None:
+    """The gate's group, which must be empty, starts again at the beginning."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=GATE_GROUP, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        places = [TopicPartition(source, partition) for partition in range(PARTITIONS)]
+        consumer.assign(places)
+        await consumer.commit(dict.fromkeys(places, 0))
+    finally:
+        await consumer.stop()

@@ -1,0 +1,170 @@
+"""Answers released per second, beside what `cryptography` opens: the ledger on disk, each chunk durable, the opening of each answer
+included, and the confirmation that each was published.
+
+Each answer is sealed as a connector seals it, for an agreement of its own key, and was attempted for. The limit is one core doing nothing
+but HPKE `open` on the same sealed keys, its private keys loaded beforehand, in the same run and in turn.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter, process_time
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from sqlalchemy import Engine
+
+from bench.agreements import person
+from bench.ledger import store
+from bench.load import WrongCount
+from bench.report import Contender, Figures, Result, Say, at_least, load_1m, machine, middle, ratio, versions
+from connectors.agent import ConnectorKeys
+from consent import certificates
+from consent.certificates import Certificate
+from consent.core.facts import Answer, Attempt, Confirmation, Outcome, Position, RequestKey
+from consent.keys import KeyRing, ephemeral
+from consent.ledger import Ledger
+from consent.rotation import private_keys
+from exchange import suites, wire
+from exchange.agents.release import SLICE
+from exchange.clock import SystemClock
+from exchange.core import sealing
+from exchange.core.decision import Ask
+from exchange.core.topics import answers as answers_topic
+from exchange.data_sets import QUOTIENT_FAMILIAL
+from exchange.introduction import ONLINE, introduce_collectivity, introduce_provider, terms
+from exchange.schemas import catalogue
+from exchange.sealing import AnswerKeys, public_bytes, seal_answer
+from exchange.wallet import Wallet
+
+TITLE = ("Réponses remises", "Answers released")
+RECIPIENT, OPERATOR, PROVIDER = "21310555400017", "213105554", QUOTIENT_FAMILIAL.provider
+TTL_MS = 24 * 3_600_000
+ANSWER_BYTES = 900
+"""Of a plain answer, before it is padded."""
+_TARGETS = {"sqlite": 0.65, "postgresql": 0.5}
+
+
+class Sealed(NamedTuple):
+    """An answer on its way, and what opens its key: what the limit opens, and nothing else."""
+
+    answer: Answer
+    certificate_hash: bytes
+    info: bytes
+
+
+async def run(answers: int, agreements: int, repeat: int, say: Say, server: str = "") -> Result:
+    """On SQLite in a folder, or on the PostgreSQL `server`; nothing is left. Raises `WrongCount` rather than give a wrong figure."""
+    before = load_1m()
+    with store(server) as (engine, name):
+        arena = await _arena(engine, ephemeral("accord.bench/release"), agreements)
+        opens, releases = list[Figures](), list[Figures]()
+        for turn in range(repeat):
+            say(f"réponses à remettre ({turn + 1}/{repeat})", f"answers to release ({turn + 1}/{repeat})")
+            load = await arena.load(answers)
+            opens.append(arena.open(load))
+            releases.append(await arena.release(load))
+    limit, ours = middle(opens), middle(releases)
+    kind = name.split()[0]
+    ratios = {"release_to_open": ratio(ours["per_s"], limit["per_s"])}
+    label = ("remises / ouvertures nues", "releases / bare opens")
+    return Result(
+        "release", TITLE, {"answers": answers, "agreements": agreements, "slice": SLICE, "store": name}, repeat,
+        (Contender("release", ("remises", "releases"), ours), Contender("open", ("ouvertures nues", "bare opens"), limit)),
+        ratios, (at_least("release_to_open", label, ratios["release_to_open"], _TARGETS[kind]),), machine(before), versions(store=name),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Arena:
+    """A ledger that knows one collectivity, one provider, and agreements whose certificates are held here."""
+
+    engine: Engine
+    keys: KeyRing
+    ledger: Ledger
+    wallet: Wallet
+    connector: ConnectorKeys
+    certificates: tuple[Certificate, ...]
+
+    async def load(self, count: int) -> list[Sealed]:
+        """As many answers, each attempted for, of the agreements in turn."""
+        sealed = [self._sealed(self.certificates[number % len(self.certificates)]) for number in range(count)]
+        for first in range(0, count, SLICE):
+            told = await self.ledger.attempt([attempt for attempt, _ in sealed[first : first + SLICE]], "bench")
+            if refused := next((one.reason for one in told if one.reason), ""):
+                raise WrongCount(f"an attempt was refused: {refused}")
+        return [one for _, one in sealed]
+
+    def _sealed(self, certificate: Certificate) -> tuple[Attempt, Sealed]:
+        key = RequestKey(self.wallet.operator, certificate.authorisation_id, os.urandom(16))
+        ask = wire.write_ask(
+            Ask(self.wallet.recipient, QUOTIENT_FAMILIAL.name, certificate.purpose, certificate.scopes, ())
+        )
+        digest = sealing.request_digest(key.operator, key.authorisation, key.request, sealing.ask_hash(ask))
+        schema = bytes.fromhex(catalogue().codec_of_data_set(QUOTIENT_FAMILIAL.name).sha256)
+        recipient, deadline_ms = public_bytes(self.wallet.private), SystemClock().now_ms() + TTL_MS
+        context = sealing.Context(
+            digest,
+            certificate.hash,
+            sealing.key_id(recipient),
+            schema,
+            certificate.scopes,
+            sealing.NO_RULE,
+            deadline_ms,
+        )
+        keys = AnswerKeys(
+            recipient, certificate.public_key, self.connector.signing, self.connector.mac, certificate.suite
+        )
+        made = seal_answer(context, os.urandom(ANSWER_BYTES), keys)
+        place = Position(answers_topic(PROVIDER), 0, 0)
+        attempt = Attempt(
+            key, digest, certificate.scopes, schema, sealing.NO_RULE, certificate.hash, context.deadline_ms
+        )
+        answer = Answer(key, PROVIDER, digest, made.tag, made.sealed_key, made.outer, place)
+        info = sealing.release_info(sealing.transcript(context), made.outer)
+        return attempt, Sealed(answer, certificate.hash, info)
+
+    def open(self, load: Sequence[Sealed]) -> Figures:
+        """The limit: HPKE alone."""
+        with self.engine.begin() as connection:
+            held = private_keys(connection, self.keys, {one.certificate_hash for one in load})
+        work = [(held[one.certificate_hash], one.answer.sealed_key, one.info) for one in load]
+        wall_s, cpu_s = perf_counter(), process_time()
+        for private, sealed_key, info in work:
+            suites.decrypt(private, sealed_key, info)
+        return _rate(len(load), wall_s, cpu_s)
+
+    async def release(self, load: Sequence[Sealed]) -> Figures:
+        """In slices, each confirmed before the next, as `exchange.agents.release` does."""
+        wall_s, cpu_s, opened = perf_counter(), process_time(), 0
+        for first in range(0, len(load), SLICE):
+            told = await self.ledger.release([one.answer for one in load[first : first + SLICE]], [], "bench")
+            outcomes = [one for one in told if isinstance(one, Outcome) and one.inner]
+            opened += len(outcomes)
+            await self.ledger.release([], [Confirmation(o.key, o.digest, True) for o in outcomes])
+        found = _rate(len(load), wall_s, cpu_s)
+        if opened != len(load):
+            raise WrongCount(f"{opened} answers opened of {len(load)}")
+        return found
+
+
+def _rate(count: int, wall_s: float, cpu_s: float) -> Figures:
+    return {"per_s": count / (perf_counter() - wall_s), "per_cpu_s": count / (process_time() - cpu_s)}
+
+
+async def _arena(engine: Engine, keys: KeyRing, agreements: int) -> Arena:
+    connector = ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
+    clock, wallet = SystemClock(), Wallet.new(RECIPIENT, OPERATOR)
+    ledger = Ledger(engine, keys, clock, lambda _: connector.mac)
+    await introduce_provider(ledger, PROVIDER, connector, Ed25519PrivateKey.generate(), clock.now_ms())
+    await introduce_collectivity(ledger, wallet, clock.now_ms())
+    agreed = terms(RECIPIENT, clock.now_ms(), max_uses=1 << 40)
+    made = [
+        (await ledger.grant(os.urandom(16), agreed, person(number), ONLINE, OPERATOR)).certificate
+        for number in range(agreements)
+    ]
+    held = tuple(certificates.read(one, public_bytes(keys.certificate)) for one in made)
+    return Arena(engine, keys, ledger, wallet, connector, held)

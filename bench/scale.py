@@ -1,0 +1,143 @@
+"""The gate and release against more and more authorisations: throughput should not fall, nor memory grow.
+
+At each size a ledger of its own is made (`bench.agreements.stock`) and as many requests are drawn over all its authorisations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Engine, bindparam, select
+
+from bench.arena import Stock, arena
+from bench.release import PROVIDER
+from bench.release import Arena as Releases
+from bench.report import (
+    Contender,
+    Figures,
+    Result,
+    Say,
+    Target,
+    Words,
+    at_least,
+    at_most,
+    load_1m,
+    machine,
+    middle,
+    ratio,
+    versions,
+)
+from consent import certificates
+from consent.certificates import Certificate
+from consent.keys import read_or_make
+from consent.ledger import Ledger
+from consent.stores import tables as t
+from consent.stores.engine import open_sqlite
+from exchange.clock import SystemClock
+from exchange.embedded.jars import Progress
+from exchange.introduction import introduce_collectivity, introduce_provider, open_connector_keys, open_wallet
+from exchange.sealing import public_bytes
+
+FULL = (10_000, 100_000, 1_000_000, 10_000_000)
+SMALL = (10_000, 100_000)
+LABELS: dict[str, Words] = {
+    "gate": ("portier", "gate"),
+    "release": ("remise", "release"),
+    "store": ("registre, sur disque", "ledger, on disk"),
+}
+KEPT = ("gate", "release")
+RSS_MAX_BYTES = 400_000_000
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many authorisations; at each, how many requests and how many answers."""
+
+    authorisations: Sequence[int] = SMALL
+    requests: int = 300_000
+    answers: int = 20_000
+    repeat: int = 3
+
+
+async def run(size: Size, say: Say, progress: Progress | None = None) -> Result:
+    """One size after the other, each in a folder of its own; nothing is left. Raises `WrongCount` or `Ended`."""
+    before, contenders = load_1m(), list[Contender]()
+    for count in sorted(size.authorisations):
+        contenders += await _stage(size, count, say, progress)
+    return result(size, contenders, before)
+
+
+async def _stage(size: Size, count: int, say: Say, progress: Progress | None) -> list[Contender]:
+    released, gated, size_bytes = list[Figures](), list[Figures](), 0
+
+    async def release(stock: Stock) -> None:
+        nonlocal size_bytes
+        size_bytes = stock.places.store.stat().st_size
+        say(f"remises sur {count:,} accords", f"releases over {count:,} agreements")
+        released.extend(await _releases(stock, size))
+
+    async with arena(size.requests, count, say, progress, release) as place:
+        await place.publish()
+        for turn in range(size.repeat):
+            say(f"portier ({turn + 1}/{size.repeat})", f"gate ({turn + 1}/{size.repeat})")
+            gated.append(await place.gate())
+    store: Figures = {"size_bytes": float(size_bytes), "bytes_each": size_bytes / count}
+    seen = {"gate": middle(gated), "release": middle(released), "store": store}
+    return [Contender(name, LABELS[name], figures, count) for name, figures in seen.items()]
+
+
+async def _releases(stock: Stock, size: Size) -> list[Figures]:
+    """As `accord bench release`, for authorisations drawn over the whole stock, in this process, before any other has the store."""
+    engine = open_sqlite(stock.places.store)
+    try:
+        connector = open_connector_keys(stock.places.connector(PROVIDER))
+        wallet = open_wallet(stock.places, stock.settings)
+        ledger = Ledger(engine, stock.keys, SystemClock(), lambda _: connector.mac)
+        enrolment = Ed25519PrivateKey.from_private_bytes(
+            read_or_make(stock.places.connector(PROVIDER) / "enrolment.key")
+        )
+        await introduce_provider(ledger, PROVIDER, connector, enrolment, SystemClock().now_ms())
+        await introduce_collectivity(ledger, wallet, SystemClock().now_ms())
+        held = _certificates(engine, stock, size.answers)
+        place = Releases(engine, stock.keys, ledger, wallet, connector, held)
+        return [await place.release(await place.load(size.answers)) for _ in range(size.repeat)]
+    finally:
+        engine.dispose()
+
+
+def _certificates(engine: Engine, stock: Stock, most: int) -> tuple[Certificate, ...]:
+    """Of live agreements drawn, at most so many."""
+    issuer, c = public_bytes(stock.keys.certificate), t.authorisation.c
+    ids = [agreement.authorisation for agreement in stock.agreements.values() if agreement.live][:most]
+    query = select(c.certificate).where(c.id.in_(bindparam("ids", expanding=True)))
+    with engine.connect() as connection:
+        rows = [
+            row for at in range(0, len(ids), 1_000) for row in connection.execute(query, {"ids": ids[at : at + 1_000]})
+        ]
+    return tuple(certificates.read(row.certificate, issuer) for row in rows)
+
+
+def result(size: Size, contenders: Sequence[Contender], before: float) -> Result:
+    """The largest size beside the smallest; judged where these are those the targets are about."""
+    least, most = min(size.authorisations), max(size.authorisations)
+    found = {(contender.name, contender.at): contender.figures for contender in contenders}
+    whole = (least, most) == (FULL[0], FULL[-1])
+
+    def kept(name: str) -> float | None:
+        return ratio(found[name, most]["per_s"], found[name, least]["per_s"])
+
+    ratios: Figures = {f"{name}_kept": kept(name) for name in KEPT}
+    rss_bytes = found["gate", most].get("rss_bytes")
+    targets: list[Target] = []
+    for name in KEPT:
+        fr, en = LABELS[name]
+        label = f"{fr}, débit à 10 M / à 10 k accords", f"{en}, rate at 10 M / at 10 k agreements"
+        targets.append(at_least(f"{name}_kept", label, ratios[f"{name}_kept"] if whole else None, 0.8))
+    label = "mémoire du portier à 10 M, octets", "the gate's memory at 10 M, bytes"
+    targets.append(at_most("gate_rss_bytes", label, rss_bytes if whole else None, RSS_MAX_BYTES))
+    sizes: dict[str, int | str] = {"authorisations": most, "requests": size.requests, "answers": size.answers}
+    return Result(
+        "scale", ("Le passage à l'échelle", "Scale"), sizes, size.repeat, tuple(contenders), ratios, tuple(targets), machine(before), versions()
+    )  # fmt: skip
