@@ -96,6 +96,7 @@ class Log(Part):
             log = connection.execute(select(t.log)).one()
             rows = connection.execute(select(t.leaf.c.idx, t.leaf.c.leaf, t.leaf.c.hash).order_by(t.leaf.c.idx)).all()
             nodes = {tiles.Node(*row) for row in connection.execute(select(t.node))}
+            kept = {(row.level, row.number): bytes(row.hashes) for row in connection.execute(select(t.tile))}
             disagreements = list(reconcile.problems(connection))
         problems = [f"leaf {row.idx}: hash" for row in rows if merkle.leaf_hash(row.leaf) != row.hash]
         if [row.idx for row in rows] != list(range(log.size)):
@@ -104,6 +105,6 @@ class Log(Part):
         frontier, expected = tiles.append((), 0, [row.hash for row in rows])
         if frontier != unpack_frontier(log.frontier):
             problems.append("root does not follow from the leaves")
-        elif nodes != set(expected):
+        elif nodes != set(expected) or kept != tiles.whole([bytes(row.hash) for row in rows]):
             problems.append("nodes do not follow from the leaves")
         return problems + disagreements

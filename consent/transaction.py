@@ -24,6 +24,7 @@ from consent.keys import KeyRing
 from consent.stores import tables as t
 from consent.stores.batch import insert_rows
 from consent.stores.engine import available, durable, pack_frontier, snapshot, unpack_frontier
+from consent.stores.tree import tiles_under
 from exchange.core.encoding import digest, join, split
 from exchange.core.rule import rule_hash
 from exchange.schemas import catalogue
@@ -151,6 +152,7 @@ class Transaction:
             insert_rows(self.connection, t.leaf, self._leaves)
             self.frontier, nodes = tiles.append(self.frontier, self.size, [leaf["hash"] for leaf in self._leaves])
             insert_rows(self.connection, t.node, [node._asdict() for node in nodes])
+            insert_rows(self.connection, t.tile, tiles_under(self.connection, nodes))
             self.size += len(self._leaves)
         insert_rows(self.connection, t.outbox, self._events)
         self._leaves, self._events = [], []

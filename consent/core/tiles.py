@@ -131,6 +131,16 @@ def append(frontier: Frontier, size: int, hashes: Sequence[bytes]) -> tuple[Fron
     return tuple(stack), nodes
 
 
+def whole(hashes: Sequence[bytes]) -> dict[tuple[int, int], bytes]:
+    """The full tiles of a log of these leaves, packed, by level and number."""
+    found, level = dict[tuple[int, int], bytes](), 0
+    while len(hashes) >= WIDTH:
+        full = [hashes[at : at + WIDTH] for at in range(0, len(hashes) - WIDTH + 1, WIDTH)]
+        found |= {(level, number): pack_hashes(tile) for number, tile in enumerate(full)}
+        hashes, level = [merkle.root(tile) for tile in full], level + 1
+    return found
+
+
 _TILES_KEPT, _PARTS_KEPT = 256, 8_192
 
 

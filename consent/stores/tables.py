@@ -56,6 +56,11 @@ def about(authorisation: Any) -> ColumnElement[bool]:
 node = Table("node", metadata, _int("level", key=True), _int("number", key=True), _bytes("hash"))
 """Hashes of tiles above level 0, which is `leaf.hash`: one row for 256 of the level below, never changed."""
 
+tile = Table(
+    "tile", metadata, _int("level", key=True), _int("number", key=True), _bytes("hashes"), sqlite_with_rowid=False
+)
+"""The 256 hashes of each full tile together: a proof reads three of these, not the rows of 768 leaves and nodes."""
+
 checkpoint = Table("checkpoint", metadata, _int("size", key=True), _bytes("root"), _text("note"), _text("cosignatures"))
 """Heads signed: the last one, the last cosigned one, and those not yet published."""
 

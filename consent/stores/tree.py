@@ -1,20 +1,31 @@
-"""The log's Merkle tree in the store: leaf hashes lie beside their leaves, those of the tiles above in `node`."""
+"""The log's Merkle tree in the store: leaf hashes lie beside their leaves, those of the tiles above in `node`; full tiles whole in `tile`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, Engine, Table, func, insert, select
 
 from consent.core import merkle
-from consent.core.tiles import HEIGHT, Tile, Tree
+from consent.core.tiles import HEIGHT, Node, Tile, Tree, pack_hashes, unpack_hashes
 from consent.stores import tables as t
-from consent.stores.engine import available, durable
-from consent.transaction import reading
+from consent.stores.batch import insert_rows
+from consent.stores.engine import available, durable, snapshot
 
 
 def hashes(connection: Connection, tile: Tile) -> list[bytes]:
     """The hashes of a tile that are there."""
+    if tile.whole:
+        c = t.tile.c
+        found = connection.execute(select(c.hashes).where(c.level == tile.level, c.number == tile.number)).scalar()
+        if found is not None:
+            return unpack_hashes(bytes(found), tile.width)
+    return loose(connection, tile)
+
+
+def loose(connection: Connection, tile: Tile) -> list[bytes]:
+    """The same, from the leaves and nodes themselves."""
     if tile.level == 0:
         place, query = t.leaf.c.idx, select(t.leaf.c.hash)
     else:
@@ -23,21 +34,35 @@ def hashes(connection: Connection, tile: Tile) -> list[bytes]:
     return list(map(bytes, connection.execute(within).scalars().all()))
 
 
+def tiles_under(connection: Connection, nodes: Iterable[Node]) -> list[dict[str, Any]]:
+    """Rows of `tile`: those whose roots these nodes are, once leaves and nodes are written."""
+    return [
+        {"level": node.level - 1, "number": node.number, "hashes": pack_hashes(loose(connection, Tile(node.level - 1, node.number)))}
+        for node in nodes
+    ]  # fmt: skip
+
+
 def tree(connection: Connection, size: int) -> Tree:
     """The tree of the first `size` leaves; ValueError from its methods if they are not all there."""
     return Tree(size, lambda tile: hashes(connection, tile))
 
 
 def fill(engine: Engine) -> None:
-    """Add the nodes of a log that was written before nodes were kept."""
+    """Add the nodes and tiles of a log that was written before they were kept."""
     with available(), durable(engine) as connection:
         size, level = int(connection.execute(select(t.log.c.size)).scalar_one()), 1
         while size >> level * HEIGHT:
-            held = connection.execute(select(func.count()).where(t.node.c.level == level)).scalar_one()
-            for number in range(held, size >> level * HEIGHT):
-                node = merkle.root(hashes(connection, Tile(level - 1, number)))
+            whole = range(size >> level * HEIGHT)
+            for number in whole[_held(connection, t.node, level) :]:
+                node = merkle.root(loose(connection, Tile(level - 1, number)))
                 connection.execute(insert(t.node).values(level=level, number=number, hash=node))
+            missing = (Node(level, number, b"") for number in whole[_held(connection, t.tile, level - 1) :])
+            insert_rows(connection, t.tile, tiles_under(connection, missing))
             level += 1
+
+
+def _held(connection: Connection, table: Table, level: int) -> int:
+    return int(connection.execute(select(func.count()).where(table.c.level == level)).scalar_one())
 
 
 class Store:
@@ -47,10 +72,10 @@ class Store:
         self._engine = engine
 
     def hashes(self, tile: Tile) -> Sequence[bytes]:
-        with reading(self._engine) as connection:
+        with available(), snapshot(self._engine) as connection:
             return hashes(connection, tile)
 
     def entries(self, tile: Tile) -> Sequence[bytes]:
         query = select(t.leaf.c.leaf).where(t.leaf.c.idx >= tile.start, t.leaf.c.idx < tile.stop).order_by(t.leaf.c.idx)
-        with reading(self._engine) as connection:
+        with available(), snapshot(self._engine) as connection:
             return list(map(bytes, connection.execute(query).scalars().all()))

@@ -86,6 +86,29 @@ async def test_a_log_written_before_nodes_were_kept_gets_them(world: World) -> N
     assert publish.head(await world.ledger.checkpoint()).size > 66_000
 
 
+async def test_a_log_without_its_tiles_is_proved_from_its_leaves(world: World) -> None:
+    """They are the same hashes kept together: filled once, the same again, and one that differs is found."""
+    grow(world, 66_000)
+    with world.engine.begin() as connection:
+        before = connection.execute(select(t.tile).order_by(t.tile.c.level, t.tile.c.number)).all()
+        connection.execute(delete(t.tile))
+    assert [(row.level, row.number) for row in before] == [*((0, n) for n in range(257)), (1, 0)]
+    assert await world.ledger.verify() == ["nodes do not follow from the leaves"]
+    leaf, path, head = await world.ledger.proof(1_000)
+    for _ in range(2):
+        tree.fill(world.engine)
+        with world.engine.begin() as connection:
+            assert connection.execute(select(t.tile).order_by(t.tile.c.level, t.tile.c.number)).all() == before
+    world.restart()
+    assert await world.ledger.proof(1_000) == (leaf, path, head) and await world.ledger.verify() == []
+    with world.engine.begin() as connection:
+        connection.execute(update(t.tile).where(t.tile.c.number == 3, t.tile.c.level == 0).values(hashes=bytes(8192)))
+    world.restart()
+    assert await world.ledger.verify() == ["nodes do not follow from the leaves"]
+    with pytest.raises(Unavailable):
+        await world.ledger.proof(1_000)
+
+
 def shorten(world: World, count: int) -> None:
     """What a restored backup is: the log as it was `count` leaves ago, and so the heads."""
     with world.engine.begin() as connection:

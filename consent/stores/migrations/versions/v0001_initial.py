@@ -24,6 +24,7 @@ _TABLES = {
         "bytes, content bytes"
     ),
     "node": "level integer key, number integer key, hash bytes",
+    "tile": "level integer key, number integer key, hashes bytes",
     "checkpoint": "size integer key, root bytes, note text, cosignatures text",
     "authorisation": (
         "id bytes key, version integer, state text, recipient text, provider text, data_set text, purpose text, "
@@ -86,7 +87,7 @@ _INDEXES = {
 # fmt: on
 """Name → table, columns, whether unique, and of which rows."""
 
-_BY_KEY = ("subject_key", "content_key")
+_BY_KEY = ("tile", "subject_key", "content_key")
 """Kept in the order of their keys by SQLite (WITHOUT ROWID)."""
 
 
