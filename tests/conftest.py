@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from exchange.embedded.choose import EMBEDDED, VARIABLE, open_kafka
 from exchange.embedded.errors import EmbeddedError
+
+settings.register_profile("accord", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("accord")  # a machine with other work to do is slow, not wrong
 
 
 @pytest.fixture(scope="session")
