@@ -61,12 +61,13 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """What was seen at one size; rates are medians."""
+    """What was seen at one size; rates are medians. `small`: the same leaves appended to a small log, turn by turn with this one's."""
 
     leaves: int
     agreements: int
     append: Rate
     bulk: Rate
+    small: Rate
     proof_ms: Spread
     subject_ms: Spread
     day_ms: Spread
@@ -74,7 +75,7 @@ class Stage:
     def contenders(self) -> tuple[Contender, ...]:
         """Rates and durations, each under its name at this size."""
         rates, spreads = (
-            {"append": self.append, "bulk": self.bulk},
+            {"append": self.append, "bulk": self.bulk, "small": self.small},
             {"proof": self.proof_ms, "subject": self.subject_ms, "day": self.day_ms},
         )
         figures: dict[str, Figures] = {name: dict(rate._asdict()) for name, rate in rates.items()}
@@ -86,6 +87,7 @@ class Stage:
 LABELS: dict[str, Words] = {
     "append": ("feuilles", "leaves"),
     "bulk": ("lignes nues", "bare rows"),
+    "small": ("feuilles, petit journal", "leaves, small log"),
     "proof": ("preuve d'inclusion", "inclusion proof"),
     "subject": ("requête DPO, une personne", "DPO query, a person"),
     "day": ("requête DPO, un jour", "DPO query, a day"),
@@ -94,9 +96,9 @@ LABELS: dict[str, Words] = {
 
 def result(store: str, repeat: int, leaf_bytes: int, stages: Sequence[Stage], before: float) -> Result:
     """Of every stage, smallest first; the targets are read at the largest size. `leaf_bytes` is a leaf's row. Growth: what a leaf costs
-    (CPU) at the largest size, in times what it costs at the smallest."""
-    first, last = stages[0], stages[-1]
-    growth = first.append.per_cpu_s / last.append.per_cpu_s
+    (CPU) at the largest size, in times what it costs a log of the smallest in the same minute."""
+    last = stages[-1]
+    growth = last.small.per_cpu_s / last.append.per_cpu_s
     queries_ms = max(last.subject_ms.p99, last.day_ms.p99)
     targets = (
         at_least("append_per_s", ("feuilles durables par seconde", "durable leaves per second"), last.append.per_s, 20_000),
@@ -120,11 +122,12 @@ def result(store: str, repeat: int, leaf_bytes: int, stages: Sequence[Stage], be
 
 async def run(sizes: Sequence[int], repeat: int, say: Say, server: str = "") -> Result:
     """All stages on one store that grows, in a folder (or a database of the PostgreSQL `server`) that is gone afterwards."""
-    before = load_1m()
-    with store(server) as (engine, name):
-        arena = _Arena(engine, ephemeral("accord.bench/ledger"))
+    before, keys, smallest, *larger = load_1m(), ephemeral("accord.bench/ledger"), *sorted(sizes)
+    with store(server) as (engine, name), store(server) as (beside, _):
+        arena, small = _Arena(engine, keys), _Arena(beside, keys)
         await arena.ledger.appoint(Officer(OFFICER, (), 1 << 52))
-        stages = [await arena.stage(size, repeat, say) for size in sorted(sizes)]
+        small.grow(smallest, 0)
+        stages = [await arena.stage(size, repeat, say, small) for size in (smallest, *larger)]
         return result(name, repeat, leaf_size_bytes(engine), stages, before)
 
 
@@ -141,24 +144,28 @@ class _Arena:
         self.like.create(engine)
         self.rows = Rows(self.draw)
 
-    async def stage(self, size: int, repeat: int, say: Say) -> Stage:
-        say(f"journal de {size:,} feuilles", f"a log of {size:,} leaves")
-        measured = repeat * WINDOW * CHUNK
+    def grow(self, size: int, measured: int) -> None:
+        """To `size` leaves, less those that will be measured."""
         while len(self.people.ids) < size // LEAVES_PER_AGREEMENT:
             self._agree()
         while self.size < size - measured:
-            self._append()
-        appends, bulks = [], []
+            self.append()
+
+    async def stage(self, size: int, repeat: int, say: Say, small: _Arena) -> Stage:
+        say(f"journal de {size:,} feuilles", f"a log of {size:,} leaves")
+        self.grow(size, repeat * WINDOW * CHUNK)
+        appends, bulks, smalls = [], [], []
         for _ in range(repeat):
             bulks.append(_rate(self._bulk))
-            appends.append(_rate(self._append))
+            appends.append(_rate(self.append))
+            smalls.append(_rate(small.append))
         await self._published()
         proofs, queries = min(PROOFS, size // 20), min(QUERIES, size // 100)
         leaves = [self.draw.randrange(self.size) for _ in range(proofs)]
         subjects = [Query(subject=subject) for subject in self.people.subjects(self.draw, queries)]
         days = [Query(recipient=r, from_ms=day, to_ms=day + DAY_MS) for r, day in self.people.days(self.draw, queries)]
         return Stage(
-            self.size, len(self.people.ids), _median(appends), _median(bulks), await _spread(leaves, self.ledger.proof),
+            self.size, len(self.people.ids), _median(appends), _median(bulks), _median(smalls), await _spread(leaves, self.ledger.proof),
             await _spread(subjects, self._ask, self._published), await _spread(days, self._ask, self._published),
         )  # fmt: skip
 
@@ -176,7 +183,7 @@ class _Arena:
             self.people.join(tx, CHUNK)
         self.size += CHUNK
 
-    def _append(self) -> None:
+    def append(self) -> None:
         """A chunk of releases, as `consent.releases` appends them."""
         ids = [self.draw.choice(self.people.ids) for _ in range(CHUNK)]
         with transaction(self.engine, self.keys, START_MS) as tx:
@@ -231,7 +238,7 @@ def store(server: str) -> Iterator[tuple[Engine, str]]:
             finally:
                 engine.dispose()
         return
-    name = f"accord_bench_{os.getpid()}"
+    name = f"accord_bench_{os.getpid()}_{os.urandom(4).hex()}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from consent.core import merkle
@@ -141,7 +142,9 @@ def whole(hashes: Sequence[bytes]) -> dict[tuple[int, int], bytes]:
     return found
 
 
-_TILES_KEPT, _PARTS_KEPT = 256, 8_192
+_TILES_KEPT, _PARTS_KEPT = 512, 65_536
+"""About 9 and 10 MB. A proof reads one tile of leaves that nobody asked for lately, and those above it that everybody does: the least
+recently used go first."""
 
 
 class Tree:
@@ -150,8 +153,8 @@ class Tree:
 
     def __init__(self, size: int, read: Read) -> None:
         self.size, self._read = size, read
-        self._tiles: dict[tuple[int, int], Sequence[bytes]] = {}
-        self._parts: dict[tuple[int, int], bytes] = {}
+        self._tile = lru_cache(_TILES_KEPT)(self._whole_or_partial)
+        self._part = lru_cache(_PARTS_KEPT)(self._computed)
 
     def root(self) -> bytes:
         return self._hash(0, self.size) if self.size else merkle.EMPTY_ROOT
@@ -188,13 +191,7 @@ class Tree:
 
     def _hash(self, start: int, stop: int) -> bytes:
         """MTH(D[start:stop]), a part that the RFC's halving leads to."""
-        if stop - start <= WIDTH:
-            return self._computed(start, stop)
-        if (start, stop) not in self._parts:
-            if len(self._parts) >= _PARTS_KEPT:
-                self._parts.clear()
-            self._parts[start, stop] = self._computed(start, stop)
-        return self._parts[start, stop]
+        return self._computed(start, stop) if stop - start <= WIDTH else self._part(start, stop)
 
     def _computed(self, start: int, stop: int) -> bytes:
         """Perfect parts lie aligned in one tile; the others are halved."""
@@ -207,16 +204,12 @@ class Tree:
         tile = self._tile(level, first // WIDTH)
         return merkle.root(tile[first % WIDTH : first % WIDTH + width])
 
-    def _tile(self, level: int, index: int) -> Sequence[bytes]:
-        if (level, index) not in self._tiles:
-            width = min(WIDTH, (self.size >> level * HEIGHT) - index * WIDTH)
-            found = self._read(Tile(level, index, width))
-            if len(found) != width or any(len(h) != HASH_BYTES for h in found):
-                raise BadTile("a tile of another width")
-            if len(self._tiles) >= _TILES_KEPT:
-                self._tiles.clear()
-            self._tiles[level, index] = found
-        return self._tiles[level, index]
+    def _whole_or_partial(self, level: int, index: int) -> Sequence[bytes]:
+        width = min(WIDTH, (self.size >> level * HEIGHT) - index * WIDTH)
+        found = self._read(Tile(level, index, width))
+        if len(found) != width or any(len(h) != HASH_BYTES for h in found):
+            raise BadTile("a tile of another width")
+        return found
 
 
 def _half(size: int) -> int:

@@ -161,7 +161,7 @@ class TestWithdrawal:
         assert not await stand.ledger.has_key(agreement)
 
     async def test_narrowed_in_flight(self, stand: Stand) -> None:
-        """Taking back one scope closes the answers in flight that hold it; the narrower agreement goes on."""
+        """Taking back one scope closes the answers in flight that hold it: asked anew they exceed it, and the narrower agreement goes on."""
         agreement = await stand.give(FAMILY)
         await stand.pause("release")
         request = await ask(stand, agreement)
@@ -169,7 +169,9 @@ class TestWithdrawal:
         grant = await stand.ledger.narrow(agreement, ("cnaf_quotient_familial",), stand.sdk.wallet.operator)
         stand.sdk.wallet.keep(agreement, grant.capsule)
         await stand.resume("release")
-        assert (await refused(request)).code == Code.CERTIFICATE_OUTDATED
+        assert (await request.outcome()).reason == Code.CERTIFICATE_OUTDATED
+        assert request.again is not None
+        assert (await refused(await request.again())).code == Code.SCOPE_EXCEEDED
         again = await (await ask(stand, agreement, scopes=["cnaf_quotient_familial"])).answer(60)
         assert again.status == "found"
 
