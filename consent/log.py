@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, bindparam, select
 
 from consent import heads, reconcile
 from consent.core import merkle, tiles
@@ -15,6 +15,8 @@ from consent.stores import tree
 from consent.stores.engine import unpack_frontier
 from consent.transaction import reading
 from exchange.ports import Clock, Unavailable
+
+_LEAF = select(t.leaf.c.leaf).where(t.leaf.c.idx == bindparam("index"))
 
 
 class Log(Part):
@@ -40,13 +42,14 @@ class Log(Part):
         """In the tree of the last cosigned head if the leaf is in it, else of one signed now."""
         with reading(self._engine) as connection:
             head = heads.last(connection, cosigned=True)
-        if head is None or index >= head.size:
-            head = self._head()
+            if head is None or index >= head.size:
+                head = heads.current(connection)
+        head = head or self._head()
         if not 0 <= index < head.size:
             raise ValueError("no such leaf")
         try:
             with reading(self._engine) as connection:
-                leaf = bytes(connection.execute(select(t.leaf.c.leaf).where(t.leaf.c.idx == index)).scalar_one())
+                leaf = bytes(connection.execute(_LEAF, {"index": index}).scalar_one())
             path = self._tree_of(head).inclusion(index)
             merkle.verify_inclusion(merkle.leaf_hash(leaf), index, head.size, path, head.root)
         except ValueError:

@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from hashlib import sha256
 
-EMPTY_ROOT = hashlib.sha256(b"").digest()
+EMPTY_ROOT = sha256(b"").digest()
 Frontier = tuple[bytes, ...]
 
 
 def leaf_hash(leaf: bytes) -> bytes:
-    return hashlib.sha256(b"\x00" + leaf).digest()
+    return sha256(b"\x00" + leaf).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return sha256(b"\x01" + left + right).digest()
 
 
 def append(frontier: Frontier, size: int, hashes: Sequence[bytes]) -> Frontier:
@@ -53,7 +53,8 @@ def root(hashes: Sequence[bytes]) -> bytes:
 def _above(level: Sequence[bytes]) -> list[bytes]:
     """The nodes over a level: pairs hashed, an odd last one moved up."""
     pairs = zip(level[::2], level[1::2], strict=False)
-    return [hashlib.sha256(b"\x01" + left + right).digest() for left, right in pairs] + list(level[len(level) & ~1 :])
+    nodes = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+    return [*nodes, level[-1]] if len(level) & 1 else nodes
 
 
 def _split(size: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, func, insert, select
+from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, select
 
 from consent.core import merkle
 from consent.core.tiles import HEIGHT, Node, Tile, Tree, pack_hashes, unpack_hashes
@@ -13,12 +13,13 @@ from consent.stores import tables as t
 from consent.stores.batch import insert_rows
 from consent.stores.engine import available, durable, snapshot
 
+_WHOLE = select(t.tile.c.hashes).where(t.tile.c.level == bindparam("level"), t.tile.c.number == bindparam("number"))
+
 
 def hashes(connection: Connection, tile: Tile) -> list[bytes]:
     """The hashes of a tile that are there."""
     if tile.whole:
-        c = t.tile.c
-        found = connection.execute(select(c.hashes).where(c.level == tile.level, c.number == tile.number)).scalar()
+        found = connection.execute(_WHOLE, {"level": tile.level, "number": tile.number}).scalar()
         if found is not None:
             return unpack_hashes(bytes(found), tile.width)
     return loose(connection, tile)
