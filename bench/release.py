@@ -7,10 +7,12 @@ but HPKE `open` on the same sealed keys, its private keys loaded beforehand, in 
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from time import perf_counter, process_time
+from time import perf_counter
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,15 +23,17 @@ from bench.agreements import person
 from bench.ledger import store
 from bench.load import WrongCount
 from bench.report import Contender, Figures, Result, Say, at_least, load_1m, machine, middle, ratio, versions
+from bench.town import family_cpu_s
 from connectors.agent import ConnectorKeys
 from consent import certificates
 from consent.certificates import Certificate
 from consent.core.facts import Answer, Attempt, Confirmation, Outcome, Position, RequestKey
 from consent.keys import KeyRing, ephemeral
 from consent.ledger import Ledger
+from consent.opening import Beside, Opener, here
 from consent.rotation import private_keys
 from exchange import suites, wire
-from exchange.agents.release import SLICE
+from exchange.agents.release import AT_ONCE, SLICE
 from exchange.clock import SystemClock
 from exchange.core import sealing
 from exchange.core.decision import Ask
@@ -38,6 +42,7 @@ from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.introduction import ONLINE, introduce_collectivity, introduce_provider, terms
 from exchange.schemas import catalogue
 from exchange.sealing import AnswerKeys, public_bytes, seal_answer
+from exchange.stopping import long_lived
 from exchange.wallet import Wallet
 
 TITLE = ("Réponses remises", "Answers released")
@@ -59,14 +64,15 @@ class Sealed(NamedTuple):
 async def run(answers: int, agreements: int, repeat: int, say: Say, server: str = "") -> Result:
     """On SQLite in a folder, or on the PostgreSQL `server`; nothing is left. Raises `WrongCount` rather than give a wrong figure."""
     before = load_1m()
-    with store(server) as (engine, name):
-        arena = await _arena(engine, ephemeral("accord.bench/release"), agreements)
-        opens, releases = list[Figures](), list[Figures]()
-        for turn in range(repeat):
-            say(f"réponses à remettre ({turn + 1}/{repeat})", f"answers to release ({turn + 1}/{repeat})")
-            load = await arena.load(answers)
-            opens.append(arena.open(load))
-            releases.append(await arena.release(load))
+    async with aclosing(Beside()) as opener:
+        with store(server) as (engine, name):
+            arena = await _arena(engine, ephemeral("accord.bench/release"), agreements, opener)
+            opens, releases = list[Figures](), list[Figures]()
+            for turn in range(repeat):
+                say(f"réponses à remettre ({turn + 1}/{repeat})", f"answers to release ({turn + 1}/{repeat})")
+                load = await arena.load(answers)
+                opens.append(arena.open(load))
+                releases.append(await arena.release(load))
     limit, ours = middle(opens), middle(releases)
     kind = name.split()[0]
     ratios = {"release_to_open": ratio(ours["per_s"], limit["per_s"])}
@@ -130,21 +136,31 @@ class Arena:
     def open(self, load: Sequence[Sealed]) -> Figures:
         """The limit: HPKE alone."""
         with self.engine.begin() as connection:
-            held = private_keys(connection, self.keys, {one.certificate_hash for one in load})
+            found = private_keys(connection, self.keys, {one.answer.key.authorisation for one in load})
+        held = {certificate: suites.private_key(key.suite, key.raw) for certificate, key in found.items()}
         work = [(held[one.certificate_hash], one.answer.sealed_key, one.info) for one in load]
-        wall_s, cpu_s = perf_counter(), process_time()
+        wall_s, cpu_s = perf_counter(), family_cpu_s()
         for private, sealed_key, info in work:
             suites.decrypt(private, sealed_key, info)
         return _rate(len(load), wall_s, cpu_s)
 
     async def release(self, load: Sequence[Sealed]) -> Figures:
-        """In slices, each confirmed before the next, as `exchange.agents.release` does."""
-        wall_s, cpu_s, opened = perf_counter(), process_time(), 0
-        for first in range(0, len(load), SLICE):
-            told = await self.ledger.release([one.answer for one in load[first : first + SLICE]], [], "bench")
+        """In slices, so many at once, each confirmed with a later one, as `exchange.agents.release` does."""
+        turns, confirmed, opened = asyncio.Semaphore(AT_ONCE), list[Confirmation](), 0
+
+        async def settled(part: Sequence[Sealed]) -> int:
+            async with turns:
+                before, confirmed[:] = tuple(confirmed), ()
+                told = await self.ledger.release([one.answer for one in part], before, "bench")
             outcomes = [one for one in told if isinstance(one, Outcome) and one.inner]
-            opened += len(outcomes)
-            await self.ledger.release([], [Confirmation(o.key, o.digest, True) for o in outcomes])
+            confirmed.extend(Confirmation(o.key, o.digest, True) for o in outcomes)
+            return len(outcomes)
+
+        long_lived()
+        wall_s, cpu_s = perf_counter(), family_cpu_s()
+        parts = [load[first : first + SLICE] for first in range(0, len(load), SLICE)]
+        opened = sum(await asyncio.gather(*map(settled, parts)))
+        await self.ledger.release([], confirmed)
         found = _rate(len(load), wall_s, cpu_s)
         if opened != len(load):
             raise WrongCount(f"{opened} answers opened of {len(load)}")
@@ -152,13 +168,13 @@ class Arena:
 
 
 def _rate(count: int, wall_s: float, cpu_s: float) -> Figures:
-    return {"per_s": count / (perf_counter() - wall_s), "per_cpu_s": count / (process_time() - cpu_s)}
+    return {"per_s": count / (perf_counter() - wall_s), "per_cpu_s": count / (family_cpu_s() - cpu_s)}
 
 
-async def _arena(engine: Engine, keys: KeyRing, agreements: int) -> Arena:
+async def _arena(engine: Engine, keys: KeyRing, agreements: int, opener: Opener = here) -> Arena:
     connector = ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
     clock, wallet = SystemClock(), Wallet.new(RECIPIENT, OPERATOR)
-    ledger = Ledger(engine, keys, clock, lambda _: connector.mac)
+    ledger = Ledger(engine, keys, clock, lambda _: connector.mac, opener=opener)
     await introduce_provider(ledger, PROVIDER, connector, Ed25519PrivateKey.generate(), clock.now_ms())
     await introduce_collectivity(ledger, wallet, clock.now_ms())
     agreed = terms(RECIPIENT, clock.now_ms(), max_uses=1 << 40)

@@ -33,6 +33,7 @@ from consent import certificates
 from consent.certificates import Certificate
 from consent.keys import read_or_make
 from consent.ledger import Ledger
+from consent.opening import Beside
 from consent.stores import tables as t
 from consent.stores.engine import open_sqlite
 from exchange.clock import SystemClock
@@ -90,11 +91,11 @@ async def _stage(size: Size, count: int, say: Say, progress: Progress | None) ->
 
 async def _releases(stock: Stock, size: Size) -> list[Figures]:
     """As `accord bench release`, for authorisations drawn over the whole stock, in this process, before any other has the store."""
-    engine = open_sqlite(stock.places.store)
+    engine, opener = open_sqlite(stock.places.store), Beside()
     try:
         connector = open_connector_keys(stock.places.connector(PROVIDER))
         wallet = open_wallet(stock.places, stock.settings)
-        ledger = Ledger(engine, stock.keys, SystemClock(), lambda _: connector.mac)
+        ledger = Ledger(engine, stock.keys, SystemClock(), lambda _: connector.mac, opener=opener)
         enrolment = Ed25519PrivateKey.from_private_bytes(
             read_or_make(stock.places.connector(PROVIDER) / "enrolment.key")
         )
@@ -104,6 +105,7 @@ async def _releases(stock: Stock, size: Size) -> list[Figures]:
         place = Releases(engine, stock.keys, ledger, wallet, connector, held)
         return [await place.release(await place.load(size.answers)) for _ in range(size.repeat)]
     finally:
+        await opener.aclose()
         engine.dispose()
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection
 
 from consent.core import merkle
 from consent.core.facts import CALLS_MAX, Attempt, Attempted, Authorisation, RequestKey, Submission
@@ -18,7 +18,7 @@ from consent.core.leaves import RELEASED
 from consent.core.rules import usable
 from consent.register import recipient_entries
 from consent.stores import tables as t
-from consent.stores.batch import insert_rows
+from consent.stores.batch import insert_rows, select_rows
 from consent.transaction import Transaction, read_authorisations
 from exchange.core import watch
 from exchange.core.errors import Code
@@ -81,14 +81,13 @@ def _calls(connection: Connection, attempts: Sequence[Attempt]) -> dict[tuple[Re
 def _told(connection: Connection, attempts: Sequence[Attempt]) -> set[Submission | None]:
     """Which of the answers last sent of watches were released."""
     asked = [a.last.key.request for a in attempts if a.last]
-    rows = by_request(connection, t.terminal, asked) if asked else []
+    rows = by_request(connection, t.terminal, asked)
     return {Submission(row_key(row), row.digest) for row in rows if row.code == RELEASED}
 
 
 def by_request(connection: Connection, table: Any, requests: Sequence[bytes]) -> Sequence[Any]:
     """All rows of a table about these request ids."""
-    query = select(table).where(table.c.request.in_(bindparam("ids", expanding=True)))
-    return connection.execute(query, {"ids": list(set(requests))}).all()
+    return select_rows(connection, table, "request", requests)
 
 
 def row_key(row: Any) -> RequestKey:

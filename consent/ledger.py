@@ -50,6 +50,7 @@ from consent.core.rules import Happening
 from consent.issuers import Issuer
 from consent.keys import KeyRing
 from consent.office import Office
+from consent.opening import Opener, here
 from consent.receipts import Receipts
 from consent.sightings import of_authorisation
 from consent.stores import tables as t
@@ -70,10 +71,11 @@ class Ledger(Receipts, Office):
         clock: Clock,
         mac: Callable[[str], bytes],
         issuers: tuple[Issuer, ...] = (),
+        opener: Opener = here,
     ) -> None:
         """`mac(provider)` is the secret shared with that provider's connector. With `issuers`, a grant needs their word."""
         super().__init__(engine, keys, clock)
-        self._mac, self._issuers = mac, issuers
+        self._mac, self._issuers, self._opener = mac, issuers, opener
         self._recovery = recovery.Recovery(engine, keys)
 
     async def grant(
@@ -137,7 +139,8 @@ class Ledger(Receipts, Office):
         self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation], worker: str = ""
     ) -> list[Outcome | Dropped | DeadLetter]:
         with reading(self._engine) as connection:
-            checked = releases.check(connection, self._keys, self._mac, items)
+            answers = releases.closed(connection, self._keys, self._mac, items)
+        checked = releases.check(items, answers, await self._opener(answers))
         with self._begin() as tx:
             if tx.clock_went_back:
                 raise Unavailable("ledger clock went back: no release")

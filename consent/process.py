@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 import httpx
 
 from consent.issuers import read_issuers
 from consent.keys import Master, open_keys, read_or_make
 from consent.ledger import Ledger
+from consent.opening import Beside, here
 from consent.public_log import FOLDER, WITNESSES, PublicLog
 from consent.receipts import ORGANISATIONS, read_parties
 from consent.service import Service
@@ -36,7 +38,7 @@ async def run_ledger(
     """The one process that owns the store and the keys; `InUse` if another does, ValueError if its witnesses cannot be read, BadKeyFile
     if `master` does not open the keys. New authorisation keys are of this `suite`. No core dumps: they would hold keys."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    witnesses, clock = read_places(places.root / WITNESSES), SystemClock()
+    witnesses, clock, opener = read_places(places.root / WITNESSES), SystemClock(), Beside()
     with owned_store(places) as engine:
         keys = open_keys(places.ledger_keys, origin, master, suite, make=not places.trust.exists())
         fill(engine)
@@ -46,11 +48,12 @@ async def run_ledger(
             clock,
             lambda p: read_or_make(places.connector(p) / "ledger.mac"),
             read_issuers(places.issuers),
+            opener if (os.cpu_count() or 1) > 1 else here,
         )
         ledger.parties = read_parties(places.root / ORGANISATIONS)
         Trust(keys.verifier, public_bytes(keys.certificate), public_bytes(keys.registrar)).save(places.trust)
         places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient() as http, aclosing(opener):
             public = PublicLog(ledger, places.root / FOLDER, witnesses, clock, http)
             await public.start()
             service = Service(ledger, places.socket)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from operator import attrgetter
 
 import msgspec
 from sqlalchemy import Connection, insert, select
@@ -12,6 +13,7 @@ from consent.certificates import BadCertificate, check_entry, countersign
 from consent.core.facts import REGISTER, DirectoryEntry, Habilitation
 from consent.core.rules import Happening
 from consent.stores import tables as t
+from consent.stores.batch import select_rows
 from consent.transaction import Transaction
 from consent.transitions import move
 from exchange.core.errors import Code
@@ -100,9 +102,7 @@ def recipient_entries(
     connection: Connection, recipients: Sequence[str], now_ms: int
 ) -> dict[tuple[str, str], DirectoryEntry]:
     """The newest key in force of each (recipient, operator)."""
-    d = t.directory
-    rows = connection.execute(
-        select(d.c.entry).where(d.c.kind == "recipient", d.c.organisation.in_(sorted(set(recipients)))).order_by(d.c.at)
-    )
-    entries = (msgspec.msgpack.decode(row.entry, type=DirectoryEntry) for row in rows)
+    rows = select_rows(connection, t.directory, "organisation", recipients)
+    oldest_first = sorted((row for row in rows if row.kind == "recipient"), key=attrgetter("at"))
+    entries = (msgspec.msgpack.decode(row.entry, type=DirectoryEntry) for row in oldest_first)
     return {(e.organisation, e.operator): e for e in entries if now_ms < e.not_after_ms}

@@ -1,6 +1,6 @@
 """T-release (protocol §4): from a connector's answer or a verdict to an outcome. In order:
 (1) without locks: tags, key openings, outer seals: what does not open is a dead letter, never terminal; (2) one transaction: lock, read, fold the pure rule, write rows, uses and leaves, commit durably; (3) only then do opened answers
-leave this function, with a note signed over the chunk's leaves. Message keys live inside `open_outer` only.
+leave this function, with a note signed over the chunk's leaves. Message keys live inside `exchange.sealing.open_outer` only.
 """
 
 from __future__ import annotations
@@ -27,19 +27,18 @@ from consent.core.leaves import RELEASED, released_content
 from consent.core.release import Fate, Held, Row, Seen, fold
 from consent.core.rules import Happening
 from consent.keys import KeyRing
+from consent.opening import Closed, Opened
 from consent.register import recipient_entries
 from consent.rotation import private_keys
 from consent.stores import tables as t
-from consent.stores.batch import insert_rows, update_rows
+from consent.stores.batch import insert_rows, select_rows, update_rows
 from consent.transaction import Leaf, Transaction, read_authorisations, read_scopes
 from consent.transitions import move
 from exchange.core.encoding import join, split
 from exchange.core.errors import Code
 from exchange.core.sealing import Context, key_id
-from exchange.sealing import SealedAnswer, Unopenable, check_tag, open_outer
-from exchange.suites import PrivateKey
 
-_KEY = ("request", "authorisation", "operator")
+_KEY, _KEYED = ("request", "authorisation", "operator"), ("authorisation", "certificate_hash")
 Item = Answer | Verdict
 Result = Outcome | Dropped | DeadLetter
 
@@ -52,18 +51,24 @@ class Checked(NamedTuple):
     dead: dict[int, DeadLetter]
 
 
-def check(connection: Connection, keys: KeyRing, mac: Callable[[str], bytes], items: Sequence[Item]) -> Checked:
-    """Step (1)."""
+def closed(connection: Connection, keys: KeyRing, mac: Callable[[str], bytes], items: Sequence[Item]) -> list[Closed]:
+    """Step (1), what it takes to open the answers of a chunk: one for each, in their order."""
     answers = [item for item in items if isinstance(item, Answer)]
     contexts: dict[tuple[RequestKey, bytes], list[Context]] = {}
     for row in by_request(connection, t.attempt, [a.key.request for a in answers]):
         contexts.setdefault((row_key(row), row.digest), []).append(_context(row))
-    privates = private_keys(connection, keys, {c.certificate_hash for found in contexts.values() for c in found})
-    checked = Checked([], [], {})
+    held = private_keys(connection, keys, {key.authorisation for key, _ in contexts})
+    return [
+        Closed(a.tag, a.sealed_key, a.outer, mac(a.provider), tuple((c, held.get(c.certificate_hash)) for c in contexts.get((a.key, a.digest), ())))
+        for a in answers
+    ]  # fmt: skip
+
+
+def check(items: Sequence[Item], answers: Sequence[Closed], opened: Sequence[Opened]) -> Checked:
+    """Step (1), what came of it."""
+    checked, found = Checked([], [], {}), zip(answers, opened, strict=True)
     for place, item in enumerate(items):
-        result: Seen | DeadLetter = Seen(item)
-        if isinstance(item, Answer):
-            result = _open(item, contexts.get((item.key, item.digest), []), privates, mac)
+        result = _checked(item, *next(found)) if isinstance(item, Answer) else Seen(item)
         if isinstance(result, DeadLetter):
             checked.dead[place] = result
         else:
@@ -72,24 +77,10 @@ def check(connection: Connection, keys: KeyRing, mac: Callable[[str], bytes], it
     return checked
 
 
-def _open(
-    answer: Answer, contexts: Sequence[Context], privates: Mapping[bytes, PrivateKey], mac: Callable[[str], bytes]
-) -> Seen | DeadLetter:
-    """The tag tells which attempt an answer is of: deadline, recipient key and certificate may differ between two."""
-    if not contexts:
-        return DeadLetter(Code.NO_ATTEMPT)
-    sealed, secret = SealedAnswer(answer.tag, answer.sealed_key, answer.outer), mac(answer.provider)
-    for context in contexts:
-        try:
-            check_tag(context, sealed, secret)
-        except Unopenable:
-            continue
-        try:
-            private = privates.get(context.certificate_hash)
-            return Seen(answer, context, open_outer(context, sealed, private) if private else None)
-        except Unopenable:
-            break
-    return DeadLetter(Code.BAD_SEAL)
+def _checked(answer: Answer, sealed: Closed, opened: Opened) -> Seen | DeadLetter:
+    if opened.attempt is None:
+        return DeadLetter(Code.BAD_SEAL if sealed.attempts else Code.NO_ATTEMPT)
+    return Seen(answer, sealed.attempts[opened.attempt][0], opened.inner)
 
 
 def _context(row: Any) -> Context:
@@ -112,10 +103,11 @@ def release(tx: Transaction, checked: Checked, worker: str) -> list[tuple[Seen, 
         key: Row(r.digest, r.code, r.reason, r.provider_code, r.answer_digest, r.confirmed_at is not None)
         for key, r in rows.items()
     }
-    fates, uses = fold(checked.seen, settled, _held(tx, items), tx.now_ms)
+    held = _held(tx, items)
+    fates, uses = fold(checked.seen, settled, held, tx.now_ms)
     leaves = _append_leaves(tx, checked.seen, fates)
     _write(tx, checked.seen, fates, leaves, worker)
-    _count(tx, uses)
+    _count(tx, uses, held)
     made = {one.item.key: leaf for one, leaf in zip(checked.seen, leaves, strict=True) if leaf is not None}
     again = [rows[i.key] for i, fate in zip(items, fates, strict=True) if fate.action == "again" and i.key in rows]
     kept = _leaves_of(tx, again)
@@ -134,12 +126,8 @@ def _held(tx: Transaction, items: Sequence[Item]) -> dict[bytes, Held]:
     recipient_keys: dict[str, dict[str, bytes]] = {}
     for (recipient, operator), entry in entries.items():
         recipient_keys.setdefault(recipient, {})[operator] = key_id(entry.public_key)
-    c = t.release_key.c
     keyed: dict[bytes, set[bytes]] = {}
-    for row in tx.connection.execute(
-        select(c.authorisation, c.certificate_hash).where(c.authorisation.in_(bindparam("ids", expanding=True))),
-        {"ids": list(authorisations)},
-    ):
+    for row in select_rows(tx.connection, t.release_key, "authorisation", authorisations, _KEYED):
         keyed.setdefault(row.authorisation, set()).add(row.certificate_hash)
     return {
         a.id: Held(a, recipient_keys.get(a.recipient, {}), frozenset(keyed.get(a.id, ())))
@@ -213,14 +201,11 @@ def _deadline(one: Seen) -> int:
     return one.item.deadline_ms if isinstance(one.item, Verdict) else one.context.deadline_ms if one.context else 0
 
 
-def _count(tx: Transaction, uses: Mapping[bytes, int]) -> None:
+def _count(tx: Transaction, uses: Mapping[bytes, int], held: Mapping[bytes, Held]) -> None:
     """Uses are `released` leaves, always; the last one retires the key."""
-    if not uses:
-        return
-    a = t.authorisation
-    update_rows(tx.connection, a, ("id",), [{"id": i, "uses": n} for i, n in uses.items()])
-    spent = tx.connection.execute(select(a).where(a.c.id.in_(list(uses)), a.c.uses >= a.c.max_uses)).all()
-    move(tx, spent, Happening.USED_UP)
+    update_rows(tx.connection, t.authorisation, ("id",), [{"id": i, "uses": n} for i, n in uses.items()])
+    spent = [i for i, n in uses.items() if n >= held[i].authorisation.max_uses]
+    move(tx, select_rows(tx.connection, t.authorisation, "id", spent), Happening.USED_UP)
 
 
 def _leaves_of(tx: Transaction, rows: Sequence[Any]) -> dict[RequestKey, Leaf]:
@@ -285,7 +270,9 @@ def confirm(tx: Transaction, confirmed: Sequence[Confirmation]) -> None:
     """The broker acknowledged these outcomes. A release met again and confirmed twice keeps its first confirmation."""
     told = [key_values(c.key) | {"digest": c.digest, "confirmed_at": tx.now_ms} for c in confirmed]
     ends = [row | {"with_key": c.with_key} for row, c in zip(told, confirmed, strict=True)]
-    for table, rows in ((t.terminal, ends), (t.conflict, told)):
+    conflicting = {row.request for row in by_request(tx.connection, t.conflict, [c.key.request for c in confirmed])}
+    conflicts = [row for row in told if row["request"] in conflicting]
+    for table, rows in ((t.terminal, ends), (t.conflict, conflicts)):
         update_rows(tx.connection, table, (*_KEY, "digest"), rows, "confirmed_at IS NULL")
 
 

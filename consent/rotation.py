@@ -13,15 +13,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select
+from sqlalchemy import Connection, delete, exists, func, or_, select
 
 from consent.changes import rekey
 from consent.core.facts import State
 from consent.keys import KeyRing
+from consent.opening import Key
 from consent.stores import tables as t
-from consent.stores.batch import update_rows
+from consent.stores.batch import select_rows, update_rows
 from consent.transaction import Transaction
-from exchange import suites
 
 EPOCH_MS = 86_400_000
 KEY_LIFE_MS = 30 * EPOCH_MS
@@ -130,14 +130,11 @@ def _content_batch(begin: Begin, after: bytes, at_once: int) -> tuple[bytes | No
     return (bytes(rows[-1].subject) if len(rows) == at_once else None), len(wrapped)
 
 
-def private_keys(
-    connection: Connection, keys: KeyRing, certificates: Collection[bytes]
-) -> dict[bytes, suites.PrivateKey]:
-    """The private keys that still exist, by certificate hash."""
-    query = select(t.release_key).where(_K.certificate_hash.in_(bindparam("ids", expanding=True)))
-    rows = connection.execute(query, {"ids": list(certificates)})
+def private_keys(connection: Connection, keys: KeyRing, authorisations: Collection[bytes]) -> dict[bytes, Key]:
+    """The private keys of these authorisations that still exist, by certificate hash."""
+    rows = select_rows(connection, t.release_key, "authorisation", authorisations)
     opened = {row.certificate_hash: (row.suite, _unwrapped(keys, row)) for row in rows}
-    return {name: suites.private_key(suite, raw) for name, (suite, raw) in opened.items() if raw is not None}
+    return {name: Key(suite, raw) for name, (suite, raw) in opened.items() if raw is not None}
 
 
 def _unwrapped(keys: KeyRing, row: Any) -> bytes | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Engine, bindparam, case, select, update
+from sqlalchemy import Connection, Engine, case, select, update
 
 from consent.content import CONTENT, ContentKeys, open_salted, seal_salted
 from consent.core import merkle, tiles
@@ -22,7 +22,7 @@ from consent.core.facts import Authorisation, State
 from consent.core.leaves import RELEASED, commit
 from consent.keys import KeyRing
 from consent.stores import tables as t
-from consent.stores.batch import insert_rows
+from consent.stores.batch import insert_rows, select_rows
 from consent.stores.engine import available, durable, pack_frontier, snapshot, unpack_frontier
 from consent.stores.tree import tiles_under
 from exchange.core.encoding import digest, join, split
@@ -189,28 +189,25 @@ def row_of(connection: Connection, authorisation: bytes) -> Any:
     return connection.execute(select(t.authorisation).where(t.authorisation.c.id == authorisation)).first()
 
 
-_SEEN = [
-    t.authorisation.c[name]
-    for name in (
-        "id", "version", "state", "recipient", "provider", "data_set", "purpose", "scopes", "not_before", "not_after", "uses", "max_uses",
-        "certificate", "certificate_hash", "rule", "watch_every_ms",
-    )
-]  # fmt: skip
+_SEEN = (
+    "id", "version", "state", "recipient", "provider", "data_set", "purpose", "scopes", "not_before", "not_after", "uses", "max_uses",
+    "certificate", "certificate_hash", "rule", "watch_every_ms",
+)  # fmt: skip
 """The columns of an authorisation in the order of `Authorisation`'s fields; the last two are its last."""
 
 
 def read_authorisations(connection: Connection, ids: Sequence[bytes], now_ms: int) -> dict[bytes, Authorisation]:
     """The authorisations of these ids, with the operators delegated and the scopes habilitated at `now_ms`."""
-    query = select(*_SEEN).where(t.authorisation.c.id.in_(bindparam("ids", expanding=True)))
-    rows: list[tuple[Any, ...]] = [tuple(row) for row in connection.execute(query, {"ids": list(set(ids))})]
-    d, h = t.delegation.c, t.habilitation.c
-    recipients = sorted({row[3] for row in rows})
+    rows = select_rows(connection, t.authorisation, "id", ids, _SEEN)
+    recipients = {row[3] for row in rows}
     operators: dict[str, list[str]] = {}
-    for row in connection.execute(select(t.delegation).where(d.recipient.in_(recipients), d.not_after > now_ms)):
-        operators.setdefault(row.recipient, []).append(row.operator)
+    for row in select_rows(connection, t.delegation, "recipient", recipients):
+        if row.not_after > now_ms:
+            operators.setdefault(row.recipient, []).append(row.operator)
     entitled = {
         (row.recipient, row.data_set, row.purpose): read_scopes(row.scopes)
-        for row in connection.execute(select(t.habilitation).where(h.recipient.in_(recipients), h.not_after > now_ms))
+        for row in select_rows(connection, t.habilitation, "recipient", recipients)
+        if row.not_after > now_ms
     }
     delegated = {recipient: tuple(sorted(found)) for recipient, found in operators.items()}
     return {

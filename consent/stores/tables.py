@@ -162,6 +162,7 @@ directory = Table(
     "directory", metadata, _bytes("key_id", key=True), _text("kind"), _text("organisation"), _text("operator"), _int("at"),
     _bytes("entry"),
 )  # fmt: skip
+Index("directory_by_organisation", directory.c.organisation)
 
 officer = Table("officer", metadata, _text("name", key=True), _text("recipients"), _int("not_after"))
 """Data protection officers and their perimeter: the recipients (SIRET) whose records they may query."""

@@ -94,7 +94,7 @@ async def test_a_copy_taken_before_a_withdrawal_opens_nothing_after_the_next_rot
     """The store and its write-ahead log copied before, with every key file of afterwards: no key unwraps. Before the rotation it did:
     that is the bound of 24 h."""
     a, other = await kept.give(), await kept.give(PAUL)
-    certificates = {kept.certificate(a).hash, kept.certificate(other).hash}
+    agreements = {a, other}
     copy = tmp_path / "copy"
     copy.mkdir()
     for name in ("ledger.db", "ledger.db-wal"):
@@ -107,7 +107,7 @@ async def test_a_copy_taken_before_a_withdrawal_opens_nothing_after_the_next_rot
         engine = open_sqlite(tmp_path / "open-ledger.db")
         with engine.begin() as connection:
             rows = connection.execute(select(func.count()).select_from(t.release_key)).scalar_one()
-            found = private_keys(connection, keys, certificates)
+            found = private_keys(connection, keys, agreements)
         engine.dispose()
         assert rows == 2
         return len(found)

@@ -83,6 +83,7 @@ _INDEXES = {
     "attempt_by_time": ("attempt", "at", False, ""),
     "terminal_by_authorisation": ("terminal", "authorisation", False, ""),
     "terminal_by_time": ("terminal", "at", False, ""),
+    "directory_by_organisation": ("directory", "organisation", False, ""),
 }
 # fmt: on
 """Name → table, columns, whether unique, and of which rows."""
