@@ -19,6 +19,9 @@ from exchange.core.sealing import capsule_info
 from exchange.schemas import catalogue
 from exchange.sealing import Unopenable, public_bytes, unseal
 
+_OPENED_MAX = 16_384
+"""Capsules kept opened in memory, about 1 kB each: an agreement that serves once serves again, at least to open its answer."""
+
 
 class Capsule(NamedTuple):
     """The canonical identity, its salt, and the signed certificate of an agreement."""
@@ -38,6 +41,7 @@ class Wallet:
     enrolment: Ed25519PrivateKey
     folder: Path | None = None
     _held: dict[bytes, bytes] = field(default_factory=dict)
+    _opened: dict[tuple[bytes, bytes], Capsule] = field(default_factory=dict, repr=False)
 
     @classmethod
     def new(cls, recipient: str, operator: str) -> Wallet:
@@ -58,20 +62,33 @@ class Wallet:
 
     def keep(self, authorisation: bytes, sealed: bytes) -> None:
         """Keep an agreement's capsule, as it came."""
-        self._held[authorisation] = sealed
-        if self.folder is not None:
+        if self.folder is None:
+            self._held[authorisation] = sealed
+        else:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self.folder / authorisation.hex()).write_bytes(sealed)
 
     def capsule(self, authorisation: bytes) -> Capsule | None:
         """The capsule of an agreement, opened; None if there is none, or it is not ours."""
-        sealed = self._held.get(authorisation)
-        if sealed is None and self.folder is not None and (path := self.folder / authorisation.hex()).exists():
-            sealed = path.read_bytes()
+        sealed = self._sealed(authorisation)
         if sealed is None:
             return None
+        if (authorisation, sealed) not in self._opened:
+            try:
+                plain = unseal(self.private, sealed, capsule_info(self.recipient, authorisation), "capsule")
+            except Unopenable:
+                return None
+            if len(self._opened) >= _OPENED_MAX:
+                del self._opened[next(iter(self._opened))]
+            self._opened[authorisation, sealed] = Capsule(**catalogue().codec("capsule").decode(plain))
+        return self._opened[authorisation, sealed]
+
+    def _sealed(self, authorisation: bytes) -> bytes | None:
+        """Read at each use: another process may have kept a newer one."""
+        if self.folder is None:
+            return self._held.get(authorisation)
         try:
-            plain = unseal(self.private, sealed, capsule_info(self.recipient, authorisation), "capsule")
-        except Unopenable:
+            with open(f"{self.folder}/{authorisation.hex()}", "rb") as file:
+                return file.read()
+        except FileNotFoundError:
             return None
-        return Capsule(**catalogue().codec("capsule").decode(plain))

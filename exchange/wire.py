@@ -84,8 +84,9 @@ def read_ask(data: bytes) -> Ask | None:
     return ask if write_ask(ask) == data else None
 
 
+@lru_cache(maxsize=1024)
 def write_ask(ask: Ask) -> bytes:
-    """The ask's one form, in the earliest version of its schema that says it."""
+    """The ask's one form, in the earliest version of its schema that says it. An application asks few different things."""
     return catalogue().write_bare("ask", {
         "recipient": ask.recipient, "data_set": ask.data_set, "purpose": ask.purpose, "scopes": sorted(set(ask.scopes)),
         "parameters": [{"name": name, "value": value} for name, value in sorted(dict(ask.parameters).items())],

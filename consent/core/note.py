@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 _ED25519 = b"\x01"
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _MAX_BYTES = 1_000_000
 MAX_SIGNATURES = 16
 """As many as the specification asks to accept."""
@@ -82,7 +85,7 @@ def sign(text: str, name: str, key: Ed25519PrivateKey) -> str:
 
 def split(note: str) -> tuple[str, list[Signature]]:
     """A note's text and its signatures, none of them verified; BadNote if it is not a note."""
-    if len(note) > _MAX_BYTES or any(ord(c) < 0x20 and c != "\n" for c in note):
+    if len(note) > _MAX_BYTES or _CONTROL.search(note):
         raise BadNote("not a note")
     text, blank, lines = note.rpartition("\n\n")
     if not blank or not lines.endswith("\n"):
@@ -113,9 +116,10 @@ def format_signature(signature: Signature) -> str:
     return f"— {signature.name} {base64.b64encode(signature.key_id + signature.value).decode()}"
 
 
+@lru_cache(maxsize=128)
 def verify(note: str, verifier: Verifier) -> str:
     """The note's text, signed by `verifier`; BadNote otherwise. Signatures by unknown keys are ignored, a bad one by this key is
-    not."""
+    not. One note signs all the releases of a chunk: what verified once is kept a while."""
     text, signatures = split(note)
     ours = [s.value for s in signatures if (s.name, s.key_id) == (verifier.name, verifier.key_id)]
     if not ours:

@@ -14,6 +14,7 @@ def test_the_sdk_beside_its_cryptography(tmp_path: Path) -> None:
     for name in ("published", "seal", "opened", "open"):
         figures = found.figures(name)
         assert set(figures) == {"per_s", "per_cpu_s"} and all(value and value > 0 for value in figures.values())
-    assert [target.name for target in found.targets] == ["published_to_seal", "opened_to_open"]
-    assert {target.name: target.found for target in found.targets} == found.ratios
+    assert [target.name for target in found.targets] == ["published_to_seal", "opened_to_seal"]
+    assert {target.name: target.found for target in found.targets}.items() <= found.ratios.items()
+    assert set(found.ratios) == {"published_to_seal", "opened_to_seal", "opened_to_open"}
     assert int(found.sizes["open_bytes"]) > 1_000
