@@ -33,9 +33,9 @@ from bench.report import Figures, Words
 from bench.watch import TIME_LIMIT_S, Ended, last_line
 from consent.core.facts import Terms
 from exchange.adapters.kafka import KafkaOutbox, create_topics
+from exchange.caches import cache_home
 from exchange.core.topics import TopicSpec
 from exchange.embedded import process
-from exchange.embedded.jars import cache_home
 from exchange.embedded.node import java
 from exchange.local import PARTITIONS, STOP_S
 from exchange.locks import exclusive

@@ -34,6 +34,7 @@ from bench.report import (
 from bench.watch import Ended, Runner, last_line, most_rss_bytes
 from exchange.adapters.kafka import KafkaOutbox
 from exchange.agents.relay import LIMIT, Relay
+from exchange.caches import cache_home
 from exchange.clock import SystemClock
 from exchange.core import topics
 from exchange.data_sets import PROVIDERS
@@ -109,7 +110,7 @@ def result(size: Size, seen: dict[str, list[Figures]], before: float) -> Result:
 
 async def _starts(folder: Path, quick: bool, progress: Progress | None) -> dict[str, float]:
     """Kafka alone, then a whole bus, each twice over the same folder, in s."""
-    home = jars.cache_home() if quick else folder / "cache"
+    home = cache_home() if quick else folder / "cache"
     bare = jars.kafka_cache() if quick else folder / "bare" / jars.kafka_cache().name
     found = {"kafka-cold": await _kafka(folder / "kafka", bare, progress, train=not quick)}
     found["kafka-warm"] = await _kafka(folder / "kafka", bare, progress, train=False)

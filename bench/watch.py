@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from subprocess import Popen
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -16,6 +15,7 @@ from aiokafka.errors import KafkaError
 from bench.report import Figures
 from exchange.adapters.kafka import KafkaReader, KafkaView
 from exchange.clock import SystemClock
+from exchange.embedded.process import Child
 
 TIME_LIMIT_S = 600.0
 GROUP_POLL_S, OUTPUT_POLL_S = 0.01, 0.1
@@ -30,7 +30,7 @@ class Ended(Exception):
 class Runner(NamedTuple):
     """A contender's process, which reads as `group`."""
 
-    child: Popen[bytes]
+    child: Child
     group: str
     log: Path
 

@@ -53,7 +53,10 @@ MEDIA_TYPES = {
     for operation in each.operations
     if operation.media_type
 }
-_PATHS = {name: re.compile(PLACEHOLDER.sub(r"(?P<\1>[^/]+)", path)) for name, path in ROUTES.items()}
+_PLAIN = {path: name for name, path in ROUTES.items() if not PLACEHOLDER.search(path)}
+_FILLED = {
+    name: re.compile(PLACEHOLDER.sub(r"(?P<\1>[^/]+)", path)) for name, path in ROUTES.items() if path not in _PLAIN
+}
 MEDIA_TYPE = "application/vnd.api+json; charset=utf-8"
 CACHE_S = 24 * 3600
 TOKEN_S = 3600
@@ -172,7 +175,8 @@ class Sandbox:
         clock: Clock | None = None,
     ) -> None:
         self.control = Control(cases)
-        self._cases, self._port, self._token, self._rate_per_s = tuple(cases), port or 0, token, rate_per_s
+        self._cases = {name: [case for case in cases if case.operation == name] for name in ROUTES}
+        self._port, self._token, self._rate_per_s = port or 0, token, rate_per_s
         self._clock = clock or SystemClock()
         self._key = secrets.token_bytes(32)
         self._issued: set[str] = set()
@@ -187,7 +191,8 @@ class Sandbox:
         return f"http://127.0.0.1:{self._port}"
 
     def _open(self) -> socket.socket:
-        listener = socket.socket()
+        # named TCP, or asyncio leaves Nagle's delay on: 40 ms between an answer's head and its body
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self._port))
         listener.listen(128)
@@ -199,6 +204,7 @@ class Sandbox:
             access_log=False,
             log_config=None,
             log_level="warning",
+            proxy_headers=False,
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
@@ -230,14 +236,13 @@ class Sandbox:
         self._server.run(sockets=[listener])
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        if (request.method, request.url.path) == ("POST", dgfip.TOKEN_PATH):
+        request, path = Request(scope, receive), scope["path"]
+        if (request.method, path) == ("POST", dgfip.TOKEN_PATH):
             return await self._issue(request)(scope, receive, send)
-        found = ((name, path.fullmatch(request.url.path)) for name, path in _PATHS.items())
-        operation, match = next((pair for pair in found if pair[1]), ("", None))
-        if match is None or request.method != "GET":
+        operation, filled = _route(path)
+        if not operation or request.method != "GET":
             return await PlainTextResponse("Not Found", 404)(scope, receive, send)
-        query = [*match.groupdict().items(), *request.query_params.multi_items()]
+        query = [*filled.items(), *request.query_params.multi_items()]
         key = self._hash(operation, request)
         response = await self._admit(operation, query, key, request)
         self.control.calls.append(
@@ -248,14 +253,14 @@ class Sandbox:
         return await response(scope, receive, send)
 
     def _hash(self, operation: str, request: Request) -> str:
-        text = json.dumps([operation, request.url.path, request.query_params.multi_items(), _bearer(request)])
+        text = json.dumps([operation, request.scope["path"], request.query_params.multi_items(), _bearer(request)])
         return hmac.new(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
     async def _admit(self, operation: str, query: list[tuple[str, str]], key: str, request: Request) -> Response | None:
         """Token, then rate, then lock, in the State's order; ``None`` is a connection to cut."""
         token = _bearer(request)
-        if dgfip.is_gateway(request.url.path):
-            fault = dgfip.check_headers(request.url.path, request.headers, MEDIA_TYPES[operation])
+        if dgfip.is_gateway(request.scope["path"]):
+            fault = dgfip.check_headers(request.scope["path"], request.headers, MEDIA_TYPES[operation])
             if refusal := dgfip.NO_TOKEN if token not in self._issued else fault:
                 return _refuse(refusal)
         elif not token or (self._token is not None and not hmac.compare_digest(token.encode(), self._token.encode())):
@@ -309,7 +314,7 @@ class Sandbox:
         refusal = _fault(ROUTES[operation], dict(query))
         if refusal:
             return _refuse(refusal, headers)
-        case = best(self._cases, operation, normalise(query))
+        case = best(self._cases[operation], operation, normalise(query))
         incident = self.control.incident(case)
         if incident:
             await _wait(incident)
@@ -333,6 +338,14 @@ class Sandbox:
         if PLACEHOLDER.search(route):
             fault = rules.check_company(values)
         return fault or rules.not_found(route)
+
+
+def _route(path: str) -> tuple[str, dict[str, str]]:
+    """The operation served at a path, and what fills its placeholders; empty where there is none."""
+    if path in _PLAIN:
+        return _PLAIN[path], {}
+    found = ((name, pattern.fullmatch(path)) for name, pattern in _FILLED.items())
+    return next(((name, match.groupdict()) for name, match in found if match), ("", {}))
 
 
 def _fault(route: str, values: Mapping[str, str]) -> Refusal | None:

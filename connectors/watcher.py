@@ -22,7 +22,7 @@ from connectors.sdk.task import Head, Refused, Task, Unbegun
 from connectors.sdk.watch import TooLarge, Waiting, read, write
 from consent.core.facts import CALLS_MAX, Attempted, Submission
 from exchange import wire
-from exchange.agents.base import Outgoing
+from exchange.agents.base import Outgoing, Prompt
 from exchange.core.avro import BadAvro
 from exchange.core.errors import Code
 from exchange.core.topics import answers, watches
@@ -55,7 +55,7 @@ class _Busy(Exception):
     """The State's API is needed for people now."""
 
 
-class Watcher:
+class Watcher(Prompt):
     """Makes the looks of one provider's watches."""
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
@@ -74,8 +75,10 @@ def issue(
     return catalogue().codec("signed-certificate").encode({"certificate": body, "signature": signature})
 
 
+@lru_cache(maxsize=4096)
 def read(signed: bytes, public_key: bytes) -> Certificate:
-    """The certificate, if `public_key` (raw Ed25519) signed it and its key is of a suite known here; BadCertificate otherwise."""
+    """The certificate, if `public_key` (raw Ed25519) signed it and its key is of a suite known here; BadCertificate otherwise. The same
+    bytes come with each request of an agreement: what was true of them stays true."""
     try:
         outside = catalogue().codec("signed-certificate").decode(signed)
         Ed25519PublicKey.from_public_bytes(public_key).verify(
@@ -126,6 +129,13 @@ def countersign(entry: DirectoryEntry, registrar: Ed25519PrivateKey) -> Director
 
 def check_entry(entry: DirectoryEntry, registrar_public: bytes | None, now_ms: int) -> None:
     """BadCertificate unless the organisation signed this entry and, where given, the registrar countersigned it, and it is in force."""
+    _check_signatures(entry, registrar_public)
+    if now_ms >= entry.not_after_ms:
+        raise BadCertificate("directory entry no longer in force")
+
+
+@lru_cache(maxsize=4096)
+def _check_signatures(entry: DirectoryEntry, registrar_public: bytes | None) -> None:
     body = _entry_bytes(entry.kind, entry.organisation, entry.operator, entry.public_key, entry.not_after_ms)
     try:
         Ed25519PublicKey.from_public_bytes(entry.enrolment_key).verify(entry.signature, body)
@@ -135,5 +145,3 @@ def check_entry(entry: DirectoryEntry, registrar_public: bytes | None, now_ms: i
             )
     except (InvalidSignature, ValueError) as error:
         raise BadCertificate("directory entry not signed as it should be") from error
-    if now_ms >= entry.not_after_ms:
-        raise BadCertificate("directory entry no longer in force")

@@ -22,7 +22,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -180,6 +180,11 @@ class _Host:
         self.closed = True
         self.on_bug(self.agent.name, where, error)
 
+    async def discover(self, names: Iterable[str]) -> None:
+        """Read those of the existing topics that the agent wants."""
+        with self.total("discover"):
+            await self.read(matching(self.agent.topics, names))
+
     async def read(self, names: set[str]) -> None:
         """Read these topics too; the app starts with the first. A topic that goes away stays subscribed, harmlessly."""
         if not self.topics and names:
@@ -199,26 +204,29 @@ class _Host:
         return bool(self.topics) and not self.topics <= cast(Any, self.app.topics)._topic_name_index.keys()
 
     async def _stream(self, stream: Any) -> None:
-        async for chunk in stream:
-            await self._handle(chunk)
+        async for chunks in stream:
+            await self._handle(chunks)
 
-    async def _handle(self, chunk: Chunk) -> None:
+    async def _handle(self, chunks: Sequence[Chunk]) -> None:
         pause_s = RETRY_FIRST_S
-        while not await self._handled(chunk):
+        while not await self._handled(chunks):
             self.retries += 1
             structlog.get_logger("accord.runner").warning("chunk_unavailable", agent=self.agent.name, retry_s=pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, RETRY_MOST_S)
 
-    async def _handled(self, chunk: Chunk) -> bool:
+    async def _handled(self, chunks: Sequence[Chunk]) -> bool:
         """False: try again. A chunk that is no longer ours needs nothing more."""
         async with self._turn:
-            if self.closed or not self.consumer.live(chunk):
+            ours = [] if self.closed else [chunk for chunk in chunks if self.consumer.live(chunk)]
+            if not ours:
                 return True
+            records = ours[0].records if len(ours) == 1 else [record for chunk in ours for record in chunk.records]
             try:
                 with self.total("handle"):
-                    await self.agent.handle(chunk.records)
-                    self.consumer.settle(chunk)
+                    await self.agent.handle(records)
+                    for chunk in ours:
+                        self.consumer.settle(chunk)
             except Unavailable:
                 return False
             return True
@@ -320,7 +328,7 @@ class FaustRunner:
             self._bootstrap,
             held=host.held,
             lost=host.lost,
-            tuning=self._tuning,
+            tuning=replace(self._tuning, patience_s=host.agent.patience_s, together=host.agent.together),
             ssl_context=self._ssl,
         )
 
@@ -352,9 +360,7 @@ class FaustRunner:
 
     async def _discover(self) -> None:
         names = await self._view.topics()
-        for host in self._hosts:
-            with host.total("discover"):
-                await host.read(matching(host.agent.topics, names))
+        await asyncio.gather(*(host.discover(names) for host in self._hosts))
 
     async def _check(self, host: _Host) -> None:
         await host.check(self._view, asyncio.get_running_loop().time(), self._stall_s)

@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import secrets
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -32,6 +31,7 @@ from exchange.embedded.choose import open_kafka
 from exchange.embedded.jars import Progress
 from exchange.introduction import introduce, open_connector_keys, open_wallet
 from exchange.locks import owned
+from exchange.nursery import Nursery, start_nursery
 from exchange.places import ROLES, Places, RoleFailed
 from exchange.sdk import Bus
 from exchange.settings import Settings
@@ -55,7 +55,8 @@ class LocalBus:
     sandbox_url: str = ""
     cases: Sequence[Path] = ()
     notices: list[str] = field(default_factory=list)
-    children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    nursery: Nursery | None = None
+    children: dict[str, process.Child] = field(default_factory=dict)
     _commands: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
@@ -66,10 +67,16 @@ class LocalBus:
         """Start `accord <arguments>` as the process `name`."""
         self.places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.places.ready(name).unlink(missing_ok=True)
-        argv = [sys.executable, "-m", "exchange.cli", *arguments, "--data", str(self.places.root), "--name", name]
         self._commands[name] = arguments
+        command, trusted = (*arguments, "--data", str(self.places.root), "--name", name), arguments[0] == "ledger"
+        if self.nursery is not None and not self.nursery.alive:
+            self.nursery = Nursery(self.places)
+        if self.nursery is not None and not (trusted and "ACCORD_KEK" in os.environ):  # a KEK goes to the ledger alone
+            self.children[name] = self.nursery.fork(command, self.places.log(name))
+            return
+        argv = [sys.executable, "-m", "exchange.cli", *command]
         self.children[name] = process.spawn(
-            argv, cwd=Path.cwd(), output=self.places.log(name), death_signal=SIGKILL, trusted=arguments[0] == "ledger"
+            argv, cwd=Path.cwd(), output=self.places.log(name), death_signal=SIGKILL, trusted=trusted
         )
 
     async def supervise(self) -> None:
@@ -138,6 +145,8 @@ class LocalBus:
             child.terminate()
         for name in reversed(list(self.children)):
             self.stop(name)
+        if self.nursery is not None:
+            self.nursery.close()
         self.places.address.unlink(missing_ok=True)
 
 
@@ -149,20 +158,23 @@ async def local_bus(
     cases: Sequence[Path] = (),
     progress: Progress | None = None,
     brief: bool = False,
+    nursery: Nursery | None = None,
 ) -> AsyncIterator[LocalBus]:
     """Everything up, ready, and introduced; `brief` is for a bus that soon stops: release runs in a process of its own,
-    which can be stopped alone, and the broker's next start is not prepared."""
+    which can be stopped alone, and the broker's next start is not prepared. A `nursery` given is ours to end."""
     with owned(places.run):
-        bus = LocalBus(settings, places, cases=cases)
-        wallet = open_wallet(places, settings)
-        for provider in PROVIDERS:  # made here, before two processes could each make their own
-            open_connector_keys(places.connector(provider))
-        places.broker_ready.unlink(missing_ok=True)
+        bus = LocalBus(settings, places, cases=cases, nursery=nursery or start_nursery(places))
         try:
+            wallet = open_wallet(places, settings)
+            for provider in PROVIDERS:  # made here, before two processes could each make their own
+                open_connector_keys(places.connector(provider))
+            places.broker_ready.unlink(missing_ok=True)
             bus.start_ledger()
             bus.start_sandbox()
             names = bus.start_agents(apart=("release",) if brief else ())
-            kafka = open_kafka(settings.kafka, places.broker, progress, train=not brief, notices=bus.notices)
+            kafka = open_kafka(
+                settings.kafka, places.broker, progress, train=not brief, light=True, notices=bus.notices
+            )
             async with _beside(kafka) as bus.bootstrap:
                 await bus.make_topics()
                 places.announce(places.broker_ready, kafka=bus.bootstrap)

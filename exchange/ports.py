@@ -128,7 +128,7 @@ class Clock(Protocol):
 class Agent(Protocol):
     """One stage of the bus. Knows nothing of Faust, wall time or the event loop's clock.
 
-    `handle` gets all records just fetched from one partition and returns once its outputs are durable; the chunk is committed
+    `handle` gets all records just fetched from one partition (of several: `together`) and returns once its outputs are durable; the chunk is committed
     after that, and comes again if the process dies before. An exception is a bug, except `Unavailable`: the chunk comes again.
     `tick` runs about twice a second between chunks. The commit of a partition never passes what `held` names.
     """
@@ -139,6 +139,14 @@ class Agent(Protocol):
     @property
     def topics(self) -> tuple[str, ...]:
         """Topic names; one `*` stands for any SIREN or provider, new ones included."""
+
+    @property
+    def patience_s(self) -> float:
+        """How long records may wait for company: 0 where somebody waits for what follows from them."""
+
+    @property
+    def together(self) -> bool:
+        """Whether `handle` takes the records of several partitions at once, each partition's in order."""
 
     async def handle(self, chunk: Sequence[Record]) -> None: ...
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from typing import NamedTuple
 
 from connectors.agent import Connector
 from connectors.sdk.core.health import Health
@@ -53,11 +54,14 @@ async def run_worker(
     spans = tracing(places, name, traced)
     async with AsyncExitStack() as stack:
         memory = Memory()
-        agents = [_agent(role, places, ledger, await _outbox(stack, bootstrap), memory, spans, name) for role in roles]
+        outboxes = await _outboxes(stack, bootstrap, len(roles) + ("gate" in roles))
+        agents = [_agent(role, places, ledger, outboxes.pop(), memory, spans, name) for role in roles]
         background: list[asyncio.Task[None]] = []
         if "gate" in roles:
-            relay = Relay(ledger, await _outbox(stack, bootstrap), clock, await _last_sequence(bootstrap))
-            background = [asyncio.create_task(_relay(relay)), asyncio.create_task(_listen(bootstrap, Listener(memory)))]
+            told = await _told(bootstrap)
+            relay = Relay(ledger, outboxes.pop(), clock, told.sequence)
+            listening = _listen(bootstrap, Listener(memory), told.end)
+            background = [asyncio.create_task(_relay(relay)), asyncio.create_task(listening)]
         await _host(agents, bootstrap, ready, stop)
         for task in background:
             task.cancel()
@@ -87,14 +91,15 @@ async def run_connectors(
     async with AsyncExitStack() as stack:
         agents: list[Agent] = []
         trust, spans = Trust.load(places.trust), tracing(places, name, traced)
-        for service in services:
+        outboxes = await _outboxes(stack, bootstrap, len(services))
+        for service, outbox in zip(services, outboxes, strict=True):
             stack.push_async_callback(service.close)
             lanes = Lanes(service.provider, service.apis, clock, service.limits, service.rate)
-            keys, outbox = open_connector_keys(places.connector(service.provider)), await _outbox(stack, bootstrap)
+            keys = open_connector_keys(places.connector(service.provider))
             connector = Connector(
                 service.provider, lanes, keys, trust, connect(places.socket), outbox, clock, spans, name
             )
-            agents += [connector, Watcher(connector, await _outbox(stack, bootstrap), clock, spans)]
+            agents += [connector, Watcher(connector, outbox, clock, spans)]
             watch = asyncio.create_task(_watch(places, service, lanes, clock))
             stack.callback(watch.cancel)
         await _host(agents, bootstrap, ready, stop)
@@ -122,8 +127,13 @@ async def _is_well(ping: Callable[[], Awaitable[bool]]) -> bool:
         return False
 
 
-async def _outbox(stack: AsyncExitStack, bootstrap: str) -> KafkaOutbox:
-    return await stack.enter_async_context(KafkaOutbox(bootstrap))
+async def _outboxes(stack: AsyncExitStack, bootstrap: str, count: int) -> list[KafkaOutbox]:
+    """So many, started side by side; none of them shares its fate with another."""
+    outboxes = [KafkaOutbox(bootstrap) for _ in range(count)]
+    for outbox in outboxes:
+        stack.push_async_callback(outbox.stop)
+    await asyncio.gather(*(outbox.start() for outbox in outboxes))
+    return outboxes
 
 
 async def _host(agents: Sequence[Agent], bootstrap: str, ready: Ready, stop: asyncio.Event) -> None:
@@ -142,23 +152,37 @@ async def _relay(relay: Relay) -> None:
         await asyncio.sleep(RELAY_S)
 
 
-async def _listen(bootstrap: str, listener: Listener) -> None:
+async def _listen(bootstrap: str, listener: Listener, after: int) -> None:
+    """For ever: hear what `consent.events.v1` holds from the offset `after` on, wherever the broker was away.
+
+    `after` is the topic's end as it was before any agent was started, hence before the ledger was asked for anything: memory was empty. A
+    change that memory may not know is one made after the ledger gave the view, so it is told after that, so it lies at `after` or later,
+    and is heard. What lies before concerns views that are not there: 7 days of it need not be read. Going on after a failure is from the
+    first offset not heard, never from a new end. The topic has one partition.
+    """
     while True:
         try:
-            async with KafkaReader(bootstrap, CONSENT_EVENTS) as reader:
+            async with KafkaReader(bootstrap, CONSENT_EVENTS, {0: after}) as reader:
                 async for chunk in reader:
                     listener.handle(chunk)
+                    after = chunk[-1].offset + 1
         except Unavailable:
             await asyncio.sleep(1)
 
 
-async def _last_sequence(bootstrap: str) -> int:
-    """The outbox's last line known to be published."""
+class _Told(NamedTuple):
+    """What `consent.events.v1` holds: the offset of its end, and the outbox's last line known to be there."""
+
+    end: int
+    sequence: int
+
+
+async def _told(bootstrap: str) -> _Told:
     async with KafkaReader(bootstrap, CONSENT_EVENTS) as reader:
-        ends = await reader.end_offsets()
-    if not ends.get(0):
-        return 0
-    async with KafkaReader(bootstrap, CONSENT_EVENTS, {0: ends[0] - 1}) as reader:
+        end = (await reader.end_offsets()).get(0, 0)
+    if not end:
+        return _Told(0, 0)
+    async with KafkaReader(bootstrap, CONSENT_EVENTS, {0: end - 1}) as reader:
         async for chunk in reader.to_end():
-            return int(wire.read("consent-event", chunk[-1].value)["sequence"])
-    return 0
+            return _Told(end, int(wire.read("consent-event", chunk[-1].value)["sequence"]))
+    return _Told(end, 0)

@@ -137,7 +137,7 @@ class Progress(NamedTuple):
 
 
 class ChunkSchema(faust.Schema[Any, Any]):
-    """Hands the chunk through untouched: decoding is the agent's."""
+    """Hands the chunks through untouched: decoding is the agent's."""
 
     def compile(self, app: Any, **_: Any) -> Any:
         async def decode(message: Any, *, propagate: bool = False) -> Any:
@@ -160,6 +160,10 @@ class Tuning:
     metadata_s: float = 2.0
     chunk_records: int = 5000
     fetch_bytes: int = 4 << 20
+    patience_s: float = 0.0
+    """How long records wait for company before they are fetched, unless `fetch_bytes` are there."""
+    together: bool = False
+    """Whether what was fetched at once, of several partitions, is handled at once."""
 
 
 class Hosted(Protocol):
@@ -198,7 +202,8 @@ class _Thread(driver.AIOKafkaConsumerThread):
             isolation_level="read_committed",
             max_poll_records=tuning.chunk_records,
             max_partition_fetch_bytes=tuning.fetch_bytes,
-            fetch_max_wait_ms=int(tuning.fetch_wait_s * 1000),
+            fetch_max_wait_ms=int((tuning.patience_s or tuning.fetch_wait_s) * 1000),
+            fetch_min_bytes=tuning.fetch_bytes if tuning.patience_s else 1,
             max_poll_interval_ms=int(tuning.max_poll_s * 1000),
             request_timeout_ms=int(tuning.request_s * 1000),
             session_timeout_ms=int(tuning.session_s * 1000),
@@ -301,18 +306,22 @@ class Consumer(driver.Consumer):
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        """One message per partition that has records; its value is the `Chunk`. Faust calls this in a loop."""
+        """One message per partition that has records, or one for all of them (`Tuning.together`); its value is a tuple of `Chunk`s. Faust
+        calls this in a loop."""
         if not self.flow_active:
             await self.wait(cast(Any, self.can_resume_flow))
         if self.should_stop or not await self._has_room():
             return
         fetched = await self._thread.getmany(set(self._get_active_partitions()), timeout)
         generation = self.app.consumer_generation_id
-        for tp, (chunk,) in fetched.items():
+        each = [chunk for (chunk,) in fetched.values()]
+        together = _hosted(self.app).tuning.together and len(each) > 1
+        for chunks in [tuple(each)] if together else [(chunk,) for chunk in each]:
             if self.flow_active and not self.app.rebalancing and generation == self.app.consumer_generation_id:
-                yield tp, self._event(tp, chunk, generation)
+                yield TP(*chunks[-1].place), self._event(chunks, generation)
             else:
-                await self._thread.rewind(chunk)
+                for chunk in chunks:
+                    await self._thread.rewind(chunk)
 
     async def _has_room(self) -> bool:
         self._room.clear()
@@ -323,8 +332,8 @@ class Consumer(driver.Consumer):
         await self.wait(cast(Any, self._room), timeout=cast(Seconds, ROOM_S))
         return False
 
-    def _event(self, tp: TP, chunk: Chunk, generation: int) -> ConsumerMessage:
-        last, value = chunk.records[-1], cast(Any, chunk)
+    def _event(self, chunks: tuple[Chunk, ...], generation: int) -> ConsumerMessage:
+        tp, last, value = TP(*chunks[-1].place), chunks[-1].records[-1], cast(Any, chunks)
         at = (tp.topic, tp.partition, last.offset, last.timestamp / 1000)
         return ConsumerMessage(*at, 0, None, None, value, None, tp=tp, generation_id=generation)
 

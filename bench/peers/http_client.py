@@ -29,7 +29,7 @@ class Client:
     async def post(self, body: bytes) -> tuple[int, bytes]:
         """Status and body."""
         async with self._turns:
-            reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+            reader, writer = await self._kept()
             try:
                 writer.write(f"{self._head}content-length: {len(body)}\r\n\r\n".encode() + body)
                 status, said = await _read(reader)
@@ -38,6 +38,15 @@ class Client:
                 raise
             self._idle.append((reader, writer))
             return status, said
+
+    async def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The connection last used, unless the server has left it meanwhile; or a new one."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self._port)
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[int, bytes]:

@@ -17,6 +17,7 @@ from connectors.core.description import Description
 from connectors.core.reading import interpret
 from connectors.rest.access import Access, Account, Bearer, Gateway, NoAccess
 from connectors.rest.descriptions import descriptions
+from connectors.rest.kept import KeptConnections
 
 BODY_MAX_BYTES: Final = 1 << 20
 ACCEPT: Final = "application/json, application/vnd.api+json"
@@ -52,7 +53,7 @@ class RestApi:
         bearer = Bearer(base_url, token)
         self._owned = client is None
         # trust_env: a proxy found in the environment would read the query of a loopback call.
-        self._client = client or httpx.AsyncClient(timeout=timeout_s, trust_env=False)
+        self._client = client or httpx.AsyncClient(transport=KeptConnections(), trust_env=False)
         gateway = Gateway(self._client, account or Account(base_url, "accord", token), time.monotonic)
         self._access: Mapping[str, Access] = {"apistration": bearer, "dgfip": gateway}
         self._timeout_s = timeout_s

@@ -12,6 +12,7 @@ import httpx
 from connectors.contract import Reading
 from connectors.core.state_errors import FAMILIES, refused
 from connectors.rest.api import BODY_MAX_BYTES
+from connectors.rest.kept import KeptConnections
 from exchange.core.urls import secure_url
 
 
@@ -59,7 +60,8 @@ class StateHttp:
     def __init__(self, base_url: str, token: str, client: httpx.AsyncClient | None = None) -> None:
         self._url, self._owned = secure_url(base_url), client is None
         self._headers = {"authorization": f"Bearer {token}", "accept-encoding": "identity"}
-        self._client = client or httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113  # the lane keeps the time
+        # no time of its own: the lane keeps it
+        self._client = client or httpx.AsyncClient(transport=KeptConnections(), trust_env=False)
 
     async def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Said:
         """One GET. Raises httpx's errors, or TooLarge."""

@@ -7,6 +7,7 @@ import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -119,7 +120,7 @@ class KafkaReader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=500,
             **security(ssl_context),
         )
 
@@ -167,9 +168,69 @@ class KafkaReader:
             return any([await self._consumer.position(place) < ends[place.partition] for place in self._places])
 
 
+@dataclass(eq=False, slots=True)
+class _Sending:
+    """One caller's messages for one partition. Once `taken`, they may be written; `lost`: no further than its `acks`."""
+
+    messages: Sequence[Message]
+    acks: list[asyncio.Future[object]] = field(default_factory=list)
+    taken: bool = False
+    lost: bool = False
+
+
+class _Producer:
+    """One producer of aiokafka, and who waits for it, by partition."""
+
+    def __init__(self, producer: Any) -> None:
+        self.producer = producer
+        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._waiting: defaultdict[tuple[str, int], list[_Sending]] = defaultdict(list)
+
+    async def send(self, place: tuple[str, int], one: _Sending) -> None:
+        """In this partition's turn: whose turn it is takes along all who wait. `Unavailable` where it was lost."""
+        waiting = self._waiting[place]
+        waiting.append(one)
+        try:
+            async with self._turns[place]:
+                if not one.taken:
+                    taken = waiting.copy()
+                    waiting.clear()
+                    await self._write(place, taken)
+        finally:
+            if not one.taken:
+                waiting.remove(one)
+        if one.lost:
+            raise Unavailable("abandoned")
+
+    async def _write(self, place: tuple[str, int], taken: Sequence[_Sending]) -> None:
+        try:
+            batch, within = self.producer.create_batch(), list[_Sending]()
+            for one in taken:
+                one.taken = True
+            for one in taken:
+                for key, value, headers in one.messages:
+                    if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                        await self._close(place, batch, within)
+                        batch, within = self.producer.create_batch(), []
+                        batch.append(key=key, value=value, timestamp=None, headers=headers)
+                    if one not in within[-1:]:
+                        within.append(one)
+            await self._close(place, batch, within)
+        except BaseException:
+            for one in taken:
+                one.lost = True
+            raise
+
+    async def _close(self, place: tuple[str, int], batch: Any, within: Sequence[_Sending]) -> None:
+        batch.close()
+        ack = await self.producer.send_batch(batch, place[0], partition=place[1])
+        for one in within:
+            one.acks.append(ack)
+
+
 class KafkaOutbox:
     """The `Outbox` of agents and SDK: acks=all, idempotent, each partition's messages in order, a batch at a time. Many may send at once:
-    those of one partition take turns here, for aiokafka lets those who wait starve and time out.
+    those of one partition take turns here, for aiokafka lets those who wait starve and time out; who waits goes along with the next.
 
     aiokafka never lets go of an idempotent batch: it retries for ever, whatever `request_timeout_ms` says, and would deliver
     long after its caller gave up. So a `send` that runs out of time abandons its whole producer, sockets included. Only bytes
@@ -181,9 +242,8 @@ class KafkaOutbox:
     ) -> None:
         self._bootstrap, self._timeout_ms, self._security = bootstrap, request_timeout_ms, security(ssl_context)
         self._view = KafkaView(bootstrap, ssl_context=ssl_context)
-        self._producer: Any = None
+        self._producer: _Producer | None = None
         self._starting = asyncio.Lock()
-        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._partitions: dict[str, int] = {}
         self._wanted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -202,7 +262,7 @@ class KafkaOutbox:
         if self._producer is not None:
             with suppress(Unavailable):
                 async with _asking(self._timeout_ms / 1000):
-                    await self._producer.stop()
+                    await self._producer.producer.stop()
         await self._view.__aexit__()
 
     async def __aenter__(self) -> Self:
@@ -228,42 +288,25 @@ class KafkaOutbox:
             if any(len(m.value) > MESSAGE_BYTES // 2 and _size(m) > MESSAGE_BYTES for m in messages):
                 raise TooLarge  # our headers are small: only a large value is worth measuring whole
         async with _asking((timeout_ms or self._timeout_ms) / 1000):
-            producer, acks = await self._started(), list[asyncio.Future[object]]()
+            producer = await self._started()
+            sendings = {place: _Sending(messages) for place, messages in batches.items() if messages}
             try:
-                places = ((place, messages) for place, messages in batches.items() if messages)
-                await asyncio.gather(*(self._send_to(producer, place, messages, acks) for place, messages in places))
-                await asyncio.gather(*acks)
+                await asyncio.gather(*(producer.send(place, one) for place, one in sendings.items()))
+                await asyncio.gather(*(ack for one in sendings.values() for ack in one.acks))
             except BaseException as error:
-                if self._producer is producer and acks:
+                if self._producer is producer and any(one.taken for one in sendings.values()):
                     self._abandon()
                 task = asyncio.current_task()
                 if isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling():
                     raise Unavailable("abandoned") from None  # by another sender, whose time was over
                 raise
 
-    async def _send_to(
-        self, producer: Any, place: tuple[str, int], messages: Sequence[Message], acks: list[asyncio.Future[object]]
-    ) -> None:
-        """In this partition's turn; `acks` are told one by one, for what was written so far must be known."""
-        topic, partition = place
-        async with self._turns[place]:
-            batch = producer.create_batch()
-            for key, value, headers in messages:
-                if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                    acks.append(await producer.send_batch(batch, topic, partition=partition))
-                    batch = producer.create_batch()
-                    batch.append(key=key, value=value, timestamp=None, headers=headers)
-            batch.close()
-            acks.append(await producer.send_batch(batch, topic, partition=partition))
-
-    async def _started(self) -> Any:
+    async def _started(self) -> _Producer:
         """The producer, made anew once if the last one was abandoned."""
         async with self._starting:
-            if self._producer is None:
-                await self._fresh_producer()
-            return self._producer
+            return self._producer or await self._fresh_producer()
 
-    async def _fresh_producer(self) -> None:
+    async def _fresh_producer(self) -> _Producer:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,
             acks="all",
@@ -278,12 +321,13 @@ class KafkaOutbox:
         except BaseException:
             await producer.stop()
             raise
-        self._producer = producer
+        self._producer = _Producer(producer)
+        return self._producer
 
     def _abandon(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is None:
+        if self._producer is None:
             return
+        producer, self._producer = self._producer.producer, None
         producer._sender.sender_task.cancel()  # no public way drops what is queued: stop() would flush it
         for connection in list(producer.client._conns.values()):
             if connection._writer is not None:

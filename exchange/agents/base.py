@@ -9,8 +9,18 @@ from exchange.core.errors import Code
 from exchange.core.topics import DEAD_LETTERS
 from exchange.ports import Message, Outbox, Record, Unavailable
 
+UNHURRIED_S = 0.5
+"""How long records wait for company where nobody waits for what follows from them: a fetch costs as much for one as for many."""
 
-class Quiet:
+
+class Prompt:
+    """An agent that takes each partition's records as soon as they are there."""
+
+    patience_s: float = 0.0
+    together: bool = False
+
+
+class Quiet(Prompt):
     """An agent with nothing to do between chunks and nothing held."""
 
     async def tick(self) -> None: ...

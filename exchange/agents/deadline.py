@@ -15,7 +15,7 @@ import structlog
 
 from consent.core.facts import RequestKey, Submission, Verdict
 from exchange import wire
-from exchange.agents.base import Outgoing
+from exchange.agents.base import UNHURRIED_S, Outgoing
 from exchange.core.decision import TTL_MAX_MS
 from exchange.core.errors import Code
 from exchange.core.heads import BadRequest, read_head
@@ -45,6 +45,7 @@ class Deadline:
 
     name = "deadline"
     topics = (ALL_REQUESTS,)
+    patience_s, together = UNHURRIED_S, False
 
     def __init__(self, ledger: Ledger, outbox: Outbox, clock: Clock) -> None:
         self._ledger, self._outbox, self._clock = ledger, outbox, clock

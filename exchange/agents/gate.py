@@ -107,4 +107,5 @@ class Listener:
             if event["kind"] == "heartbeat":
                 self._memory.beat(record.timestamp)
             else:
-                self._memory.hear(event["authorisation_id"], event["version"], record.timestamp)
+                told_ms = min(record.timestamp, event["at_ms"])  # an old change, told late, says nothing of now
+                self._memory.hear(event["authorisation_id"], event["version"], told_ms)

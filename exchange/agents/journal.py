@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from exchange import wire
-from exchange.agents.base import Outgoing, Quiet
+from exchange.agents.base import UNHURRIED_S, Outgoing, Quiet
 from exchange.core.decision import Ask
 from exchange.core.heads import BadRequest, read_head
 from exchange.core.topics import ALL_OUTCOMES, ALL_REQUESTS, JOURNAL, VERDICTS, operator_of
@@ -37,6 +37,7 @@ class Journal(Quiet):
 
     name = "journal"
     topics = (ALL_REQUESTS, VERDICTS, ALL_OUTCOMES)
+    patience_s, together = UNHURRIED_S, True
 
     def __init__(self, outbox: Outbox, store: Store, clock: Clock) -> None:
         self._outbox, self._store, self._clock = outbox, store, clock

@@ -1,4 +1,7 @@
-"""The ledger's outbox to `consent.events.v1`, with a heartbeat: a gate that hears nothing for 5 s trusts no memory."""
+"""The ledger's outbox to `consent.events.v1`, with a heartbeat: a gate that hears nothing for 5 s trusts no memory.
+
+A heartbeat says: all that changed before it has been told. So none is sent while there is more to tell.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class Relay:
         events = await self._ledger.events(self._after, LIMIT)
         now_ms = self._clock.now_ms()
         messages = [_event("changed", e.authorisation, e.version, e.state, e.at_ms, e.sequence) for e in events]
-        if now_ms - self._beat_ms >= HEARTBEAT_MS:
+        if len(events) < LIMIT and now_ms - self._beat_ms >= HEARTBEAT_MS:
             messages.append(_event("heartbeat", bytes(16), 0, "", now_ms, self._after))
             self._beat_ms = now_ms
         if messages:

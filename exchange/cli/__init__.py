@@ -10,6 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from exchange.caches import keep_bytecode
+
 COMMANDS = {
     "demo": "demo:demo",
     "dev": "dev:dev",
@@ -73,4 +75,5 @@ def accord() -> None:
 def main() -> None:
     """The entry point. Whatever a command writes is its owner's alone."""
     os.umask(0o077)
+    keep_bytecode()
     app()

@@ -7,19 +7,19 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connectors.sandbox import FAMILIES, load_cases
 from exchange.cli import show
 from exchange.cli.download import Download
 from exchange.cli.options import Cases, Data, Json
-from exchange.data_sets import DATA_SETS
-from exchange.local import LocalBus, local_bus
-from exchange.schemas import catalogue
+from exchange.nursery import Nursery, start_nursery
 from exchange.settings import Settings
 from exchange.stopping import stopping
+
+if TYPE_CHECKING:
+    from exchange.local import LocalBus
 
 PARTS = ("broker", "ledger", "journal", "connectors", "collectivities", "run", "traces", "trust.json")
 
@@ -32,14 +32,15 @@ def dev(
     reset: Annotated[bool, typer.Option("--reset", help="Repartir de zéro. / Start afresh.")] = False,
 ) -> None:
     """Tout faire tourner jusqu'à Ctrl-C. / Keep everything up until Ctrl-C."""
-    settings = Settings()
+    started_s, settings = monotonic(), Settings()
     with ExitStack() as stack:
         folder = data or settings.data
         if ephemeral:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="accord-dev-")))
         elif reset:
             clear(folder)
-        show.run(_serve(settings, folder, cases or [], as_json), as_json=as_json)
+        nursery = start_nursery(settings.places(folder))  # it imports while we do
+        show.run(_serve(settings, folder, cases or [], as_json, nursery, started_s), as_json=as_json)
 
 
 def clear(folder: Path) -> None:
@@ -49,10 +50,14 @@ def clear(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-async def _serve(settings: Settings, folder: Path, cases: list[Path], as_json: bool) -> None:
-    started_s = monotonic()
+async def _serve(
+    settings: Settings, folder: Path, cases: list[Path], as_json: bool, nursery: Nursery | None, started_s: float
+) -> None:
+    from exchange.local import local_bus  # half a second to import, and its helpers may start meanwhile
+
+    places = settings.places(folder)
     with Download(shown=not as_json) as progress:
-        async with local_bus(settings, settings.places(folder), cases=cases, progress=progress) as local:
+        async with local_bus(settings, places, cases=cases, progress=progress, nursery=nursery) as local:
             stop = stopping()
             if as_json:
                 show.line(kafka=local.bootstrap, api=local.sandbox_url, console=None, data=str(local.places.root))
@@ -64,6 +69,10 @@ async def _serve(settings: Settings, folder: Path, cases: list[Path], as_json: b
 
 
 def _screen(local: LocalBus, cases: list[Path], took_s: float) -> None:
+    from connectors.sandbox import FAMILIES, load_cases
+    from exchange.data_sets import DATA_SETS
+    from exchange.schemas import catalogue
+
     families = sum(len(load_cases(folder)) for folder in cases or [FAMILIES])
     title = show.tr(
         "Accord 0.1 — bac à sable, ne pas utiliser en production", "Accord 0.1 — sandbox, not for production"

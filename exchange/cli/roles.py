@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -56,7 +57,7 @@ def sandbox(
 
     def announce(url: str) -> None:
         if name:
-            places.announce(places.ready(name), url=url, cases=len(loaded))
+            places.announce(places.ready(name), url=url, cases=len(loaded), pid=os.getpid())
         elif as_json:
             show.line(url=url, cases=len(loaded))
         else:

@@ -70,7 +70,7 @@ def announcer(places: Places, name: str, as_json: bool) -> Callable[[], None]:
     """What a process calls once it works: a file for who started it, a line for who reads it."""
 
     def ready() -> None:
-        places.announce(places.ready(name))
+        places.announce(places.ready(name), pid=os.getpid())
         if as_json:
             line(ready=name)
 

@@ -25,7 +25,7 @@ from exchange import locks
 from exchange.embedded import aot, jars, probe, process
 from exchange.embedded.errors import EmbeddedError
 from exchange.embedded.jars import Progress
-from exchange.embedded.node import MIN_FREE_BYTES, STOP_S, Node, is_broker_of
+from exchange.embedded.node import LIGHT, MIN_FREE_BYTES, STOP_S, Node, is_broker_of
 
 _STATE = "broker.json"
 _OWNER_LOCK = ".owner.lock"
@@ -46,7 +46,7 @@ class EmbeddedKafka:
 
     `port`: the one to listen on, an error if taken; None keeps the folder's last port or finds a free one (`notices`
     says so when it had to move). `progress` sees the download of a first start. `cache` and `repository`: as in
-    `jars.ensure`. `train=False` never trains the AOT cache.
+    `jars.ensure`. `train=False` never trains the AOT cache. `light`: quick to start, slower under a large load (`node.LIGHT`).
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class EmbeddedKafka:
         cache: Path | None = None,
         repository: str | None = None,
         train: bool = True,
+        light: bool = False,
     ) -> None:
         self.notices: list[str] = []
         self.data = data.absolute()
@@ -66,6 +67,7 @@ class EmbeddedKafka:
         self._cache = cache or jars.kafka_cache()
         self._repository = repository
         self._train = train
+        self._light = light
         self._owner_lock: int | None = None
         self._node: Node | None = None
         self._training: aot.Training | None = None
@@ -160,7 +162,7 @@ class EmbeddedKafka:
         """Start the node; a start that fails is tried again after what can be mended is."""
         for left in reversed(range(_ATTEMPTS)):
             port, controller_port = self._ports()
-            options = aot.options(self._cache)
+            options = (*aot.options(self._cache), *(LIGHT if self._light else ()))
             self._node = Node(self.data, jars.classpath(self._cache), options)
             try:
                 self._node.start(port, controller_port, partial(self._note, port, controller_port))

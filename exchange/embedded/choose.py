@@ -20,15 +20,21 @@ _IMAGE = "confluentinc/cp-kafka:8.0.0"
 
 @contextmanager
 def open_kafka(
-    choice: str, data: Path, progress: Progress | None = None, *, train: bool = True, notices: list[str] | None = None
+    choice: str,
+    data: Path,
+    progress: Progress | None = None,
+    *,
+    train: bool = True,
+    light: bool = False,
+    notices: list[str] | None = None,
 ) -> Iterator[str]:
     """A running broker for the block, given as its bootstrap address "host:port".
 
-    `data` is the folder of the embedded broker, kept; the other choices do not touch it. `train` and `notices` as in `EmbeddedKafka`.
+    `data` is the folder of the embedded broker, kept; the other choices do not touch it. `train`, `light` and `notices` as in `EmbeddedKafka`.
     Errors: those of `EmbeddedKafka.start`, and no_docker, unreachable, unknown_choice.
     """
     if choice == EMBEDDED:
-        with EmbeddedKafka(data, progress=progress, train=train) as broker:
+        with EmbeddedKafka(data, progress=progress, train=train, light=light) as broker:
             (notices if notices is not None else []).extend(broker.notices)
             yield broker.bootstrap
     elif choice == TESTCONTAINERS:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import httpx
 
+from exchange.caches import cache_home
 from exchange.embedded.errors import EmbeddedError
 from exchange.locks import exclusive
 
@@ -59,14 +60,6 @@ def locked() -> tuple[Jar, ...]:
     """The jars of the lock, in its order."""
     entries = tomllib.loads(LOCK.read_text("utf-8"))["dependencies"]
     return tuple(Jar(e["groupId"], e["artifactId"], e["version"], e["sha256"], e["size_bytes"]) for e in entries)
-
-
-def cache_home() -> Path:
-    """Where Accord keeps what it downloads: `ACCORD_CACHE`, else `XDG_CACHE_HOME/accord`, else `~/.cache/accord`."""
-    if chosen := os.environ.get("ACCORD_CACHE"):
-        return Path(chosen).absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "accord"
 
 
 def kafka_cache() -> Path:

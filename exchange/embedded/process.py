@@ -18,9 +18,26 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
+from typing import Protocol
 
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.02
+
+
+class Child(Protocol):
+    """A process to end: what we use of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def terminate(self) -> None: ...
 
 
 def spawn(
@@ -31,11 +48,12 @@ def spawn(
     death_signal: signal.Signals,
     niceness: int = 0,
     trusted: bool = False,
+    stdin: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
     """Start `argv` in `cwd`, its outputs written to `output`. `death_signal` reaches it if we die. The ledger's KEK stays in the
     environment of who is `trusted` with it only. Raises OSError."""
     started: SimpleQueue[subprocess.Popen[bytes] | OSError] = SimpleQueue()
-    prepare = _before_exec(death_signal, niceness)
+    prepare = tied_to_us(death_signal, niceness)
 
     def keep() -> None:
         try:
@@ -44,7 +62,7 @@ def spawn(
                     argv,
                     cwd=cwd,
                     env=_clean_environment(trusted),
-                    stdin=subprocess.DEVNULL,
+                    stdin=stdin,
                     stdout=sink,
                     stderr=subprocess.STDOUT,
                     process_group=0,
@@ -63,7 +81,7 @@ def spawn(
     return result
 
 
-def stop(child: subprocess.Popen[bytes], *, patience_s: float) -> None:
+def stop(child: Child, *, patience_s: float) -> None:
     """SIGTERM, then SIGKILL of the whole group when `patience_s` is over; returns once the child is gone."""
     _signal_group(child.pid, signal.SIGTERM, child.poll() is None)
     try:
@@ -75,7 +93,7 @@ def stop(child: subprocess.Popen[bytes], *, patience_s: float) -> None:
         raise
 
 
-def kill(child: subprocess.Popen[bytes]) -> None:
+def kill(child: Child) -> None:
     """SIGKILL the whole group and wait."""
     _signal_group(child.pid, signal.SIGKILL, child.poll() is None)
     child.wait()
@@ -121,7 +139,8 @@ def _clean_environment(trusted: bool) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in withheld}
 
 
-def _before_exec(death_signal: signal.Signals, niceness: int) -> Callable[[], None]:
+def tied_to_us(death_signal: signal.Signals, niceness: int = 0) -> Callable[[], None]:
+    """What a fresh fork of ours calls first: `death_signal` reaches it when the thread that forked it ends."""
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     parent = os.getpid()
 

@@ -32,6 +32,7 @@ from tests.broker.transport_worker import (
     Failing,
     Forward,
     Holder,
+    Together,
     committed,
     ends,
     fill,
@@ -239,6 +240,28 @@ async def test_two_agents_in_one_process(kafka: str) -> None:
     assert sorted(r.key or b"" for r in connector.seen) == sorted(key.encode() for key in keys)
     for name in names:
         assert await committed(kafka, name) == dict.fromkeys(range(4), 500)
+
+
+async def test_partitions_handled_together(kafka: str) -> None:
+    """An agent that takes partitions together gets each record once, each partition's in order, several partitions in one chunk; what it
+    did not handle comes again; and patience only means fewer chunks."""
+    source, names = fresh("tasks"), [fresh("connector"), fresh("journal")]
+    await topics(kafka, source)
+    keys = [str(i) for i in range(2_000)]
+    together, patient = Together(names[0], (source,), None), Together(names[1], (source,), None)
+    together.refusals, patient.patience_s = 2, 0.5
+    async with KafkaOutbox(kafka) as outbox:
+        await fill(outbox, source, keys)
+        async with running(kafka, together, patient):
+            await until(lambda: len(together.seen) >= 2_000 <= len(patient.seen), "both have all")
+            await fill(outbox, source, ["last"], partitions=1)
+            await until(lambda: together.keys()[-1:] == ["last"] == patient.keys()[-1:], "both have what came alone")
+    for agent, name in zip((together, patient), names, strict=True):
+        for place in range(4):
+            own = [(record.key or b"").decode() for record in agent.seen if record.partition == place]
+            assert own == keys[place::4] + ["last"] * (place == 0)
+        assert agent.most_partitions > 1
+        assert await committed(kafka, name) == {0: 501, 1: 500, 2: 500, 3: 500}
 
 
 async def test_watchdog(kafka: str) -> None:

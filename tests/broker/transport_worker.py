@@ -22,14 +22,15 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
+from exchange.agents.base import Prompt
 from exchange.core.topics import TopicSpec
 from exchange.faust_runner import FaustRunner
-from exchange.ports import Agent, Message, Outbox, Record
+from exchange.ports import Agent, Message, Outbox, Record, Unavailable
 
 DEADLINE_S = 40.0
 
 
-class Forward:
+class Forward(Prompt):
     """Forwards each chunk whole; remembers what it was given."""
 
     def __init__(
@@ -69,6 +70,19 @@ class Holder(Forward):
 
     def held(self, topic: str, partition: int) -> int | None:
         return self.hold if partition == 0 else None
+
+
+class Together(Forward):
+    """Takes several partitions at once, after refusing the first `refusals` chunks."""
+
+    together, refusals, most_partitions = True, 0, 0
+
+    async def handle(self, chunk: Sequence[Record]) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Unavailable("not yet")
+        self.most_partitions = max(self.most_partitions, len({record.partition for record in chunk}))
+        await super().handle(chunk)
 
 
 class Failing(Forward):

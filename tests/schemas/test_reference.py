@@ -19,11 +19,11 @@ import yaml
 from fastavro.utils import generate_many
 
 from exchange import wire
+from exchange.caches import cache_home
 from exchange.core import topics
 from exchange.core.errors import CATALOGUE
 from exchange.core.schema_tree import Field, tree, walk
 from exchange.data_sets import DATA_SETS
-from exchange.embedded.jars import cache_home
 from exchange.locks import exclusive
 from exchange.schemas import catalogue
 
