@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
@@ -27,7 +28,7 @@ from exchange.core.shape import present
 from exchange.core.topics import outcomes as outcomes_topic
 from exchange.core.topics import requests as requests_topic
 from exchange.data_sets import DATA_SETS
-from exchange.ports import Clock, Ledger, Outbox, Reader, Record, Refused
+from exchange.ports import Clock, Ledger, Outbox, Reader, Record, Refused, Unavailable
 from exchange.schemas import catalogue
 from exchange.sealing import Unopenable, open_inner, seal_identity
 from exchange.tracing import Tracing
@@ -35,6 +36,7 @@ from exchange.trust import Trust
 from exchange.wallet import Capsule, Wallet
 from exchange.watching import Watch, parts_of
 
+READ_AGAIN_S = 0.5
 ReaderFactory = Callable[[str, Mapping[int, int]], Reader]
 
 
@@ -87,12 +89,9 @@ class Bus:
     _reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        topic = outcomes_topic(self.wallet.operator)
-        reader = await self.reader(topic, {}).__aenter__()
-        ends = await reader.end_offsets()
-        await reader.__aexit__(None, None, None)
-        opened = await self.reader(topic, ends).__aenter__()
-        self._reading = asyncio.create_task(self._read(opened))
+        async with self.reader(outcomes_topic(self.wallet.operator), {}) as reader:
+            ends = await reader.end_offsets()
+        self._reading = asyncio.create_task(self._read(ends))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -263,17 +262,23 @@ class Bus:
                         if (outcome := _outcome(record)) is not None:
                             yield Event(cursor_of(offsets), outcome.key.request, outcome)
 
-    async def _read(self, reader: Reader) -> None:
-        try:
-            while True:
-                for chunk in await reader.next():
-                    for record in chunk:
-                        outcome = _outcome(record)
-                        future = self._told.get((outcome.key, outcome.digest)) if outcome else None
-                        if outcome is not None and future is not None and not future.done():
-                            future.set_result(outcome)  # the first one told counts; a repeat says the same
-        finally:
-            await reader.__aexit__(None, None, None)
+    async def _read(self, offsets: dict[int, int]) -> None:
+        """For ever, from these offsets on: a broker that was away is read again from where it left."""
+        while True:
+            with suppress(Unavailable):
+                async with self.reader(outcomes_topic(self.wallet.operator), dict(offsets)) as reader:
+                    while True:
+                        for chunk in await reader.next():
+                            self._hear(chunk)
+                            offsets[chunk[-1].partition] = chunk[-1].offset + 1
+            await self.clock.sleep(READ_AGAIN_S)
+
+    def _hear(self, chunk: Sequence[Record]) -> None:
+        for record in chunk:
+            outcome = _outcome(record)
+            future = self._told.get((outcome.key, outcome.digest)) if outcome else None
+            if outcome is not None and future is not None and not future.done():
+                future.set_result(outcome)  # the first one told counts; a repeat says the same
 
     async def _entry(self, kind: str, organisation: str) -> DirectoryEntry:
         if not self._directory:

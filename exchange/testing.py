@@ -15,6 +15,7 @@ import asyncio
 import heapq
 import itertools
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
@@ -111,12 +112,14 @@ class MemoryRecord(NamedTuple):
 
 
 class MemoryBroker:
-    """Topics as lists; `exchange.ports.Outbox`. `fail_next` makes that many sends fail, after writing or before."""
+    """Topics as lists; `exchange.ports.Outbox`. `fail_next` makes that many sends fail, after writing or before; `fail_reads` that
+    many reads of a topic."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self.logs: dict[tuple[str, int], list[MemoryRecord]] = {}
         self.fail_next, self.fail_after_writing = 0, False
+        self.fail_reads = Counter[str]()
         self._grown = asyncio.Event()
 
     def create(self, specs: Sequence[topics.TopicSpec]) -> None:
@@ -171,6 +174,9 @@ class MemoryReader:
     async def next(self, timeout_ms: int = 500) -> list[Sequence[Record]]:
         while not (chunks := self._new()):
             await self._broker.grown()
+        if self._broker.fail_reads[self._topic]:
+            self._broker.fail_reads[self._topic] -= 1
+            raise Unavailable("read")
         return chunks
 
     def _new(self) -> list[Sequence[Record]]:

@@ -227,6 +227,16 @@ async def test_a_broker_that_fails_delays_and_loses_nothing(bus: MemoryBus, afte
     assert held is not None and held.uses == 1
 
 
+async def test_the_sdk_reads_on_once_the_broker_is_back(bus: MemoryBus) -> None:
+    """Reads that fail, with outcomes told meanwhile: each is heard, from where the reading had stopped."""
+    consent = await bus.give(JEANNE)
+    assert (await (await ask(bus, consent)).answer()).status == "found"
+    bus.broker.fail_reads[topics.outcomes(OPERATOR)] = 3
+    requests = [await ask(bus, consent) for _ in range(3)]
+    assert [(await request.answer()).status for request in requests] == ["found"] * 3
+    assert not bus.broker.fail_reads[topics.outcomes(OPERATOR)]
+
+
 @pytest.mark.parametrize("agent", ["gate", "connector.cnaf", "release", "deadline", "journal"])
 async def test_any_agent_may_die_and_come_back(bus: MemoryBus, agent: str) -> None:
     """Stopped with requests on their way: they wait, and are answered once it is back."""
