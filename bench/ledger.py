@@ -156,9 +156,10 @@ class _Arena:
         self.grow(size, repeat * WINDOW * CHUNK)
         appends, bulks, smalls = [], [], []
         for _ in range(repeat):
-            bulks.append(_rate(self._bulk))
-            appends.append(_rate(self.append))
-            smalls.append(_rate(small.append))
+            bulks += _rates(self._bulk)
+            ours, little = _rates(self.append, small.append)
+            appends.append(ours)
+            smalls.append(little)
         await self._published()
         proofs, queries = min(PROOFS, size // 20), min(QUERIES, size // 100)
         leaves = [self.draw.randrange(self.size) for _ in range(proofs)]
@@ -197,11 +198,16 @@ class _Arena:
             insert_rows(connection, self.like, rows)
 
 
-def _rate(chunk: Callable[[], None]) -> Rate:
-    wall_s, cpu_s = perf_counter(), process_time()
+def _rates(*chunks: Callable[[], None]) -> list[Rate]:
+    """Of each, chunk by chunk in turn: what slows the machine down slows all of them."""
+    wall_s, cpu_s = [0.0] * len(chunks), [0.0] * len(chunks)
     for _ in range(WINDOW):
-        chunk()
-    return Rate(WINDOW * CHUNK / (perf_counter() - wall_s), WINDOW * CHUNK / (process_time() - cpu_s))
+        for place, chunk in enumerate(chunks):
+            began_s, used_s = perf_counter(), process_time()
+            chunk()
+            wall_s[place] += perf_counter() - began_s
+            cpu_s[place] += process_time() - used_s
+    return [Rate(WINDOW * CHUNK / wall, WINDOW * CHUNK / cpu) for wall, cpu in zip(wall_s, cpu_s, strict=True)]
 
 
 async def _spread(
