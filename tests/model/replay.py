@@ -223,7 +223,6 @@ class Replay:
         (result,) = worker.turnstile.results
         if expected is None:
             assert isinstance(result, Dropped), f"told {result}"
-            await worker.run_to("confirm")
             await worker.run_to("end")
             self.workers.remove(worker)
         else:
