@@ -10,8 +10,7 @@ from time import perf_counter
 
 from bench.load import WrongCount
 from bench.report import Figures, latencies
-from bench.town import family_cpu_s
-from bench.watch import Ended
+from bench.watch import Ended, family_cpu_s
 
 Call = Callable[[], Awaitable[None]]
 """One exchange, whole and checked. Raises `Unanswered`, or `WrongCount` for another's answer."""

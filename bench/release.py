@@ -23,7 +23,7 @@ from bench.agreements import person
 from bench.ledger import store
 from bench.load import WrongCount
 from bench.report import Contender, Figures, Result, Say, at_least, load_1m, machine, middle, ratio, versions
-from bench.town import family_cpu_s
+from bench.watch import family_cpu_s
 from connectors.agent import ConnectorKeys
 from consent import certificates
 from consent.certificates import Certificate
@@ -146,7 +146,7 @@ class Arena:
 
     async def release(self, load: Sequence[Sealed]) -> Figures:
         """In slices, so many at once, each confirmed with a later one, as `exchange.agents.release` does."""
-        turns, confirmed, opened = asyncio.Semaphore(AT_ONCE), list[Confirmation](), 0
+        turns, confirmed = asyncio.Semaphore(AT_ONCE), list[Confirmation]()
 
         async def settled(part: Sequence[Sealed]) -> int:
             async with turns:

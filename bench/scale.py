@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Engine, bindparam, select
+from sqlalchemy import Engine
 
 from bench.arena import Stock, arena
 from bench.release import PROVIDER
@@ -35,6 +35,7 @@ from consent.keys import read_or_make
 from consent.ledger import Ledger
 from consent.opening import Beside
 from consent.stores import tables as t
+from consent.stores.batch import select_rows
 from consent.stores.engine import open_sqlite
 from exchange.clock import SystemClock
 from exchange.embedded.jars import Progress
@@ -111,13 +112,10 @@ async def _releases(stock: Stock, size: Size) -> list[Figures]:
 
 def _certificates(engine: Engine, stock: Stock, most: int) -> tuple[Certificate, ...]:
     """Of live agreements drawn, at most so many."""
-    issuer, c = public_bytes(stock.keys.certificate), t.authorisation.c
+    issuer = public_bytes(stock.keys.certificate)
     ids = [agreement.authorisation for agreement in stock.agreements.values() if agreement.live][:most]
-    query = select(c.certificate).where(c.id.in_(bindparam("ids", expanding=True)))
     with engine.connect() as connection:
-        rows = [
-            row for at in range(0, len(ids), 1_000) for row in connection.execute(query, {"ids": ids[at : at + 1_000]})
-        ]
+        rows = select_rows(connection, t.authorisation, "id", ids, ("certificate",))
     return tuple(certificates.read(row.certificate, issuer) for row in rows)
 
 

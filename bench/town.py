@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,7 +12,7 @@ from signal import SIGKILL
 from subprocess import Popen
 
 from bench.report import Say
-from bench.watch import Ended, cpu_s, last_line
+from bench.watch import Ended, last_line
 from connectors.core.cases import QUOTIENT_FAMILIAL as CASES
 from connectors.sandbox import FAMILIES, load_cases
 from exchange.adapters.kafka import KafkaReader
@@ -164,20 +163,3 @@ async def _opened(
 def started(argv: Sequence[str], log: Path) -> Popen[bytes]:
     """A process that does not outlive us."""
     return process.spawn(argv, cwd=Path.cwd(), output=log, death_signal=SIGKILL)
-
-
-def family_cpu_s() -> float:
-    """CPU time of this process and all that live under it, in s: whoever takes part, broker included. 0 where the system does not tell."""
-    parents: Mapping[int, int] = {int(path.name): _parent(path) for path in Path("/proc").glob("[0-9]*")}
-    family, found = {os.getpid()}, 0
-    while len(family) > found:
-        found = len(family)
-        family |= {pid for pid, parent in parents.items() if parent in family}
-    return sum(cpu_s(pid) or 0.0 for pid in family)
-
-
-def _parent(folder: Path) -> int:
-    try:
-        return int((folder / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[1])
-    except OSError:
-        return 0

@@ -12,7 +12,8 @@ from typing import Any, cast
 import msgspec
 
 from consent.door import METHODS, Door
-from consent.service import LENGTH, read_frame, signature
+from consent.frames import framed, read_frame
+from consent.service import CALL_MAX_BYTES, signature
 from exchange.core.errors import Code
 from exchange.ports import Recovering, Refused, Unavailable
 
@@ -56,8 +57,7 @@ class _Client:
         try:
             writer = await self._open()
             self._waiting[call_id] = future
-            frame = msgspec.msgpack.encode((call_id, method, arguments))
-            writer.write(LENGTH.pack(len(frame)) + frame)
+            writer.write(framed(msgspec.msgpack.encode((call_id, method, arguments))))
             await writer.drain()
             return await asyncio.wait_for(future, CALL_TIMEOUT_S)
         except (OSError, TimeoutError) as error:
@@ -76,7 +76,7 @@ class _Client:
         try:
             while True:
                 call_id, status, body = msgspec.msgpack.decode(
-                    await read_frame(reader), type=tuple[int, str, msgspec.Raw]
+                    await read_frame(reader, CALL_MAX_BYTES), type=tuple[int, str, msgspec.Raw]
                 )
                 future = self._waiting.get(call_id)
                 if future is not None and not future.done():

@@ -50,7 +50,7 @@ from consent.core.rules import Happening
 from consent.issuers import Issuer
 from consent.keys import KeyRing
 from consent.office import Office
-from consent.opening import Opener, here
+from consent.opening import Closed, Opener, here
 from consent.receipts import Receipts
 from consent.sightings import of_authorisation
 from consent.stores import tables as t
@@ -138,8 +138,10 @@ class Ledger(Receipts, Office):
     async def release(
         self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation], worker: str = ""
     ) -> list[Outcome | Dropped | DeadLetter]:
-        with reading(self._engine) as connection:
-            answers = releases.closed(connection, self._keys, self._mac, items)
+        answers: list[Closed] = []
+        if items:
+            with reading(self._engine) as connection:
+                answers = releases.closed(connection, self._keys, self._mac, items)
         checked = releases.check(items, answers, await self._opener(answers))
         with self._begin() as tx:
             if tx.clock_went_back:

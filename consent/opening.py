@@ -11,7 +11,6 @@ import asyncio
 import fcntl
 import os
 import signal
-import struct
 import subprocess
 import sys
 from collections import deque
@@ -21,6 +20,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from consent.frames import LENGTH, framed, read_frame
 from exchange.core.sealing import Context
 from exchange.sealing import SealedAnswer, Unopenable, check_tag, open_outer
 from exchange.suites import PrivateKey, private_key
@@ -29,7 +29,8 @@ FEW = 16
 """Answers that are opened sooner here than handed over."""
 PIPE_BYTES = 1 << 20
 """What a chunk's answers fit in: neither side waits for the other to read."""
-_LENGTH = struct.Struct(">I")
+FRAME_MAX_BYTES = (1 << 32) - 1
+"""No bound of its own: a chunk is bounded where it is read."""
 
 
 class Key(msgspec.Struct, frozen=True, array_like=True):
@@ -149,16 +150,15 @@ class _Child:
 
     async def ask(self, answers: Sequence[Closed]) -> list[Opened]:
         """OSError or IncompleteReadError if it ends before it answers."""
-        frame, reply = msgspec.msgpack.encode(answers), asyncio.get_running_loop().create_future()
+        reply = asyncio.get_running_loop().create_future()
         self._waiting.append(reply)
-        self._sink.write(_LENGTH.pack(len(frame)) + frame)
+        self._sink.write(framed(msgspec.msgpack.encode(answers)))
         return msgspec.msgpack.decode(await reply, type=list[Opened])
 
     async def _read(self) -> None:
         try:
             while True:
-                (size,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
-                reply = await self._reader.readexactly(size)
+                reply = await read_frame(self._reader, FRAME_MAX_BYTES)
                 if not (waiting := self._waiting.popleft()).done():
                     waiting.set_result(reply)
         except (OSError, asyncio.IncompleteReadError) as error:
@@ -184,10 +184,9 @@ def _pipe() -> tuple[int, int]:
 
 def _serve(source: BinaryIO, sink: BinaryIO) -> None:
     """Chunk after chunk, until there is no more."""
-    while len(head := source.read(_LENGTH.size)) == _LENGTH.size:
-        frame = source.read(*_LENGTH.unpack(head))
-        reply = msgspec.msgpack.encode(open_answers(msgspec.msgpack.decode(frame, type=list[Closed])))
-        sink.write(_LENGTH.pack(len(reply)) + reply)
+    while len(head := source.read(LENGTH.size)) == LENGTH.size:
+        answers = msgspec.msgpack.decode(source.read(*LENGTH.unpack(head)), type=list[Closed])
+        sink.write(framed(msgspec.msgpack.encode(open_answers(answers))))
         sink.flush()
 
 

@@ -31,8 +31,9 @@ from consent.core.query import (
     period,
 )
 from consent.officers import ask
-from consent.sightings import batches, facts, rows
+from consent.sightings import facts, rows
 from consent.stores import tables as t
+from consent.stores.batch import select_rows
 from consent.transaction import Transaction, read_scopes
 from exchange.core.errors import Code
 from exchange.core.identity import read, subject_reference
@@ -86,10 +87,7 @@ def basis(tx: Transaction, officer: str, reason: str, request: bytes) -> Grounds
     for row in tx.connection.execute(select(t.attempt).where(t.attempt.c.request == request).order_by(t.attempt.c.at)):
         calls.setdefault(row_key(row), []).append(row)
     keys = sorted(ends.keys() | calls.keys(), key=lambda k: (k.operator, k.authorisation))
-    held = {
-        r.id: r
-        for r in tx.connection.execute(select(t.authorisation).where(_a.id.in_([k.authorisation for k in keys])))
-    }
+    held = {r.id: r for r in select_rows(tx.connection, t.authorisation, "id", [k.authorisation for k in keys])}
     subjects = {row.subject_ref for row in held.values()}
     about: dict[str, object] = {"act": "basis", "request": request.hex()}
     head = ask(tx, officer, reason, about, subject=subjects.pop() if len(subjects) == 1 else b"")
@@ -193,11 +191,8 @@ def _called(tx: Transaction, worker: str, from_ms: int, to_ms: int) -> list[tupl
 
 def _named(tx: Transaction, ids: Sequence[bytes]) -> dict[bytes, tuple[str, bytes]]:
     """Recipient and subject of authorisations."""
-    return {
-        row.id: (row.recipient, row.subject_ref)
-        for some in batches(ids)
-        for row in tx.connection.execute(select(_a.id, _a.recipient, _a.subject_ref).where(_a.id.in_(some)))
-    }
+    rows = select_rows(tx.connection, t.authorisation, "id", ids, ("id", "recipient", "subject_ref"))
+    return {row.id: (row.recipient, row.subject_ref) for row in rows}
 
 
 def _touched(passed: Sequence[Passed]) -> tuple[Touched, ...]:

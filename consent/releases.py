@@ -9,7 +9,7 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, select, update
+from sqlalchemy import Connection, bindparam, case, update
 
 from consent.attempts import by_request, key_values, row_key
 from consent.core import merkle, note
@@ -58,8 +58,9 @@ def closed(connection: Connection, keys: KeyRing, mac: Callable[[str], bytes], i
     for row in by_request(connection, t.attempt, [a.key.request for a in answers]):
         contexts.setdefault((row_key(row), row.digest), []).append(_context(row))
     held = private_keys(connection, keys, {key.authorisation for key, _ in contexts})
+    macs = {provider: mac(provider) for provider in {a.provider for a in answers}}
     return [
-        Closed(a.tag, a.sealed_key, a.outer, mac(a.provider), tuple((c, held.get(c.certificate_hash)) for c in contexts.get((a.key, a.digest), ())))
+        Closed(a.tag, a.sealed_key, a.outer, macs[a.provider], tuple((c, held.get(c.certificate_hash)) for c in contexts.get((a.key, a.digest), ())))
         for a in answers
     ]  # fmt: skip
 
@@ -210,9 +211,7 @@ def _count(tx: Transaction, uses: Mapping[bytes, int], held: Mapping[bytes, Held
 
 def _leaves_of(tx: Transaction, rows: Sequence[Any]) -> dict[RequestKey, Leaf]:
     """The leaves of terminal rows written earlier."""
-    c = t.leaf.c
-    query = select(c.idx, c.leaf, c.hash, c.content).where(c.idx.in_(bindparam("places", expanding=True)))
-    held = {found.idx: found for found in tx.connection.execute(query, {"places": [row.leaf_index for row in rows]})}
+    held = {found.idx: found for found in select_rows(tx.connection, t.leaf, "idx", [row.leaf_index for row in rows])}
     leaves = ((row, held[row.leaf_index]) for row in rows)
     return {
         row_key(row): Leaf(found.idx, found.leaf, found.hash, split(bytes(found.content), 2)[0])

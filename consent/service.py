@@ -1,6 +1,6 @@
 """The ledger as one process behind a Unix socket: it alone owns the store and the keys.
 
-A call is a length (4 bytes, big-endian) and MessagePack `[id, method, arguments]`; the reply `[id, status, body]`, where status is
+A call is a frame (`consent.frames`) of MessagePack `[id, method, arguments]`; the reply `[id, status, body]`, where status is
 `ok`, `refused` (body: a code of the catalogue), `unavailable`, `recovering` (body: `recorded` or nothing) or `bad_call`. Types on
 both sides are the method's own: what does not fit is refused before the ledger sees it. The socket's file mode, 0600, is who may call.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import struct
 from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
@@ -20,9 +19,9 @@ import msgspec
 import structlog
 
 from consent.door import METHODS, Door
+from consent.frames import framed, read_frame
 from exchange.ports import Recovering, Refused, Unavailable
 
-LENGTH = struct.Struct(">I")
 CALL_MAX_BYTES = 64 << 20
 
 
@@ -33,14 +32,6 @@ def signature(method: str) -> tuple[Any, Any]:
     hints = get_type_hints(function)
     names = [name for name in inspect.signature(function).parameters if name != "self"]
     return tuple[tuple(hints[name] for name in names)], hints["return"]  # type: ignore[misc]  # a type made at run time
-
-
-async def read_frame(reader: asyncio.StreamReader) -> bytes:
-    """One frame; IncompleteReadError at the end, ValueError if it is too large."""
-    (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
-    if size > CALL_MAX_BYTES:
-        raise ValueError("frame too large")
-    return await reader.readexactly(size)
 
 
 class Service:
@@ -73,7 +64,7 @@ class Service:
         self._writers.add(writer)
         try:
             while True:
-                frame = await read_frame(reader)
+                frame = await read_frame(reader, CALL_MAX_BYTES)
                 task = asyncio.create_task(self._answer(frame, writer))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -85,7 +76,7 @@ class Service:
     async def _answer(self, frame: bytes, writer: asyncio.StreamWriter) -> None:
         reply = await self._reply(frame)
         try:
-            writer.write(LENGTH.pack(len(reply)) + reply)
+            writer.write(framed(reply))
             await writer.drain()
         except ConnectionError:
             pass  # the caller went away: whatever was written stands, and asking again gets the same answer

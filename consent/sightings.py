@@ -12,24 +12,17 @@ from consent.core.facts import State
 from consent.core.leaves import RELEASED
 from consent.core.query import Fact, Head, Row
 from consent.stores import tables as t
+from consent.stores.batch import select_rows
 from consent.stores.tree import tree
 from consent.transaction import Transaction, read_scopes
 from exchange.core.rule import rule_hash
 from exchange.ports import Unavailable
 
-_IN_MAX = 500
-"""How many values a statement names at once: SQLite takes 32,766, PostgreSQL plans long lists badly."""
-
-
-def batches(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    """The values, some at a time."""
-    return (values[i : i + _IN_MAX] for i in range(0, len(values), _IN_MAX))
-
 
 def leaves(connection: Connection, indexes: Iterable[int]) -> dict[int, Any]:
     """The leaves at these places; `Unavailable` if one is not there."""
-    wanted = sorted(set(indexes))
-    rows = [row for some in batches(wanted) for row in connection.execute(select(t.leaf).where(t.leaf.c.idx.in_(some)))]
+    wanted = set(indexes)
+    rows = select_rows(connection, t.leaf, "idx", wanted)
     if len(rows) != len(wanted):
         raise Unavailable("ledger log: a leaf is missing")
     return {row.idx: row for row in rows}

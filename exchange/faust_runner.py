@@ -32,13 +32,13 @@ from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
 
 from exchange.adapters.kafka import KafkaView
+from exchange.core.commit_log import Place
 from exchange.core.topics import matches
 from exchange.ports import Agent, Unavailable
 from exchange.transport import (
     Chunk,
     ChunkSchema,
     Consumer,
-    Place,
     Progress,
     Tuning,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from consent.core import merkle
@@ -143,8 +143,8 @@ def whole(hashes: Sequence[bytes]) -> dict[tuple[int, int], bytes]:
 
 
 _TILES_KEPT, _PARTS_KEPT = 512, 65_536
-"""About 9 and 10 MB. A proof reads one tile of leaves that nobody asked for lately, and those above it that everybody does: the least
-recently used go first."""
+"""About 9 and 10 MB. A proof reads one tile of leaves that nobody asked for lately, and those above it that everybody does: of tiles
+the least recently used go first."""
 
 
 class Tree:
@@ -152,9 +152,11 @@ class Tree:
     the hashes it should be."""
 
     def __init__(self, size: int, read: Read) -> None:
-        self.size, self._read = size, read
-        self._tile = lru_cache(_TILES_KEPT)(self._whole_or_partial)
-        self._part = lru_cache(_PARTS_KEPT)(self._computed)
+        self.size = size
+        self._tile = lru_cache(_TILES_KEPT)(
+            partial(_checked, size, read)
+        )  # of no method: a tree that is replaced is gone at once
+        self._parts: dict[tuple[int, int], bytes] = {}
 
     def root(self) -> bytes:
         return self._hash(0, self.size) if self.size else merkle.EMPTY_ROOT
@@ -191,7 +193,13 @@ class Tree:
 
     def _hash(self, start: int, stop: int) -> bytes:
         """MTH(D[start:stop]), a part that the RFC's halving leads to."""
-        return self._computed(start, stop) if stop - start <= WIDTH else self._part(start, stop)
+        if stop - start <= WIDTH:
+            return self._computed(start, stop)
+        if (start, stop) not in self._parts:
+            if len(self._parts) >= _PARTS_KEPT:
+                self._parts.clear()
+            self._parts[start, stop] = self._computed(start, stop)
+        return self._parts[start, stop]
 
     def _computed(self, start: int, stop: int) -> bytes:
         """Perfect parts lie aligned in one tile; the others are halved."""
@@ -204,12 +212,14 @@ class Tree:
         tile = self._tile(level, first // WIDTH)
         return merkle.root(tile[first % WIDTH : first % WIDTH + width])
 
-    def _whole_or_partial(self, level: int, index: int) -> Sequence[bytes]:
-        width = min(WIDTH, (self.size >> level * HEIGHT) - index * WIDTH)
-        found = self._read(Tile(level, index, width))
-        if len(found) != width or any(len(h) != HASH_BYTES for h in found):
-            raise BadTile("a tile of another width")
-        return found
+
+def _checked(size: int, read: Read, level: int, index: int) -> Sequence[bytes]:
+    """A tile of the tree of `size` leaves, as wide as it must be."""
+    width = min(WIDTH, (size >> level * HEIGHT) - index * WIDTH)
+    found = read(Tile(level, index, width))
+    if len(found) != width or any(len(h) != HASH_BYTES for h in found):
+        raise BadTile("a tile of another width")
+    return found
 
 
 def _half(size: int) -> int:

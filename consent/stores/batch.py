@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Connection, Dialect, LargeBinary, String, Table
 
+_IN_MAX = 8_192
+"""How many values a statement names at once, a power of two: SQLite takes 32,766."""
 _ARRAYS = {BigInteger: "bigint", String: "text", LargeBinary: "bytea", Boolean: "boolean"}
 
 
@@ -36,15 +38,15 @@ def update_rows(
 def select_rows(
     connection: Connection, table: Table, key: str, values: Collection[Any], columns: tuple[str, ...] = ()
 ) -> Sequence[Any]:
-    """The rows whose column `key` is one of these values: these columns of them, or all, by place and by name."""
-    wanted = list(set(values))
-    if not wanted:
-        return []
-    if connection.dialect.name == "postgresql":
-        return connection.exec_driver_sql(_select(table, columns, key, 0, connection.dialect), (wanted,)).all()
-    count = 1 << (len(wanted) - 1).bit_length()  # few statements for all sizes; to ask twice finds once
-    wanted += wanted[-1:] * (count - len(wanted))
-    return connection.exec_driver_sql(_select(table, columns, key, count, connection.dialect), tuple(wanted)).all()
+    """The rows whose column `key` is one of these values, however many: these columns of them, or all, by place and by name."""
+    wanted, rows, dialect = list(set(values)), list[Any](), connection.dialect
+    if dialect.name == "postgresql":
+        return connection.exec_driver_sql(_select(table, columns, key, 0, dialect), (wanted,)).all() if wanted else rows
+    for some in (wanted[at : at + _IN_MAX] for at in range(0, len(wanted), _IN_MAX)):
+        count = 1 << (len(some) - 1).bit_length()  # few statements for all sizes; to ask twice finds once
+        asked = (*some, *some[-1:] * (count - len(some)))
+        rows += connection.exec_driver_sql(_select(table, columns, key, count, dialect), asked)
+    return rows
 
 
 def _execute(connection: Connection, statement: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

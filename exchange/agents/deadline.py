@@ -15,7 +15,7 @@ import structlog
 
 from consent.core.facts import RequestKey, Submission, Verdict
 from exchange import wire
-from exchange.agents.base import UNHURRIED_S, Outgoing
+from exchange.agents.base import UNHURRIED_S, Outgoing, Prompt
 from exchange.core.decision import TTL_MAX_MS
 from exchange.core.errors import Code
 from exchange.core.heads import BadRequest, read_head
@@ -40,12 +40,12 @@ class _Pending(NamedTuple):
     deadline_ms: int
 
 
-class Deadline:
+class Deadline(Prompt):
     """Watches requests until their outcome is published."""
 
     name = "deadline"
     topics = (ALL_REQUESTS,)
-    patience_s, together = UNHURRIED_S, False
+    patience_s = UNHURRIED_S
 
     def __init__(self, ledger: Ledger, outbox: Outbox, clock: Clock) -> None:
         self._ledger, self._outbox, self._clock = ledger, outbox, clock

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from consent.core.facts import RequestKey, Submission
 from exchange import wire
-from exchange.agents.base import UNHURRIED_S, Outgoing
+from exchange.agents.base import UNHURRIED_S, Outgoing, Prompt
 from exchange.core.errors import Code
 from exchange.core.sealing import ask_hash, request_digest
 from exchange.core.topics import ALL_RETRIES, middle, tasks
@@ -37,12 +37,12 @@ class _Waiting(NamedTuple):
     due_ms: int
 
 
-class Retries:
+class Retries(Prompt):
     """Sends tasks again when they are due."""
 
     name = "retries"
     topics = (ALL_RETRIES,)
-    patience_s, together = UNHURRIED_S, False
+    patience_s = UNHURRIED_S
 
     def __init__(self, ledger: Ledger, outbox: Outbox, clock: Clock, size_max_bytes: int = WAITING_MAX_BYTES) -> None:
         self._ledger, self._outbox, self._clock = ledger, outbox, clock

@@ -15,8 +15,9 @@ import pytest
 from consent.client import connect
 from consent.core.facts import Evidence, State, Submission, Verdict
 from consent.door import METHODS, Door
+from consent.frames import LENGTH, read_frame
 from consent.ledger import Ledger
-from consent.service import CALL_MAX_BYTES, LENGTH, Service, read_frame, signature
+from consent.service import CALL_MAX_BYTES, Service, signature
 from exchange.core.errors import Code
 from exchange.core.identity import canonical
 from exchange.introduction import terms
@@ -60,7 +61,7 @@ async def exchanged(path: Path, *frames: bytes) -> list[Any]:
         for frame in frames:
             writer.write(frame)
             try:
-                replies.append(msgspec.msgpack.decode(await asyncio.wait_for(read_frame(reader), 10)))
+                replies.append(msgspec.msgpack.decode(await asyncio.wait_for(read_frame(reader, CALL_MAX_BYTES), 10)))
             except (asyncio.IncompleteReadError, ConnectionError):
                 replies.append(None)
     finally:

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from consent.core.facts import State
 from consent.stores import migrations
 from consent.stores import tables as t
-from consent.stores.batch import insert_rows
+from consent.stores.batch import insert_rows, select_rows
 from consent.stores.engine import durable, open_store, owned_store, snapshot
 from consent.transaction import reading, transaction
 from exchange.core.errors import Code
@@ -54,6 +54,21 @@ def test_rows_come_back_as_they_went_in(shared: Path | str) -> None:
         found = [r._asdict() for r in connection.execute(select(t.terminal))]
     assert sorted(found, key=lambda r: r["request"]) == sorted(rows, key=lambda r: bytes(r["request"]))  # type: ignore[call-overload]
     assert {type(r["request"]) for r in found} == {bytes} and {type(r["with_key"]) for r in found} == {bool, type(None)}
+    engine.dispose()
+
+
+def test_rows_are_found_by_many_values(shared: Path | str) -> None:
+    """Of no value, of one, of more than a statement names: each row that is there once, values asked twice and unknown ones included."""
+    engine = open_store(shared)
+    ids = [number.to_bytes(4, "big") for number in range(20_000)]
+    with durable(engine) as connection:
+        insert_rows(connection, t.terminal, [row(request=id, at=place) for place, id in enumerate(ids)])
+    with snapshot(engine) as connection:
+        assert list(select_rows(connection, t.terminal, "request", [])) == []
+        (one,) = select_rows(connection, t.terminal, "request", [ids[7], ids[7], b"unknown"])
+        assert (bytes(one.request), one.at, one.operator) == (ids[7], 7, "")
+        found = select_rows(connection, t.terminal, "request", [*ids, *ids, b"unknown"], ("at", "request"))
+    assert sorted((at, bytes(request)) for at, request in found) == list(enumerate(ids))
     engine.dispose()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import weakref
 from functools import cache
 
 import pytest
@@ -153,3 +155,16 @@ def test_nodes_of_the_second_level_appear_with_the_65536th_leaf() -> None:
     assert [n for n in nodes if n.level == 2] == [tiles.Node(2, 0, level(2)[0])]
     assert [n.number for n in nodes if n.level == 1] == list(range(273))
     assert nodes.index(tiles.Node(2, 0, level(2)[0])) == 256
+
+
+def test_a_tree_that_is_replaced_is_gone_at_once() -> None:
+    """Each head has a tree of its own, with megabytes behind it: none of them waits for the garbage collector."""
+    gc.disable()
+    try:
+        tree = Tree(70_000, read)
+        assert tree.inclusion(66_000)
+        seen = weakref.ref(tree)
+        del tree
+        assert seen() is None
+    finally:
+        gc.enable()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from exchange.core.commit_log import CommitLog
 from exchange.faust_runner import StallWatch, lagging, matching
-from exchange.transport import CommitLog, Progress
+from exchange.transport import Progress
 
 PLACE = ("requests.123456789.v1", 0)
 OTHER = ("requests.123456789.v1", 1)
