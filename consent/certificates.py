@@ -81,11 +81,21 @@ def read(signed: bytes, public_key: bytes) -> Certificate:
     bytes come with each request of an agreement: what was true of them stays true."""
     try:
         outside = catalogue().codec("signed-certificate").decode(signed)
-        Ed25519PublicKey.from_public_bytes(public_key).verify(
-            outside["signature"], sealing.certificate_bytes(outside["certificate"])
+        signing = Ed25519PublicKey.from_public_bytes(public_key)
+        signing.verify(outside["signature"], sealing.certificate_bytes(outside["certificate"]))
+    except (ValueError, InvalidSignature) as error:
+        raise BadCertificate("not a certificate of this ledger") from error
+    return read_checked(signed)
+
+
+@lru_cache(maxsize=4096)
+def read_checked(signed: bytes) -> Certificate:
+    """As `read`, of bytes whose signature was found good before (a wallet remembers that)."""
+    try:
+        body = catalogue().read_bare(
+            "certificate", catalogue().codec("signed-certificate").decode(signed)["certificate"]
         )
-        body = catalogue().read_bare("certificate", outside["certificate"])
-    except (BadAvro, InvalidSignature) as error:
+    except BadAvro as error:
         raise BadCertificate("not a certificate of this ledger") from error
     if len(body["public_key"]) != sealing.PUBLIC_BYTES.get(body["suite"]):
         raise BadCertificate("a suite unknown here")

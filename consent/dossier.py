@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import select
@@ -62,8 +63,9 @@ def _identity(tx: Transaction, rows: Sequence[Any]) -> dict[str, Any] | None:
 
 
 def _authorisation(tx: Transaction, a: Any, told: Sequence[Any]) -> dict[str, Any]:
-    c, k = t.terminal.c, t.attempt.c
-    ends = tx.connection.execute(select(t.terminal).where(c.authorisation == a.id).order_by(c.at)).all()
+    k = t.attempt.c
+    found = [tx.connection.execute(select(t.terminal).where(of(a.id))).all() for of in (t.releases, t.other_ends)]
+    ends = sorted(chain(*found), key=lambda row: (row.at, row.leaf_index))
     calls = tx.connection.execute(select(t.attempt).where(k.authorisation == a.id).order_by(k.at)).all()
     requests: dict[bytes, dict[str, Any]] = {
         r.request: {"request": r.request.hex(), "operator": r.operator, "code": "", "calls": []}

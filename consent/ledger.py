@@ -50,7 +50,7 @@ from consent.core.rules import Happening
 from consent.issuers import Issuer
 from consent.keys import KeyRing
 from consent.office import Office
-from consent.opening import Closed, Opener, here
+from consent.opening import Opener, here
 from consent.receipts import Receipts
 from consent.sightings import of_authorisation
 from consent.stores import tables as t
@@ -138,11 +138,11 @@ class Ledger(Receipts, Office):
     async def release(
         self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation], worker: str = ""
     ) -> list[Outcome | Dropped | DeadLetter]:
-        answers: list[Closed] = []
+        answers: list[releases.Met] = []
         if items:
             with reading(self._engine) as connection:
-                answers = releases.closed(connection, self._keys, self._mac, items)
-        checked = releases.check(items, answers, await self._opener(answers))
+                answers = releases.met(connection, self._keys, self._mac, items)
+        checked = releases.check(items, answers, await self._opener([one.closed for one in answers]))
         with self._begin() as tx:
             if tx.clock_went_back:
                 raise Unavailable("ledger clock went back: no release")
@@ -178,9 +178,7 @@ class Ledger(Receipts, Office):
 
     async def entries(self, authorisation: bytes) -> list[Entry]:
         c = t.terminal.c
-        fates = select(c.leaf_index, c.request, c.code, c.reason, c.at).where(
-            c.authorisation == authorisation, c.code != "released"
-        )
+        fates = select(c.leaf_index, c.request, c.code, c.reason, c.at).where(t.other_ends(authorisation))
         with reading(self._engine) as connection:
             leaves = of_authorisation(connection, authorisation)
             own = [Entry(r.idx, r.kind, r.at, authorisation, r.request, r.code) for r in leaves]

@@ -21,7 +21,6 @@ from typing import BinaryIO
 import msgspec
 
 from consent.frames import LENGTH, framed, read_frame
-from exchange.core.sealing import Context
 from exchange.sealing import SealedAnswer, Unopenable, check_tag, open_outer
 from exchange.suites import PrivateKey, private_key
 
@@ -41,13 +40,14 @@ class Key(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Closed(msgspec.Struct, frozen=True, array_like=True):
-    """An answer, the secret its tag was made with, and every attempt it may be of, each with the key that opens it while there is one."""
+    """An answer, the secret its tag was made with, and every attempt it may be of: its transcript, and the key that opens it while there
+    is one."""
 
     tag: bytes
     sealed_key: bytes
     outer: bytes
     mac: bytes
-    attempts: tuple[tuple[Context, Key | None], ...]
+    attempts: tuple[tuple[bytes, Key | None], ...]
 
 
 class Opened(msgspec.Struct, frozen=True, array_like=True):
@@ -71,9 +71,9 @@ def open_answers(answers: Sequence[Closed]) -> list[Opened]:
 def _open(answer: Closed, loaded: dict[bytes, PrivateKey]) -> Opened:
     """The tag tells which attempt an answer is of: deadline, recipient key and certificate may differ between two."""
     sealed = SealedAnswer(answer.tag, answer.sealed_key, answer.outer)
-    for place, (context, key) in enumerate(answer.attempts):
+    for place, (transcript, key) in enumerate(answer.attempts):
         try:
-            check_tag(context, sealed, answer.mac)
+            check_tag(transcript, sealed, answer.mac)
         except Unopenable:
             continue
         if key is None:
@@ -81,7 +81,7 @@ def _open(answer: Closed, loaded: dict[bytes, PrivateKey]) -> Opened:
         if key.raw not in loaded:
             loaded[key.raw] = private_key(key.suite, key.raw)
         try:
-            return Opened(place, open_outer(context, sealed, loaded[key.raw]))
+            return Opened(place, open_outer(transcript, sealed, loaded[key.raw]))
         except Unopenable:
             return _NOT
     return _NOT

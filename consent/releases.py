@@ -6,7 +6,7 @@ leave this function, with a note signed over the chunk's leaves. Message keys li
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, case, update
@@ -19,6 +19,7 @@ from consent.core.facts import (
     DeadLetter,
     Dropped,
     Outcome,
+    Position,
     RequestKey,
     Submission,
     Verdict,
@@ -31,14 +32,25 @@ from consent.opening import Closed, Opened
 from consent.register import recipient_entries
 from consent.rotation import private_keys
 from consent.stores import tables as t
-from consent.stores.batch import insert_rows, select_rows, update_rows
+from consent.stores.batch import insert_values, select_rows, update_values
 from consent.transaction import Leaf, Transaction, read_authorisations, read_scopes
 from consent.transitions import move
 from exchange.core.encoding import join, split
 from exchange.core.errors import Code
-from exchange.core.sealing import Context, key_id
+from exchange.core.sealing import Context, key_id, transcript
 
 _KEY, _KEYED = ("request", "authorisation", "operator"), ("authorisation", "certificate_hash")
+_ATTEMPT = (
+    "operator", "authorisation", "request", "digest", "certificate_hash", "recipient_key", "schema_hash", "scopes", "rule_hash", "deadline",
+)  # fmt: skip
+_TERMINAL = (
+    *_KEY, "digest", "code", "reason", "provider_code", "answer_digest", "at", "deadline", "leaf_index", "handed_at", "confirmed_at",
+    "with_key", "topic", "partition", "offset", "worker",
+)  # fmt: skip
+_CONFLICT = (*_KEY, "digest", "at", "confirmed_at")
+assert (tuple(t.terminal.c.keys()), tuple(t.conflict.c.keys())) == (_TERMINAL, _CONFLICT)
+_NOWHERE = Position("", -1, -1)
+"""Where a verdict's row says it lay."""
 Item = Answer | Verdict
 Result = Outcome | Dropped | DeadLetter
 
@@ -51,21 +63,31 @@ class Checked(NamedTuple):
     dead: dict[int, DeadLetter]
 
 
-def closed(connection: Connection, keys: KeyRing, mac: Callable[[str], bytes], items: Sequence[Item]) -> list[Closed]:
+class Met(NamedTuple):
+    """An answer as it may be opened, and the contexts of its attempts, in the same order."""
+
+    closed: Closed
+    contexts: Sequence[Context]
+
+
+def met(connection: Connection, keys: KeyRing, mac: Callable[[str], bytes], items: Sequence[Item]) -> list[Met]:
     """Step (1), what it takes to open the answers of a chunk: one for each, in their order."""
     answers = [item for item in items if isinstance(item, Answer)]
     contexts: dict[tuple[RequestKey, bytes], list[Context]] = {}
-    for row in by_request(connection, t.attempt, [a.key.request for a in answers]):
-        contexts.setdefault((row_key(row), row.digest), []).append(_context(row))
+    rows = select_rows(connection, t.attempt, "request", [a.key.request for a in answers], _ATTEMPT)
+    for operator, authorisation, request, digest, certificate, recipient_key, schema, scopes, rule, deadline_ms in rows:
+        context = Context(digest, certificate, recipient_key, schema, read_scopes(scopes), rule, deadline_ms)
+        contexts.setdefault((RequestKey(operator, authorisation, request), digest), []).append(context)
     held = private_keys(connection, keys, {key.authorisation for key, _ in contexts})
     macs = {provider: mac(provider) for provider in {a.provider for a in answers}}
     return [
-        Closed(a.tag, a.sealed_key, a.outer, macs[a.provider], tuple((c, held.get(c.certificate_hash)) for c in contexts.get((a.key, a.digest), ())))
+        Met(Closed(a.tag, a.sealed_key, a.outer, macs[a.provider], tuple([(transcript(c), held.get(c.certificate_hash)) for c in own])), own)
         for a in answers
+        for own in [contexts.get((a.key, a.digest), ())]
     ]  # fmt: skip
 
 
-def check(items: Sequence[Item], answers: Sequence[Closed], opened: Sequence[Opened]) -> Checked:
+def check(items: Sequence[Item], answers: Sequence[Met], opened: Sequence[Opened]) -> Checked:
     """Step (1), what came of it."""
     checked, found = Checked([], [], {}), zip(answers, opened, strict=True)
     for place, item in enumerate(items):
@@ -78,22 +100,10 @@ def check(items: Sequence[Item], answers: Sequence[Closed], opened: Sequence[Ope
     return checked
 
 
-def _checked(answer: Answer, sealed: Closed, opened: Opened) -> Seen | DeadLetter:
+def _checked(answer: Answer, met: Met, opened: Opened) -> Seen | DeadLetter:
     if opened.attempt is None:
-        return DeadLetter(Code.BAD_SEAL if sealed.attempts else Code.NO_ATTEMPT)
-    return Seen(answer, sealed.attempts[opened.attempt][0], opened.inner)
-
-
-def _context(row: Any) -> Context:
-    return Context(
-        row.digest,
-        row.certificate_hash,
-        row.recipient_key,
-        row.schema_hash,
-        read_scopes(row.scopes),
-        row.rule_hash,
-        row.deadline,
-    )
+        return DeadLetter(Code.BAD_SEAL if met.contexts else Code.NO_ATTEMPT)
+    return Seen(answer, met.contexts[opened.attempt], opened.inner)
 
 
 def release(tx: Transaction, checked: Checked, worker: str) -> list[tuple[Seen, Fate, Leaf | None]]:
@@ -104,7 +114,7 @@ def release(tx: Transaction, checked: Checked, worker: str) -> list[tuple[Seen, 
         key: Row(r.digest, r.code, r.reason, r.provider_code, r.answer_digest, r.confirmed_at is not None)
         for key, r in rows.items()
     }
-    held = _held(tx, items)
+    held = _held(tx, items, rows)
     fates, uses = fold(checked.seen, settled, held, tx.now_ms)
     leaves = _append_leaves(tx, checked.seen, fates)
     _write(tx, checked.seen, fates, leaves, worker)
@@ -121,19 +131,31 @@ def release(tx: Transaction, checked: Checked, worker: str) -> list[tuple[Seen, 
     return told
 
 
-def _held(tx: Transaction, items: Sequence[Item]) -> dict[bytes, Held]:
+def _held(tx: Transaction, items: Sequence[Item], settled: Collection[RequestKey]) -> dict[bytes, Held]:
     authorisations = read_authorisations(tx.connection, [i.key.authorisation for i in items], tx.now_ms)
     entries = recipient_entries(tx.connection, [a.recipient for a in authorisations.values()], tx.now_ms)
     recipient_keys: dict[str, dict[str, bytes]] = {}
     for (recipient, operator), entry in entries.items():
         recipient_keys.setdefault(recipient, {})[operator] = key_id(entry.public_key)
     keyed: dict[bytes, set[bytes]] = {}
-    for row in select_rows(tx.connection, t.release_key, "authorisation", authorisations, _KEYED):
-        keyed.setdefault(row.authorisation, set()).add(row.certificate_hash)
+    for authorisation, certificate in select_rows(
+        tx.connection, t.release_key, "authorisation", _met_again(items, settled), _KEYED
+    ):
+        keyed.setdefault(authorisation, set()).add(certificate)
     return {
         a.id: Held(a, recipient_keys.get(a.recipient, {}), frozenset(keyed.get(a.id, ())))
         for a in authorisations.values()
     }
+
+
+def _met_again(items: Sequence[Item], settled: Collection[RequestKey]) -> set[bytes]:
+    """The authorisations of requests that have a row, or will have one before the chunk ends: whether their keys still exist matters."""
+    met, again = set(settled), set[bytes]()
+    for item in items:
+        if item.key in met:
+            again.add(item.key.authorisation)
+        met.add(item.key)
+    return again
 
 
 def _append_leaves(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate]) -> list[Leaf | None]:
@@ -157,25 +179,21 @@ def _append_leaves(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate])
 def _write(
     tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate], leaves: Sequence[Leaf | None], worker: str
 ) -> None:
-    inserts, conflicts, again = [], [], []
+    inserts, conflicts, again, now_ms = [], [], [], tx.now_ms
     for one, fate, leaf in zip(seen, fates, leaves, strict=True):
-        item, key = one.item, key_values(one.item.key)
+        item, key = one.item, one.item.key
         if fate.action == "insert" and leaf is not None:
-            position = item.position if isinstance(item, Answer) else None
-            inserts.append(key | {
-                "digest": item.digest, "code": fate.code, "reason": fate.reason, "provider_code": fate.provider_code,
-                "answer_digest": fate.answer_digest,
-                "at": tx.now_ms, "deadline": _deadline(one), "leaf_index": leaf.index,
-                "handed_at": tx.now_ms, "confirmed_at": None, "with_key": None,
-                "topic": position.topic if position else "", "partition": position.partition if position else -1,
-                "offset": position.offset if position else -1, "worker": worker,
-            })  # fmt: skip
+            at = item.position if isinstance(item, Answer) else _NOWHERE
+            inserts.append((
+                key.request, key.authorisation, key.operator, item.digest, fate.code, fate.reason, fate.provider_code, fate.answer_digest,
+                now_ms, _deadline(one), leaf.index, now_ms, None, None, at.topic, at.partition, at.offset, worker,
+            ))  # fmt: skip
         elif fate.action == "conflict":
-            conflicts.append(key | {"digest": item.digest, "at": tx.now_ms, "confirmed_at": None})
+            conflicts.append((key.request, key.authorisation, key.operator, item.digest, now_ms, None))
         elif fate.action == "again":
-            again.append({f"b_{k}": v for k, v in key.items()})
-    insert_rows(tx.connection, t.terminal, inserts)
-    insert_rows(tx.connection, t.conflict, conflicts, ignore=True)
+            again.append({f"b_{k}": v for k, v in key_values(key).items()})
+    insert_values(tx.connection, t.terminal, inserts)
+    insert_values(tx.connection, t.conflict, conflicts, ignore=True)
     if again:  # a hand-over writes, so that a deposed primary cannot do it
         changes = {"handed_at": tx.now_ms, "worker": _workers(worker)}
         tx.connection.execute(update(t.terminal).where(_same(t.terminal)).values(changes), again)
@@ -204,7 +222,7 @@ def _deadline(one: Seen) -> int:
 
 def _count(tx: Transaction, uses: Mapping[bytes, int], held: Mapping[bytes, Held]) -> None:
     """Uses are `released` leaves, always; the last one retires the key."""
-    update_rows(tx.connection, t.authorisation, ("id",), [{"id": i, "uses": n} for i, n in uses.items()])
+    update_values(tx.connection, t.authorisation, ("uses",), ("id",), [(n, i) for i, n in uses.items()])
     spent = [i for i, n in uses.items() if n >= held[i].authorisation.max_uses]
     move(tx, select_rows(tx.connection, t.authorisation, "id", spent), Happening.USED_UP)
 
@@ -223,11 +241,10 @@ def tell(keys: KeyRing, now_ms: int, told: Sequence[tuple[Seen, Fate, Leaf | Non
     """Step (3): outcomes, with one note signed over the leaves of the chunk."""
     leaves = sorted({leaf.index: leaf.hash for _, _, leaf in told if leaf is not None}.items())
     hashes = [h for _, h in leaves]
-    places = {index: place for place, (index, _) in enumerate(leaves)}
     signed, paths = batch_note(keys, hashes) if hashes else "", merkle.inclusion_paths(hashes)
+    places = {index: (place, paths[place], signed) for place, (index, _) in enumerate(leaves)}
     return [
-        Dropped() if fate.action == "drop"
-        else _outcome(one, fate, now_ms, _batched(leaf, places[leaf.index], paths, signed) if leaf else {})
+        Dropped() if fate.action == "drop" else _outcome(one, fate, now_ms, leaf, places[leaf.index] if leaf else _NO_PLACE)
         for one, fate, leaf in told
     ]  # fmt: skip
 
@@ -238,41 +255,33 @@ def batch_note(keys: KeyRing, hashes: Sequence[bytes]) -> str:
     return note.sign(text, keys.origin, keys.log)
 
 
-def _batched(leaf: Leaf, place: int, paths: Sequence[tuple[bytes, ...]], signed: str) -> dict[str, Any]:
-    return {
-        "leaf_index": leaf.index,
-        "leaf": leaf.data,
-        "leaf_salt": leaf.salt,
-        "batch_place": place,
-        "path": paths[place],
-        "batch_note": signed,
-    }
+_Place = tuple[int, tuple[bytes, ...], str]
+_NO_PLACE: _Place = (0, (), "")
+_NO_LEAF = Leaf(-1, b"", b"", b"")
+_NO_CONTEXT = Context(b"", bytes(32), bytes(16), bytes(32), (), bytes(32), 0)
+"""What an outcome says that shows nothing."""
 
 
-def _outcome(one: Seen, fate: Fate, now_ms: int, batched: dict[str, Any]) -> Outcome:
-    item, context = one.item, one.context
-    code = "conflict" if fate.action == "conflict" else fate.code
-    base: dict[str, Any] = {
-        "key": item.key, "digest": item.digest, "code": code, "delivery": fate.delivery, "reason": fate.reason,
-        "provider_code": fate.provider_code, "decided_at_ms": now_ms, "deadline_ms": _deadline(one),
-    } | batched  # fmt: skip
-    if fate.code == "released" and context is not None:
-        base |= {
-            "certificate_hash": context.certificate_hash, "recipient_key": context.recipient_key, "schema_hash": context.schema_hash,
-            "scopes": context.scopes, "rule_hash": context.rule_hash,
-            "inner": one.inner if fate.delivery == "key" and one.inner is not None else b"",
-        }  # fmt: skip
-    return Outcome(**base)
+def _outcome(one: Seen, fate: Fate, now_ms: int, leaf: Leaf | None, batched: _Place) -> Outcome:
+    """`batched`: the leaf's place among those of the chunk, its path there, and the note over them."""
+    item, told = one.item, leaf or _NO_LEAF
+    shown = one.context if fate.code == "released" and one.context is not None else _NO_CONTEXT
+    inner = one.inner if shown is one.context and fate.delivery == "key" else None
+    return Outcome(
+        item.key, item.digest, "conflict" if fate.action == "conflict" else fate.code, fate.delivery, fate.reason, fate.provider_code,
+        now_ms, _deadline(one), shown.certificate_hash, shown.recipient_key, shown.schema_hash, shown.scopes, shown.rule_hash,
+        inner or b"", told.index, told.data, told.salt, *batched,
+    )  # fmt: skip
 
 
 def confirm(tx: Transaction, confirmed: Sequence[Confirmation]) -> None:
     """The broker acknowledged these outcomes. A release met again and confirmed twice keeps its first confirmation."""
-    told = [key_values(c.key) | {"digest": c.digest, "confirmed_at": tx.now_ms} for c in confirmed]
-    ends = [row | {"with_key": c.with_key} for row, c in zip(told, confirmed, strict=True)]
-    conflicting = {row.request for row in by_request(tx.connection, t.conflict, [c.key.request for c in confirmed])}
-    conflicts = [row for row in told if row["request"] in conflicting]
-    for table, rows in ((t.terminal, ends), (t.conflict, conflicts)):
-        update_rows(tx.connection, table, (*_KEY, "digest"), rows, "confirmed_at IS NULL")
+    requests, now_ms, only = [c.key.request for c in confirmed], tx.now_ms, "confirmed_at IS NULL"
+    conflicting = {row.request for row in select_rows(tx.connection, t.conflict, "request", requests, ("request",))}
+    ends = [(now_ms, c.with_key, c.key.request, c.key.authorisation, c.key.operator, c.digest) for c in confirmed]
+    conflicts = [(at, *told) for at, _, *told in ends if told[0] in conflicting]
+    update_values(tx.connection, t.terminal, ("confirmed_at", "with_key"), (*_KEY, "digest"), ends, only)
+    update_values(tx.connection, t.conflict, ("confirmed_at",), (*_KEY, "digest"), conflicts, only)
 
 
 def unconfirmed(connection: Connection, submissions: Sequence[Submission]) -> list[bool]:

@@ -28,6 +28,7 @@ KEY_LIFE_MS = 30 * EPOCH_MS
 AT_ONCE = 500
 
 _K, _S = t.release_key.c, t.subject_key.c
+_WRAPPED = ("authorisation", "epoch", "certificate_hash", "kek_epoch", "suite", "wrapped")
 Begin = Callable[[], AbstractContextManager[Transaction]]
 
 
@@ -73,8 +74,8 @@ def _served(tx: Transaction, rows: Sequence[Any]) -> set[bytes]:
     c, n = t.terminal.c, t.attempt.c
     asked = exists().where(n.authorisation == _K.authorisation, n.at >= _K.at)
     waited = exists().where(n.authorisation == _K.authorisation, n.deadline > tx.now_ms)
-    unconfirmed = exists().where(c.authorisation == _K.authorisation, c.confirmed_at.is_(None))
-    served = select(_K.authorisation).where(_K.authorisation.in_(old), asked, ~waited, ~unconfirmed)
+    unconfirmed = [exists().where(of(_K.authorisation), c.confirmed_at.is_(None)) for of in (t.releases, t.other_ends)]
+    served = select(_K.authorisation).where(_K.authorisation.in_(old), asked, ~waited, ~or_(*unconfirmed))
     return set(map(bytes, tx.connection.execute(served).scalars()))
 
 
@@ -132,9 +133,14 @@ def _content_batch(begin: Begin, after: bytes, at_once: int) -> tuple[bytes | No
 
 def private_keys(connection: Connection, keys: KeyRing, authorisations: Collection[bytes]) -> dict[bytes, Key]:
     """The private keys of these authorisations that still exist, by certificate hash."""
-    rows = select_rows(connection, t.release_key, "authorisation", authorisations)
-    opened = {row.certificate_hash: (row.suite, _unwrapped(keys, row)) for row in rows}
-    return {name: Key(suite, raw) for name, (suite, raw) in opened.items() if raw is not None}
+    held = dict[bytes, Key]()
+    for of, epoch, name, kek_epoch, suite, wrapped in select_rows(
+        connection, t.release_key, "authorisation", authorisations, _WRAPPED
+    ):
+        raw = keys.unwrap_release(of, epoch, kek_epoch, wrapped, suite)
+        if raw is not None:
+            held[name] = Key(suite, raw)
+    return held
 
 
 def _unwrapped(keys: KeyRing, row: Any) -> bytes | None:

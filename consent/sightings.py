@@ -9,7 +9,6 @@ from sqlalchemy import Connection, select
 
 from consent.core import merkle, note
 from consent.core.facts import State
-from consent.core.leaves import RELEASED
 from consent.core.query import Fact, Head, Row
 from consent.stores import tables as t
 from consent.stores.batch import select_rows
@@ -31,8 +30,7 @@ def leaves(connection: Connection, indexes: Iterable[int]) -> dict[int, Any]:
 def of_authorisation(connection: Connection, authorisation: bytes) -> list[Any]:
     """Every leaf about one authorisation, oldest first."""
     told = connection.execute(select(t.leaf).where(t.about(authorisation))).all()
-    c = t.terminal.c
-    places = select(c.leaf_index).where(c.authorisation == authorisation, c.code == RELEASED)
+    places = select(t.terminal.c.leaf_index).where(t.releases(authorisation))
     released = connection.execute(select(t.leaf).where(t.leaf.c.idx.in_(places))).all()
     return sorted([*told, *released], key=lambda leaf: int(leaf.idx))
 

@@ -35,7 +35,7 @@ def destroy_retired(tx: Transaction) -> None:
     """A retired key dies once nothing is unconfirmed: destroyed earlier, a crash would lose the last answer (protocol §4)."""
     c, k = t.terminal.c, t.release_key
     retired = select(t.authorisation.c.id).where(t.authorisation.c.state.in_(_RETIRED))
-    needed = exists().where(c.authorisation == k.c.authorisation, c.code == "released", c.confirmed_at.is_(None))
+    needed = exists().where(t.releases(k.c.authorisation), c.confirmed_at.is_(None))
     tx.connection.execute(delete(k).where(k.c.authorisation.in_(retired), ~needed))
 
 
@@ -44,7 +44,7 @@ def settle(tx: Transaction) -> int:
     a, c, leaf = t.authorisation, t.terminal.c, t.leaf
     told = exists().where(t.about(a.c.id), leaf.c.kind == "withdrawal_settled")
     acknowledged = exists().where(t.acknowledgement.c.authorisation == a.c.id)
-    pending = exists().where(c.authorisation == a.c.id, c.code == "released", c.confirmed_at.is_(None))
+    pending = exists().where(t.releases(a.c.id), c.confirmed_at.is_(None))
     closed = [state.value for state in CLOSED]
     ids = (
         tx.connection.execute(
@@ -54,8 +54,12 @@ def settle(tx: Transaction) -> int:
         .all()
     )
     for identifier in ids:
-        cut = tx.connection.execute(
-            select(c.request).where(c.authorisation == identifier, c.with_key.is_(False)).order_by(c.request)
-        ).scalars()
-        tx.append("withdrawal_settled", identifier, msgspec.json.encode({"cut": list(cut)}))
+        cut = [
+            request
+            for of in (t.releases, t.other_ends)
+            for request in tx.connection.execute(
+                select(c.request).where(of(identifier), c.with_key.is_(False))
+            ).scalars()
+        ]
+        tx.append("withdrawal_settled", identifier, msgspec.json.encode({"cut": sorted(cut)}))
     return len(ids)

@@ -10,11 +10,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Engine, case, select, update
+from sqlalchemy import Connection, Engine, bindparam, case, select, update
 
 from consent.content import CONTENT, ContentKeys, open_salted, seal_salted
 from consent.core import merkle, tiles
@@ -22,14 +23,24 @@ from consent.core.facts import Authorisation, State
 from consent.core.leaves import RELEASED, commit
 from consent.keys import KeyRing
 from consent.stores import tables as t
-from consent.stores.batch import insert_rows, select_rows
+from consent.stores.batch import insert_rows, insert_values, select_rows
 from consent.stores.engine import available, durable, pack_frontier, snapshot, unpack_frontier
 from consent.stores.tree import tiles_under
-from exchange.core.encoding import digest, join, split
+from exchange.core.encoding import join, split
 from exchange.core.rule import rule_hash
 from exchange.schemas import catalogue
 
 CLOCK_BACK_MAX_MS = 5_000
+
+_c = t.log.c
+_LOCK = (
+    update(t.log)
+    .where(_c.id == 1)
+    .values(last_time=case((_c.last_time > bindparam("clock"), _c.last_time), else_=bindparam("clock")))
+    .returning(_c.size, _c.last_time, _c.frontier, _c.sequence)
+)
+_LEAF = ("idx", "kind", "at", "authorisation", "request", "code", "leaf", "hash", "content")
+assert tuple(t.leaf.c.keys()) == _LEAF
 
 
 class Leaf(msgspec.Struct, frozen=True):
@@ -46,12 +57,7 @@ class Transaction:
 
     def __init__(self, connection: Connection, keys: KeyRing, clock_ms: int) -> None:
         self.connection, self.keys = connection, keys
-        row = connection.execute(
-            update(t.log)
-            .where(t.log.c.id == 1)
-            .values(last_time=case((t.log.c.last_time > clock_ms, t.log.c.last_time), else_=clock_ms))
-            .returning(t.log.c.size, t.log.c.last_time, t.log.c.frontier, t.log.c.sequence)
-        ).one()
+        row = connection.execute(_LOCK, {"clock": clock_ms}).one()
         self.size, self.now_ms, self.frontier, self.sequence = (
             row.size,
             row.last_time,
@@ -60,7 +66,9 @@ class Transaction:
         )
         self.clock_went_back = clock_ms < self.now_ms - CLOCK_BACK_MAX_MS
         self._content = ContentKeys(connection, keys)
-        self._leaves: list[dict[str, Any]] = []
+        self._locators = join(b"accord.locator.v1", keys.secrets["pseudonym.key"])
+        self._leaves: list[tuple[Any, ...]] = []
+        self._hashes: list[bytes] = []
         self._heads: dict[tuple[str, int], bytes] = {}
         self._events: list[dict[str, Any]] = []
 
@@ -70,11 +78,14 @@ class Transaction:
         salt = self.keys.entropy(32)
         data = self._leaf_head(kind) + self.locator(authorisation) + commit(salt, content)
         leaf = Leaf(self.size + len(self._leaves), data, merkle.leaf_hash(data), salt)
-        self._leaves.append(
-            {"idx": leaf.index, "kind": kind, "at": self.now_ms, "authorisation": authorisation, "request": request, "code": code,
-             "leaf": data, "hash": leaf.hash, "content": self._kept(kind, authorisation, salt, content)}
-        )  # fmt: skip
+        kept = self._kept(kind, authorisation, salt, content)
+        self._add((leaf.index, kind, self.now_ms, authorisation, request, code, data, leaf.hash, kept))
         return leaf
+
+    def _add(self, row: tuple[Any, ...]) -> None:
+        """Values in the order of `_LEAF`."""
+        self._leaves.append(row)
+        self._hashes.append(row[7])
 
     def _leaf_head(self, kind: str) -> bytes:
         """What the leaves of one kind and moment begin with: locator and commitment, 32 bytes each, come last. Encoded once: strictness
@@ -87,10 +98,9 @@ class Transaction:
     def restore(self, data: bytes, kind: str, at_ms: int, authorisation: bytes) -> None:
         """A leaf read back from the public log, byte for byte, in its old place; its content is lost. The clock follows it."""
         self.now_ms = max(self.now_ms, at_ms)
-        self._leaves.append(
-            {"idx": self.size + len(self._leaves), "kind": kind, "at": at_ms, "authorisation": authorisation, "request": b"",
-             "code": "released" if kind == "released" else "", "leaf": data, "hash": merkle.leaf_hash(data), "content": b""}
-        )  # fmt: skip
+        code = RELEASED if kind == RELEASED else ""
+        index = self.size + len(self._leaves)
+        self._add((index, kind, at_ms, authorisation, b"", code, data, merkle.leaf_hash(data), b""))
 
     def emit(self, authorisation: bytes, version: int, state: str) -> None:
         """A line of the outbox, in the same transaction as the change it tells."""
@@ -108,7 +118,7 @@ class Transaction:
     def locator(self, authorisation: bytes) -> bytes:
         if not authorisation:
             return bytes(32)
-        return digest(b"accord.locator.v1", self.keys.secrets["pseudonym.key"], authorisation)
+        return sha256(self._locators + join(authorisation)).digest()
 
     def content_cipher(self, authorisation: bytes) -> AESGCM | None:
         """The authorisation's content cipher; None before its first fact, and once erased."""
@@ -149,13 +159,13 @@ class Transaction:
     def finish(self) -> None:
         """Everything appended so far is written; the log row moves."""
         if self._leaves:
-            insert_rows(self.connection, t.leaf, self._leaves)
-            self.frontier, nodes = tiles.append(self.frontier, self.size, [leaf["hash"] for leaf in self._leaves])
+            insert_values(self.connection, t.leaf, self._leaves)
+            self.frontier, nodes = tiles.append(self.frontier, self.size, self._hashes)
             insert_rows(self.connection, t.node, [node._asdict() for node in nodes])
-            insert_rows(self.connection, t.tile, tiles_under(self.connection, nodes))
+            insert_rows(self.connection, t.tile, tiles_under(self.connection, nodes, self.size, self._hashes))
             self.size += len(self._leaves)
         insert_rows(self.connection, t.outbox, self._events)
-        self._leaves, self._events = [], []
+        self._leaves, self._hashes, self._events = [], [], []
         self.connection.execute(
             update(t.log).values(
                 size=self.size, last_time=self.now_ms, frontier=pack_frontier(self.frontier), sequence=self.sequence
@@ -211,11 +221,12 @@ def read_authorisations(connection: Connection, ids: Sequence[bytes], now_ms: in
     }
     delegated = {recipient: tuple(sorted(found)) for recipient, found in operators.items()}
     return {
-        row[0]: Authorisation(
-            row[0], row[1], _STATES[row[2]], row[3], row[4], row[5], row[6], read_scopes(row[7]), row[8], row[9], row[10], row[11], row[12],
-            row[13], delegated.get(row[3], ()), entitled.get((row[3], row[5], row[6]), ()), rule_hash(row[14]), row[15],
+        id: Authorisation(
+            id, version, _STATES[state], recipient, provider, data_set, purpose, read_scopes(scopes), not_before, not_after, uses, max_uses,
+            certificate, certificate_hash, delegated.get(recipient, ()), entitled.get((recipient, data_set, purpose), ()), rule_hash(rule), watch,
         )
-        for row in rows
+        for id, version, state, recipient, provider, data_set, purpose, scopes, not_before, not_after, uses, max_uses, certificate,
+            certificate_hash, rule, watch in rows
     }  # fmt: skip
 
 

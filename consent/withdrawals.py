@@ -61,7 +61,7 @@ def close(
 def leases_open(connection: Connection, authorisation: bytes) -> bool:
     """Whether a release of this authorisation is neither confirmed with its key nor as cut."""
     c = t.terminal.c
-    query = select(func.count()).where(c.authorisation == authorisation, c.code == "released", c.confirmed_at.is_(None))
+    query = select(func.count()).where(t.releases(authorisation), c.confirmed_at.is_(None))
     return bool(connection.execute(query).scalar())
 
 
@@ -72,9 +72,7 @@ def acknowledge(tx: Transaction, closing: Closing) -> Acknowledgement:
         return kept
     c = t.terminal.c
     rows = tx.connection.execute(
-        select(c.request)
-        .where(c.authorisation == closing.authorisation, c.code == "released", c.with_key.is_not(True))
-        .order_by(c.request)
+        select(c.request).where(t.releases(closing.authorisation), c.with_key.is_not(True)).order_by(c.request)
     )
     named = tuple(row.request for row in rows)
     text = "".join(

@@ -307,7 +307,7 @@ class FaustRunner:
         *,
         session_s: float = 6.0,
         stall_s: float = 30.0,
-        chunk_records: int = 5000,
+        chunk_records: int = 10_000,
         discover_s: float = 2.0,
         ssl_context: ssl.SSLContext | None = None,
         on_bug: OnBug = end_process,

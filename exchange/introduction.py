@@ -21,6 +21,7 @@ from exchange.data_sets import DATA_SETS, PROVIDERS, QUOTIENT_FAMILIAL
 from exchange.places import Places
 from exchange.sealing import public_bytes
 from exchange.settings import Settings
+from exchange.trust import Trust
 from exchange.wallet import Wallet
 
 KEY_LIFE_MS = 90 * 86_400_000
@@ -42,7 +43,8 @@ def open_connector_keys(folder: Path) -> ConnectorKeys:
 def open_wallet(places: Places, settings: Settings) -> Wallet:
     """The wallet, in this data directory, of the collectivity the settings name, under its operator."""
     recipient = settings.recipient
-    return Wallet.open(places.collectivity(recipient), recipient, settings.operator_of(recipient))
+    issuer = Trust.load(places.trust).certificate if places.trust.exists() else b""
+    return Wallet.open(places.collectivity(recipient), recipient, settings.operator_of(recipient), issuer)
 
 
 async def introduce(ledger: Door, places: Places, wallet: Wallet) -> None:

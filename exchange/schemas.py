@@ -7,7 +7,7 @@ with a dot, such as ``cnaf.quotient-familial``, is a data set: its schema descri
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -61,6 +61,8 @@ class Catalogue:
     registry: Mapping[Name, Registered]
     _names: Mapping[int, Name]
     _latest: Mapping[str, Name]
+    _all: Mapping[str, Sequence[Name]]
+    _defaults: Mapping[str, Mapping[str, Any]]
     _data_sets: Mapping[str, Codec]
 
     def codec(self, subject: str) -> Codec:
@@ -77,10 +79,9 @@ class Catalogue:
         One version at most reads it: each adds fields after those of the one before, and a codec takes all the bytes.
         """
         *earlier, latest = self._versions(subject)
-        added = {f["name"]: _default(f) for f in self.codecs[latest].schema["fields"] if "default" in f}
         for name in earlier:
             with suppress(BadAvro):
-                return added | self.codecs[name].decode(data)
+                return {**self._defaults[subject], **self.codecs[name].decode(data)}
         return self.codecs[latest].decode(data)
 
     def write_bare(self, subject: str, record: Mapping[str, Any]) -> bytes:
@@ -117,8 +118,8 @@ class Catalogue:
         except KeyError:
             raise UnknownSchema from None
 
-    def _versions(self, subject: str) -> list[Name]:
-        return [Name(subject, n) for n in range(1, self._latest_of(subject).version + 1)]
+    def _versions(self, subject: str) -> Sequence[Name]:
+        return self._all[self._latest_of(subject).subject]
 
     def _latest_of(self, subject: str) -> Name:
         try:
@@ -131,6 +132,10 @@ class Catalogue:
             return self._names[schema_id]
         except KeyError:
             raise UnknownSchema from None
+
+
+def _defaults(codec: Codec) -> dict[str, Any]:
+    return {f["name"]: _default(f) for f in codec.schema["fields"] if "default" in f}
 
 
 def _default(field: Mapping[str, Any]) -> Any:
@@ -157,11 +162,16 @@ def build(files: Mapping[str, str], registry: str) -> Catalogue:
     _require_unchanged(codecs, lines)
     if older := {name for name, line in lines.items() if not line.document_sha256}:
         raise BadCatalogue(f"registered before documents had a digest: {_listed(older)}; run: accord schemas register")
+    latest = {name.subject: name for name in sorted(codecs)}
     return Catalogue(
         codecs=MappingProxyType(codecs),
         registry=MappingProxyType(lines),
         _names=MappingProxyType({line.id: name for name, line in lines.items()}),
-        _latest=MappingProxyType({name.subject: name for name in sorted(codecs)}),
+        _latest=MappingProxyType(latest),
+        _all=MappingProxyType(
+            {subject: [Name(subject, n) for n in range(1, last.version + 1)] for subject, last in latest.items()}
+        ),
+        _defaults=MappingProxyType({subject: _defaults(codecs[last]) for subject, last in latest.items()}),
         _data_sets=MappingProxyType(
             {str(name): codecs[name] for name in sorted(codecs, key=str) if "." in name.subject}
         ),

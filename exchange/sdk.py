@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 from consent import certificates
-from consent.core.facts import DirectoryEntry, Outcome, RequestKey
+from consent.core.facts import DirectoryEntry, Outcome, RequestKey, Submission
 from exchange import outcomes, receipt, rules, wire
 from exchange.core import sealing
 from exchange.core.decision import Ask
@@ -29,6 +29,7 @@ from exchange.core.topics import outcomes as outcomes_topic
 from exchange.core.topics import requests as requests_topic
 from exchange.data_sets import DATA_SETS
 from exchange.ports import Clock, Ledger, Outbox, Reader, Record, Refused, Unavailable
+from exchange.publishing import Publishing
 from exchange.schemas import catalogue
 from exchange.sealing import Unopenable, open_inner, seal_identity
 from exchange.tracing import Tracing
@@ -37,6 +38,8 @@ from exchange.wallet import Capsule, Wallet
 from exchange.watching import Watch, parts_of
 
 READ_AGAIN_S = 0.5
+AHEAD, OPENERS = 128, 2
+"""Outcomes opened before the first of them is given, and the threads that do it."""
 ReaderFactory = Callable[[str, Mapping[int, int]], Reader]
 
 
@@ -86,7 +89,12 @@ class Bus:
     tracing: Tracing = field(default_factory=Tracing)
     _told: dict[tuple[RequestKey, bytes], asyncio.Future[Outcome]] = field(default_factory=dict)
     _directory: list[DirectoryEntry] = field(default_factory=list)
+    _ahead: dict[int, outcomes.Answer] = field(default_factory=dict, repr=False)
     _reading: asyncio.Task[None] | None = None
+    _publishing: Publishing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._publishing = Publishing(self.outbox)
 
     async def __aenter__(self) -> Self:
         async with self.reader(outcomes_topic(self.wallet.operator), {}) as reader:
@@ -140,25 +148,19 @@ class Bus:
             )
         )
         key = RequestKey(self.wallet.operator, consent, request_id or uuid7(self.clock.now_ms(), os.urandom(10)))
-        digest = sealing.request_digest(key.operator, consent, key.request, sealing.ask_hash(ask))
+        ask_hash = sealing.ask_hash(ask)
+        digest = sealing.request_digest(key.operator, consent, key.request, ask_hash)
         provider = await self._entry("provider", known.provider)
-        identity = seal_identity(provider.public_key, digest, capsule.salt, capsule.identity)
-        head = HEAD.pack(
-            catalogue().prefix("exchange-request"),
-            key.request,
-            consent,
-            certificates.certificate_hash(capsule.certificate),
-            round(ttl_s * 1000),
-        )
         self._told[key, digest] = asyncio.get_running_loop().create_future()
-        await self.publish(key, head + varint(len(ask)) + ask + varint(len(identity)) + identity)
+        ttl_ms, held = round(ttl_s * 1000), capsule
+        await self._publish(key, lambda: _request(key, digest, ttl_ms, ask, held, provider.public_key))
 
         async def again() -> Request:
             await self.recall(consent)
             more: dict[str, Any] = {"scopes": scopes, "parameters": parameters, "rule": rule, "ttl_s": ttl_s}
             return replace(await self.request(data_set, consent=consent, purpose=purpose, **more), again=None)
 
-        return Request(self, key, digest, consent, sealing.ask_hash(ask), again)
+        return Request(self, key, digest, consent, ask_hash, again)
 
     async def recall(self, authorisation: bytes) -> None:
         """Fetch the capsule of an agreement again, its key having been replaced; `ConsentRequired` where it is gone."""
@@ -197,15 +199,16 @@ class Bus:
 
     async def publish(self, key: RequestKey, value: bytes) -> None:
         """The bytes of a request, as they are: for tests, and for requests made by other means."""
+        await self._publish(key, lambda: value)
+
+    async def _publish(self, key: RequestKey, made: Callable[[], bytes]) -> None:
         topic = requests_topic(key.operator)
         partition = key.authorisation[0] % max(self.outbox.partitions(topic), 1)
         with self.tracing.span("request", [], topic, key.request, root=True) as headers:
-            await self.outbox.send(
-                {
-                    (topic, partition): [
-                        wire.message("exchange-request", key.authorisation, value, key.request.hex(), headers)
-                    ]
-                }
+            event_id = key.request.hex()
+            await self._publishing.send(
+                (topic, partition),
+                lambda: wire.message("exchange-request", key.authorisation, made(), event_id, headers),
             )
 
     async def wait(self, key: RequestKey, digest: bytes, timeout_s: float) -> Outcome:
@@ -224,43 +227,79 @@ class Bus:
 
     def open(self, request: Request, outcome: Outcome) -> outcomes.Answer:
         """Open and verify: receipt, T, the connector's signature. An `ExchangeError` for an outcome without an answer."""
+        asked = Submission(request.key, request.digest)
+        opened = self._ahead.pop(id(outcome), None)
+        if opened is not None and opened.outcome is outcome and asked == Submission(outcome.key, outcome.digest):
+            return opened
+        return self._open(asked, outcome)
+
+    def _open(self, asked: Submission, outcome: Outcome) -> outcomes.Answer:
         if outcome.code != "released" or outcome.delivery != "key":
             raise outcomes.error(outcome)
-        receipt.verify_release(outcome, request.digest, self.trust.log)
-        capsule = self.wallet.capsule(request.authorisation)
+        receipt.verify_release(outcome, asked.digest, self.trust.log)
+        capsule = self.wallet.capsule(asked.key.authorisation)
         if capsule is None:
             raise outcomes.ConsentRequired(Code.AUTHORISATION_UNKNOWN)
-        certificate = certificates.read(capsule.certificate, self.trust.certificate)
+        certificate = self._certificate(capsule)
         if certificate.hash != outcome.certificate_hash:
             raise Unopenable("answer bound to another certificate")
         if commitment(capsule.salt, capsule.identity) != certificate.commitment:
             raise Unopenable("answer about somebody else")
         connector = self._known("connector", certificate.provider)
         plain = open_inner(
-            receipt.context(outcome, request.digest), outcome.inner, self.wallet.private, connector.public_key
+            receipt.context(outcome, asked.digest), outcome.inner, self.wallet.private, connector.public_key
         )
         if outcome.rule_hash != sealing.bound_rule(certificate.rule_hash):
             raise Unopenable("answer of another rule")
         if certificate.rule_hash:
-            return outcomes.ruled(request.key.request, catalogue().codec("rule-answer").decode(plain), outcome)
+            return outcomes.ruled(asked.key.request, catalogue().codec("rule-answer").decode(plain), outcome)
         said = catalogue().codec("state-answer").decode(plain)
         data = (
             present(catalogue().codec_of_data_set(certificate.data_set).decode(said["data"]))
             if said["status"] == "found"
             else None
         )
-        return outcomes.Answer(request.key.request, said["status"], said["code"], said["title"], data, outcome)
+        return outcomes.Answer(asked.key.request, said["status"], said["code"], said["title"], data, outcome)
 
-    async def events(self, after: str = "") -> AsyncGenerator[Event, None]:
-        """Every outcome of this operator after a cursor (empty: from the oldest kept), and on."""
+    def _certificate(self, capsule: Capsule) -> certificates.Certificate:
+        if capsule.checked == self.trust.certificate:
+            return certificates.read_checked(capsule.certificate)
+        return certificates.read(capsule.certificate, self.trust.certificate)
+
+    async def events(self, after: str = "", *, ahead: bool = False) -> AsyncGenerator[Event, None]:
+        """Every outcome of this operator after a cursor (empty: from the oldest kept), and on.
+
+        `ahead` is for who opens them all: the answers of a chunk are opened by threads before its first event comes, which takes the
+        signatures off this one; `open` then gives what is ready. What did not open is left to `open`, which says why.
+        """
         offsets = {int(p): int(o) for p, _, o in (item.partition(":") for item in after.split(",") if item)}
         async with self.reader(outcomes_topic(self.wallet.operator), offsets) as reader:
             while True:
                 for chunk in await reader.next():
-                    for record in chunk:
-                        offsets[record.partition] = record.offset + 1
-                        if (outcome := _outcome(record)) is not None:
-                            yield Event(cursor_of(offsets), outcome.key.request, outcome)
+                    for first in range(0, len(chunk), AHEAD):
+                        records = chunk[first : first + AHEAD]
+                        told = [_outcome(record) for record in records]
+                        try:
+                            if ahead:
+                                await self._open_ahead(told)
+                            for record, outcome in zip(records, told, strict=True):
+                                offsets[record.partition] = record.offset + 1
+                                if outcome is not None:
+                                    yield Event(cursor_of(offsets), outcome.key.request, outcome)
+                        finally:
+                            for outcome in told:
+                                self._ahead.pop(id(outcome), None)
+
+    async def _open_ahead(self, told: Iterable[Outcome | None]) -> None:
+        """By as many threads as share the work: HPKE holds the interpreter's lock, Ed25519 does not, and costs twice as much."""
+        left = iter([outcome for outcome in told if outcome is not None])
+
+        def some() -> None:
+            for outcome in left:
+                with suppress(Exception):
+                    self._ahead[id(outcome)] = self._open(Submission(outcome.key, outcome.digest), outcome)
+
+        await asyncio.gather(*(asyncio.to_thread(some) for _ in range(OPENERS)))
 
     async def _read(self, offsets: dict[int, int]) -> None:
         """For ever, from these offsets on: a broker that was away is read again from where it left."""
@@ -310,6 +349,14 @@ def _outcome(record: Record) -> Outcome | None:
         return wire.read_outcome(record)
     except wire.BadBytes:
         return None
+
+
+def _request(key: RequestKey, digest: bytes, ttl_ms: int, ask: bytes, capsule: Capsule, provider: bytes) -> bytes:
+    """The bytes of a request, its identity sealed to the provider's raw public key."""
+    identity = seal_identity(provider, digest, capsule.salt, capsule.identity)
+    relied_upon = certificates.certificate_hash(capsule.certificate)
+    head = HEAD.pack(catalogue().prefix("exchange-request"), key.request, key.authorisation, relied_upon, ttl_ms)
+    return head + varint(len(ask)) + ask + varint(len(identity)) + identity
 
 
 def uuid7(now_ms: int, entropy: bytes) -> bytes:

@@ -96,16 +96,15 @@ def seal_answer(context: layout.Context, plain: bytes, keys: AnswerKeys) -> Seal
     return SealedAnswer(hmac.digest(keys.mac, layout.tag_bytes(t, outer, sealed_key), "sha256"), sealed_key, outer)
 
 
-def check_tag(context: layout.Context, answer: SealedAnswer, mac: bytes) -> None:
-    """Unopenable unless this provider's connector tagged this answer for this request."""
-    expected = hmac.digest(mac, layout.tag_bytes(layout.transcript(context), answer.outer, answer.sealed_key), "sha256")
+def check_tag(t: bytes, answer: SealedAnswer, mac: bytes) -> None:
+    """Unopenable unless this provider's connector tagged this answer for the transcript `t`."""
+    expected = hmac.digest(mac, layout.tag_bytes(t, answer.outer, answer.sealed_key), "sha256")
     if not hmac.compare_digest(answer.tag, expected):
         raise Unopenable("tag")
 
 
-def open_outer(context: layout.Context, answer: SealedAnswer, authorisation: suites.PrivateKey) -> bytes:
-    """The inner seal. The message key exists only inside this call."""
-    t = layout.transcript(context)
+def open_outer(t: bytes, answer: SealedAnswer, authorisation: suites.PrivateKey) -> bytes:
+    """The inner seal of an answer of transcript `t`. The message key exists only inside this call."""
     message_key = unseal(authorisation, answer.sealed_key, layout.release_info(t, answer.outer), "message key")
     try:
         return AESGCM(message_key).decrypt(_ONCE, answer.outer, layout.outer_aad(t))

@@ -7,6 +7,8 @@ that of X25519 (32 bytes, RFC 7748). Directory keys and identities are X25519; a
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -43,11 +45,17 @@ def private_key(suite: str, raw: bytes) -> PrivateKey:
 def encrypt(suite: str, public_key: bytes, plain: bytes, info: bytes) -> bytes:
     """`enc ‖ ciphertext` to a raw public key; ValueError for bytes that are not a key of this suite."""
     if suite == X25519:
-        return _HPKE[X25519].encrypt(plain, X25519PublicKey.from_public_bytes(public_key), info=info)
+        return _HPKE[X25519].encrypt(plain, _curve(public_key), info=info)
     lattice_bytes = PUBLIC_BYTES[HYBRID] - PUBLIC_BYTES[X25519]
     lattice = MLKEM768PublicKey.from_public_bytes(public_key[:lattice_bytes])
     curve = X25519PublicKey.from_public_bytes(public_key[lattice_bytes:])
     return _HPKE[HYBRID].encrypt(plain, hpke.MLKEM768X25519PublicKey(lattice, curve), info=info)
+
+
+@lru_cache(maxsize=256)
+def _curve(public_key: bytes) -> X25519PublicKey:
+    """Much is sealed to few providers and recipients."""
+    return X25519PublicKey.from_public_bytes(public_key)
 
 
 def decrypt(private: PrivateKey, sealed: bytes, info: bytes) -> bytes:

@@ -26,6 +26,8 @@ OutHeaders = list[tuple[str, bytes]]
 
 def carried(headers: Headers) -> OutHeaders:
     """The trace headers of a message."""
+    if not headers:
+        return []
     return list(
         {name: value for name, value in headers if name in _CARRIED and value and len(value) <= _SIZE_MAX_BYTES}.items()
     )

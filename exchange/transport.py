@@ -28,22 +28,23 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode.utils.times import Seconds
 
+from exchange.adapters import fetching
+from exchange.core.batches import Fetched
 from exchange.core.commit_log import CommitLog, Place
-from exchange.ports import Record
 
 CHUNKS_AHEAD = 2
-"""Chunks fetched and not yet settled: one at work, one ready. More would only be memory, and duplicates after a crash."""
+"""Chunks that wait or are at work, from which on no more are fetched: more would only be memory, and duplicates after a crash."""
 COMMIT_TIMEOUT_S = 5.0
 IDLE_S = 0.1
 ROOM_S = 0.5
 
 
 class Chunk(NamedTuple):
-    """All records just fetched from one partition; never empty."""
+    """Records just fetched from one partition; never none."""
 
     ticket: int
     place: Place
-    records: Sequence[Record]
+    records: Fetched
 
 
 class Progress(NamedTuple):
@@ -76,8 +77,8 @@ class Tuning:
     commit_s: float = 0.5
     fetch_wait_s: float = 0.5
     metadata_s: float = 2.0
-    chunk_records: int = 5000
-    fetch_bytes: int = 4 << 20
+    chunk_records: int = 10_000
+    fetch_bytes: int = 1 << 20
     patience_s: float = 0.0
     """How long records wait for company before they are fetched, unless `fetch_bytes` are there."""
     together: bool = False
@@ -110,7 +111,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         app, tuning = self.app, _hosted(self.app).tuning
-        return aiokafka.AIOKafkaConsumer(
+        return fetching.Consumer(
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
             group_id=app.conf.id,
             client_id=app.conf.id,
@@ -118,7 +119,6 @@ class _Thread(driver.AIOKafkaConsumerThread):
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            max_poll_records=tuning.chunk_records,
             max_partition_fetch_bytes=tuning.fetch_bytes,
             fetch_max_wait_ms=int((tuning.patience_s or tuning.fetch_wait_s) * 1000),
             fetch_min_bytes=tuning.fetch_bytes if tuning.patience_s else 1,
@@ -155,19 +155,21 @@ class _Thread(driver.AIOKafkaConsumerThread):
             if not active_partitions:  # to the fetcher an empty set means every partition
                 await asyncio.sleep(IDLE_S)
                 return {}
-            fetched = await consumer._fetcher.fetched_records(
-                active_partitions, timeout=timeout, max_records=max_records
-            )
+            fetched = await consumer._fetcher.fetched_records(active_partitions, timeout=timeout)
             return self._ticketed(fetched)  # no await in between: these records are of the current assignment
 
-    def _ticketed(self, fetched: Mapping[Any, Sequence[Record]]) -> dict[TP, list[Chunk]]:
+    def _ticketed(self, fetched: Mapping[Any, Sequence[Fetched]]) -> dict[TP, list[Chunk]]:
         with self.log_lock:
             if self._assignment() is not self.assignment_of_log:
                 self.chunks.clear()
                 self.assignment_of_log = self._assignment()
-            return {TP(*place): [self._chunk(tuple(place), records)] for place, records in fetched.items() if records}
+            most = _hosted(self.app).tuning.chunk_records
+            return {
+                TP(*place): [self._chunk(tuple(place), whole[at : at + most]) for at in range(0, len(whole), most)]
+                for place, (whole,) in fetched.items()
+            }
 
-    def _chunk(self, place: Place, records: Sequence[Record]) -> Chunk:
+    def _chunk(self, place: Place, records: Fetched) -> Chunk:
         return Chunk(self.chunks.hand(place, records[0].offset, records[-1].offset + 1), place, records)
 
     async def rewind(self, chunk: Chunk) -> None:
@@ -224,7 +226,7 @@ class Consumer(driver.Consumer):
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        """One message per partition that has records, or one for all of them (`Tuning.together`); its value is a tuple of `Chunk`s. Faust
+        """One message per chunk, or one for all of them (`Tuning.together`); its value is a tuple of `Chunk`s. Faust
         calls this in a loop."""
         if not self.flow_active:
             await self.wait(cast(Any, self.can_resume_flow))
@@ -232,7 +234,7 @@ class Consumer(driver.Consumer):
             return
         fetched = await self._thread.getmany(set(self._get_active_partitions()), timeout)
         generation = self.app.consumer_generation_id
-        each = [chunk for (chunk,) in fetched.values()]
+        each = [chunk for chunks in fetched.values() for chunk in chunks]
         together = _hosted(self.app).tuning.together and len(each) > 1
         for chunks in [tuple(each)] if together else [(chunk,) for chunk in each]:
             if self.flow_active and not self.app.rebalancing and generation == self.app.consumer_generation_id:

@@ -1,58 +1,71 @@
-"""What a collectivity keeps: its private key for one operator, and the sealed capsules of the agreements it was given.
+"""What a collectivity keeps: its private key for one operator, and the capsules of the agreements it was given.
 
-On disk a capsule stays sealed to the key beside it: no identity lies there in clear.
+A capsule comes sealed to that key. It is opened and checked once, when it is kept, and lies on the disk sealed again, under a
+key that only the private key's holder can derive: no identity lies there in clear, and nobody else can put one there.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from consent import certificates
 from consent.core.facts import DirectoryEntry
 from consent.keys import read_or_make
+from exchange.core.encoding import join, split
 from exchange.core.sealing import capsule_info
 from exchange.schemas import catalogue
 from exchange.sealing import Unopenable, public_bytes, unseal
 
 _OPENED_MAX = 16_384
 """Capsules kept opened in memory, about 1 kB each: an agreement that serves once serves again, at least to open its answer."""
+_NONCE_BYTES = 12
 
 
 class Capsule(NamedTuple):
-    """The canonical identity, its salt, and the signed certificate of an agreement."""
+    """The canonical identity, its salt, and the signed certificate of an agreement; `checked` is the raw public key whose signature
+    the certificate was found to bear when it was kept, empty if it was not looked at."""
 
     identity: bytes
     salt: bytes
     certificate: bytes
+    checked: bytes = b""
 
 
 @dataclass(frozen=True)
 class Wallet:
-    """Keys and capsules of one recipient (SIRET) under one operator (SIREN); `folder` None keeps capsules in memory."""
+    """Keys and capsules of one recipient (SIRET) under one operator (SIREN); `folder` None keeps capsules in memory. `issuer`, where it is
+    known, is the ledger's raw public key for certificates."""
 
     recipient: str
     operator: str
     private: X25519PrivateKey
     enrolment: Ed25519PrivateKey
     folder: Path | None = None
+    issuer: bytes = b""
     _held: dict[bytes, bytes] = field(default_factory=dict)
-    _opened: dict[tuple[bytes, bytes], Capsule] = field(default_factory=dict, repr=False)
 
     @classmethod
     def new(cls, recipient: str, operator: str) -> Wallet:
         return cls(recipient, operator, X25519PrivateKey.generate(), Ed25519PrivateKey.generate())
 
     @classmethod
-    def open(cls, folder: Path, recipient: str, operator: str) -> Wallet:
+    def open(cls, folder: Path, recipient: str, operator: str, issuer: bytes = b"") -> Wallet:
         """The wallet in `folder`, its keys made at the first opening."""
         private = X25519PrivateKey.from_private_bytes(read_or_make(folder / "recipient.key"))
         enrolment = Ed25519PrivateKey.from_private_bytes(read_or_make(folder / "enrolment.key"))
-        return cls(recipient, operator, private, enrolment, folder / "capsules")
+        return cls(recipient, operator, private, enrolment, folder / "capsules", issuer)
 
     def entry(self, not_after_ms: int) -> DirectoryEntry:
         """The directory entry of the recipient key, signed by the collectivity, naming the operator."""
@@ -61,34 +74,65 @@ class Wallet:
         )
 
     def keep(self, authorisation: bytes, sealed: bytes) -> None:
-        """Keep an agreement's capsule, as it came."""
+        """Keep an agreement's capsule. One that is not ours is kept as it came, and opens for nobody here."""
+        capsule = self._received(authorisation, sealed)
+        kept = sealed if capsule is None else self._sealed_again(authorisation, self._checked(capsule))
         if self.folder is None:
-            self._held[authorisation] = sealed
-        else:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.folder / authorisation.hex()).write_bytes(sealed)
+            self._held[authorisation] = kept
+            return
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = self.folder / f"{authorisation.hex()}.{os.getpid()}"
+        part.write_bytes(kept)
+        part.replace(self.folder / authorisation.hex())
 
     def capsule(self, authorisation: bytes) -> Capsule | None:
         """The capsule of an agreement, opened; None if there is none, or it is not ours."""
-        sealed = self._sealed(authorisation)
-        if sealed is None:
-            return None
-        if (authorisation, sealed) not in self._opened:
-            try:
-                plain = unseal(self.private, sealed, capsule_info(self.recipient, authorisation), "capsule")
-            except Unopenable:
-                return None
-            if len(self._opened) >= _OPENED_MAX:
-                del self._opened[next(iter(self._opened))]
-            self._opened[authorisation, sealed] = Capsule(**catalogue().codec("capsule").decode(plain))
-        return self._opened[authorisation, sealed]
+        kept = self._kept(authorisation)
+        return None if kept is None else self._opened(authorisation, kept)
 
-    def _sealed(self, authorisation: bytes) -> bytes | None:
+    def _kept(self, authorisation: bytes) -> bytes | None:
         """Read at each use: another process may have kept a newer one."""
         if self.folder is None:
             return self._held.get(authorisation)
         try:
-            with open(f"{self.folder}/{authorisation.hex()}", "rb") as file:
+            with open(f"{self.folder}/{authorisation.hex()}", "rb", buffering=0) as file:
                 return file.read()
         except FileNotFoundError:
             return None
+
+    @cached_property
+    def _opened(self) -> Callable[[bytes, bytes], Capsule | None]:
+        return lru_cache(_OPENED_MAX)(self._open)
+
+    def _open(self, authorisation: bytes, kept: bytes) -> Capsule | None:
+        nonce, sealed = kept[:_NONCE_BYTES], kept[_NONCE_BYTES:]
+        try:
+            plain = self._own.decrypt(nonce, sealed, self._place(authorisation))
+        except (InvalidTag, ValueError):  # kept as it came
+            return self._received(authorisation, kept)
+        return Capsule(*split(plain, len(Capsule._fields)))
+
+    def _received(self, authorisation: bytes, sealed: bytes) -> Capsule | None:
+        try:
+            plain = unseal(self.private, sealed, capsule_info(self.recipient, authorisation), "capsule")
+        except Unopenable:
+            return None
+        return Capsule(**catalogue().codec("capsule").decode(plain))
+
+    def _checked(self, capsule: Capsule) -> Capsule:
+        try:
+            certificates.read(capsule.certificate, self.issuer)
+        except ValueError:  # whoever opens with it looks again, and says so
+            return capsule
+        return capsule._replace(checked=self.issuer)
+
+    def _sealed_again(self, authorisation: bytes, capsule: Capsule) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._own.encrypt(nonce, join(*capsule), self._place(authorisation))
+
+    @cached_property
+    def _own(self) -> AESGCM:
+        return AESGCM(HKDF(SHA256(), 32, None, b"accord.wallet.v1").derive(self.private.private_bytes_raw()))
+
+    def _place(self, authorisation: bytes) -> bytes:
+        return join(b"accord.kept.v1", self.recipient.encode(), authorisation)

@@ -159,8 +159,9 @@ def write_verdict(verdict: Verdict, origin: str) -> bytes:
 def read_outcome(record: Record) -> Outcome:
     body = _keyed(record, read("outcome", record.value))
     key = request_key(body)
-    rest = {k: v for k, v in body.items() if k not in ("request_id", "authorisation_id", "operator")}
-    return Outcome(key=key, **rest | {"scopes": tuple(body["scopes"]), "path": tuple(body["path"])})
+    body["scopes"], body["path"] = tuple(body["scopes"]), tuple(body["path"])
+    del body["request_id"], body["authorisation_id"], body["operator"]
+    return Outcome(key, **body)
 
 
 def write_outcome(outcome: Outcome) -> bytes:

@@ -7,6 +7,7 @@ Left to `consent.releases`: seals (an answer that does not open is a dead letter
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from consent.core.facts import Answer, Authorisation, RequestKey, Verdict
@@ -70,13 +71,7 @@ def fold(
         used = uses.get(key.authorisation, standing.authorisation.uses if standing else 0)
         fate = _fate(one, decided.get(key), standing, used, now_ms)
         if fate.action == "insert":
-            told = (
-                answer_digest(one.item.tag, one.item.sealed_key, one.item.outer)
-                if isinstance(one.item, Answer)
-                else b""
-            )
-            fate = fate._replace(answer_digest=told)
-            decided[key] = Row(one.item.digest, fate.code, fate.reason, fate.provider_code, told, confirmed=False)
+            decided[key] = Row(one.item.digest, fate.code, fate.reason, fate.provider_code, fate.answer_digest, False)
             if fate.code == "released":
                 uses[key.authorisation] = used + 1
         fates.append(fate)
@@ -92,12 +87,13 @@ def _fate(seen: Seen, row: Row | None, held: Held | None, uses: int, now_ms: int
             return DROP  # the proposer's clock is fast
         return Fate("insert", verdict.code, reason=verdict.reason, provider_code=verdict.provider_code)
     assert seen.context is not None  # an answer without an attempt is a dead letter
+    told = answer_digest(seen.item.tag, seen.item.sealed_key, seen.item.outer)
     if now_ms >= seen.context.deadline_ms:
-        return Fate("insert", "expired", reason=Code.DEADLINE_PASSED)
+        return Fate("insert", "expired", "none", Code.DEADLINE_PASSED, answer_digest=told)
     reason = refusal(seen, held, uses, now_ms)
     if reason is not None:
-        return Fate("insert", "refused", reason=reason)
-    return Fate("insert", "released", delivery="key")
+        return Fate("insert", "refused", "none", reason, answer_digest=told)
+    return Fate("insert", "released", "key", answer_digest=told)
 
 
 def _met_again(seen: Seen, row: Row, held: Held | None) -> Fate:
@@ -125,12 +121,17 @@ def refusal(seen: Seen, held: Held | None, uses: int, now_ms: int) -> Code | Non
         return reason
     if operator not in a.operators or held.recipient_keys.get(operator) != context.recipient_key:
         return Code.DELEGATION_ABSENT
-    if not set(context.scopes) <= set(a.habilitated):
+    if not _within(context.scopes, a.habilitated):
         return Code.HABILITATION_ABSENT
     if context.certificate_hash != a.certificate_hash or seen.inner is None:
         return Code.CERTIFICATE_OUTDATED
     if context.rule_hash != bound_rule(a.rule_hash):
         return Code.RULE_MISMATCH
-    if not context.scopes or not set(context.scopes) <= set(a.scopes):
+    if not context.scopes or not _within(context.scopes, a.scopes):
         return Code.SCOPE_EXCEEDED
     return None
+
+
+@lru_cache(maxsize=1024)
+def _within(scopes: tuple[str, ...], allowed: tuple[str, ...]) -> bool:
+    return set(scopes) <= set(allowed)

@@ -35,12 +35,24 @@ def loose(connection: Connection, tile: Tile) -> list[bytes]:
     return list(map(bytes, connection.execute(within).scalars().all()))
 
 
-def tiles_under(connection: Connection, nodes: Iterable[Node]) -> list[dict[str, Any]]:
-    """Rows of `tile`: those whose roots these nodes are, once leaves and nodes are written."""
+def tiles_under(
+    connection: Connection, nodes: Iterable[Node], first: int = 0, added: Sequence[bytes] = ()
+) -> list[dict[str, Any]]:
+    """Rows of `tile`: those whose roots these nodes are, once leaves and nodes are written. `added` are the hashes of the last leaves,
+    from leaf `first` on, which are not read again."""
+    whole = (Tile(node.level - 1, node.number) for node in nodes)
     return [
-        {"level": node.level - 1, "number": node.number, "hashes": pack_hashes(loose(connection, Tile(node.level - 1, node.number)))}
-        for node in nodes
-    ]  # fmt: skip
+        {"level": tile.level, "number": tile.number, "hashes": pack_hashes(_ended(connection, tile, first, added))}
+        for tile in whole
+    ]
+
+
+def _ended(connection: Connection, tile: Tile, first: int, added: Sequence[bytes]) -> list[bytes]:
+    if tile.level or not added or tile.stop <= first:
+        return loose(connection, tile)
+    before = max(first - tile.start, 0)
+    ours = added[tile.start + before - first : tile.stop - first]
+    return [*loose(connection, tile._replace(width=before)), *ours] if before else list(ours)
 
 
 def tree(connection: Connection, size: int) -> Tree:

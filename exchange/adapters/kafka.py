@@ -13,19 +13,22 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.record.util import calc_crc32c
 
+from exchange.clock import SystemClock
+from exchange.core.batches import HEAD_BYTES, RECORD_MOST_BYTES, bodies, written
 from exchange.core.topics import TopicSpec
-from exchange.ports import Batches, Message, Record, Unavailable
+from exchange.ports import Batches, Record, Unavailable
 
 BATCH_BYTES = 1 << 20
-MESSAGE_BYTES = BATCH_BYTES - 1024
-"""Largest key + value + headers of one message: the rest is the batch's own head, under the broker's usual 1 MiB limit."""
+BODY_BYTES = BATCH_BYTES - HEAD_BYTES - RECORD_MOST_BYTES
+"""Of the largest message: key, value, headers and their lengths, under the broker's usual limit of 1 MiB for a batch."""
 ADMIN_TIMEOUT_S = 10.0
 REFRESH_S = 2.0
 
 
 class TooLarge(Exception):
-    """A message over `MESSAGE_BYTES`. Nothing of its `send` was written."""
+    """A message over `BODY_BYTES`. Nothing of its `send` was written."""
 
 
 def security(context: ssl.SSLContext | None) -> dict[str, Any]:
@@ -170,9 +173,9 @@ class KafkaReader:
 
 @dataclass(eq=False, slots=True)
 class _Sending:
-    """One caller's messages for one partition. Once `taken`, they may be written; `lost`: no further than its `acks`."""
+    """One caller's messages for one partition, laid out. Once `taken`, they may be written; `lost`: no further than its `acks`."""
 
-    messages: Sequence[Message]
+    bodies: Sequence[bytes]
     acks: list[asyncio.Future[object]] = field(default_factory=list)
     taken: bool = False
     lost: bool = False
@@ -203,29 +206,55 @@ class _Producer:
             raise Unavailable("abandoned")
 
     async def _write(self, place: tuple[str, int], taken: Sequence[_Sending]) -> None:
+        laid, within, size = list[bytes](), list[_Sending](), HEAD_BYTES
         try:
-            batch, within = self.producer.create_batch(), list[_Sending]()
             for one in taken:
                 one.taken = True
             for one in taken:
-                for key, value, headers in one.messages:
-                    if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                        await self._close(place, batch, within)
-                        batch, within = self.producer.create_batch(), []
-                        batch.append(key=key, value=value, timestamp=None, headers=headers)
-                    if one not in within[-1:]:
+                for body in one.bodies:
+                    size += len(body) + RECORD_MOST_BYTES
+                    if size > BATCH_BYTES:
+                        await self._close(place, laid, within)
+                        laid, within, size = [], [], HEAD_BYTES + len(body) + RECORD_MOST_BYTES
+                    laid.append(body)
+                    if not within or within[-1] is not one:
                         within.append(one)
-            await self._close(place, batch, within)
+            await self._close(place, laid, within)
         except BaseException:
             for one in taken:
                 one.lost = True
             raise
 
-    async def _close(self, place: tuple[str, int], batch: Any, within: Sequence[_Sending]) -> None:
-        batch.close()
-        ack = await self.producer.send_batch(batch, place[0], partition=place[1])
+    async def _close(self, place: tuple[str, int], laid: Sequence[bytes], within: Sequence[_Sending]) -> None:
+        ack = await self.producer.send_batch(_Batch(laid), place[0], partition=place[1])
         for one in within:
             one.acks.append(ack)
+
+
+class _Batch:
+    """A whole batch, as aiokafka wants its own builder of batches to be; each of its records bears the time at which it is made."""
+
+    def __init__(self, laid: Sequence[bytes]) -> None:
+        self._laid, self._count, self._made_ms = laid, len(laid), SystemClock().now_ms()
+        self._producer = (-1, -1, -1)
+        self._whole = bytearray()
+
+    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        self._producer = producer_id, producer_epoch, base_sequence
+
+    def _build(self) -> bytearray:
+        """The same whenever it is asked for: a batch that is sent again must be."""
+        if not self._whole:
+            self._whole, self._laid = written(self._laid, self._made_ms, self._producer, calc_crc32c), ()
+        return self._whole
+
+    def record_count(self) -> int:
+        return self._count
+
+    def closed(self) -> bool:
+        return True
+
+    def close(self) -> None: ...
 
 
 class KafkaOutbox:
@@ -284,12 +313,11 @@ class KafkaOutbox:
 
     async def send(self, batches: Batches, timeout_ms: int | None = None) -> None:
         """Durable on return. Raises `Unavailable` within the time, `TooLarge` before anything is written."""
-        for messages in batches.values():
-            if any(len(m.value) > MESSAGE_BYTES // 2 and _size(m) > MESSAGE_BYTES for m in messages):
-                raise TooLarge  # our headers are small: only a large value is worth measuring whole
+        sendings = {place: _Sending(bodies(messages)) for place, messages in batches.items() if messages}
+        if any(len(body) > BODY_BYTES for one in sendings.values() for body in one.bodies):
+            raise TooLarge
         async with _asking((timeout_ms or self._timeout_ms) / 1000):
             producer = await self._started()
-            sendings = {place: _Sending(messages) for place, messages in batches.items() if messages}
             try:
                 await asyncio.gather(*(producer.send(place, one) for place, one in sendings.items()))
                 await asyncio.gather(*(ack for one in sendings.values() for ack in one.acks))
@@ -351,10 +379,6 @@ class KafkaOutbox:
             with suppress(Unavailable):
                 self._partitions = await self._view.topics()
             await asyncio.sleep(REFRESH_S / 10)
-
-
-def _size(message: Message) -> int:
-    return len(message.key or b"") + len(message.value) + sum(len(name) + len(value) for name, value in message.headers)
 
 
 async def _buried(producer: Any) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 from exchange import wire
+from exchange.core.batches import Bodies, body
 from exchange.core.errors import Code
 from exchange.core.topics import DEAD_LETTERS
 from exchange.ports import Message, Outbox, Record, Unavailable
@@ -37,28 +39,28 @@ class Outgoing:
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._gathered: dict[tuple[str, int], list[Message]] = {}
+        self._gathered: dict[tuple[str, int], list[bytes]] = {}
 
     def add(self, topic: str, record: Record, message: Message) -> None:
-        self.extend(topic, record, [message])
+        self.extend(topic, record.partition, [body(*message)])
 
-    def extend(self, topic: str, record: Record, messages: Iterable[Message]) -> None:
-        """The same for what follows from several records of one partition."""
-        self._gathered.setdefault((topic, record.partition), []).extend(messages)
+    def extend(self, topic: str, partition: int, laid: Iterable[bytes]) -> None:
+        """The same for what follows from several records of one partition, laid out (`body`)."""
+        self._gathered.setdefault((topic, partition), []).extend(laid)
 
     def bury(self, record: Record, code: Code) -> None:
         """To the dead letters."""
-        self._gathered.setdefault((DEAD_LETTERS, 0), []).append(wire.dead_letter(record, code))
+        self.extend(DEAD_LETTERS, 0, [body(*wire.dead_letter(record, code))])
 
     async def send(self, timeout_ms: int | None = None) -> None:
         """`Unavailable` also where a topic does not exist: nothing of it may be lost."""
-        batches: dict[tuple[str, int], list[Message]] = {}
-        for (topic, partition), messages in self._gathered.items():
+        batches: dict[tuple[str, int], list[bytes]] = {}
+        for (topic, partition), laid in self._gathered.items():
             if not (count := await partitions(self._outbox, topic)):
                 raise Unavailable(topic)
-            batches.setdefault((topic, partition % count), []).extend(messages)
+            batches.setdefault((topic, partition % count), []).extend(laid)
         if batches:
-            await self._outbox.send(batches, timeout_ms)
+            await self._outbox.send({place: Bodies(laid) for place, laid in batches.items()}, timeout_ms)
 
 
 async def partitions(outbox: Outbox, topic: str) -> int:
@@ -66,6 +68,13 @@ async def partitions(outbox: Outbox, topic: str) -> int:
     if not outbox.partitions(topic):
         await outbox.refresh()
     return outbox.partitions(topic)
+
+
+async def all_of(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Wait until each has ended; then raise the first error, if any."""
+    for error in await asyncio.gather(*tasks, return_exceptions=True):
+        if error is not None:
+            raise error
 
 
 def slices(items: Sequence[Record], size: int) -> list[Sequence[Record]]:

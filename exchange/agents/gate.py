@@ -1,31 +1,39 @@
 """The gate: from `requests.<operator>` to `tasks.<provider>`, or a refusal to `verdicts.v1`. It writes no outcome itself.
 
-The way of a chunk: judge from memory; read the ledger once for all that memory does not allow; judge those again; send; commit.
+The way of a chunk: judge from memory, a slice at a time, each sent while the next is judged; read the ledger once for all that memory
+does not allow; judge those again; send; when all is durable, commit.
 """
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
 from consent.core.facts import RequestKey, Verdict
 from exchange import wire
-from exchange.agents.base import Outgoing, Quiet
+from exchange.agents.base import Outgoing, Quiet, all_of
 from exchange.core import gate
+from exchange.core.batches import Fetched, in_place, length, written_headers
 from exchange.core.errors import Code
 from exchange.core.frame import PREFIX_SIZE_BYTES
 from exchange.core.memory import Memory
 from exchange.core.topics import ALL_REQUESTS, VERDICTS, operator_of, tasks
 from exchange.data_sets import DATA_SETS
-from exchange.ports import Clock, Headers, Ledger, Message, Outbox, Record
+from exchange.ports import Clock, Ledger, Outbox, Record
 from exchange.schemas import catalogue
 from exchange.tracing import Tracing
 
+SLICE = 1_000
+"""Requests judged before the event loop has its turn: some ms."""
 _VERDICT_HEAD = struct.Struct(">5s16s16s9s32sQ")
 """Frame, request id, authorisation id, operator, digest, deadline."""
+_KEY_SIZE, _ID_SIZE = length(16), 32
+"""Of a task's key, as a record says it; of an event's id, in hexadecimal."""
+_TRACED = b"traceparent"
 
 
 class Gate(Quiet):
@@ -38,45 +46,64 @@ class Gate(Quiet):
         self._ledger, self._outbox, self._clock, self._memory, self._tracing = ledger, outbox, clock, memory, tracing
         prefix = catalogue().prefix
         self._rules = gate.Rules(prefix("exchange-request"), prefix("exchange-task"), DATA_SETS, wire.read_ask)
-        self._task_headers, self._verdict_headers = wire.headers_of("exchange-task"), wire.headers_of("verdict")
-        self._found: dict[Hashable, gate.Known] = {}
+        self._headers = {subject: _headers(subject) for subject in ("exchange-task", "verdict")}
 
     async def handle(self, chunk: Sequence[Record]) -> None:
-        operator, now_ms = operator_of(chunk[0].topic), self._clock.now_ms()
-        views = self._memory.trusted(now_ms)
-        judged = gate.judge(chunk, range(len(chunk)), operator, views, self._rules, now_ms, fresh=False)
-        outgoing = Outgoing(self._outbox)
-        self._add(outgoing, chunk, operator, judged)
-        if judged.misses:
-            found = await self._ledger.lookup(list({chunk[place].key or b"" for place in judged.misses}))
-            fresh = self._memory.learn(held for held in found if held is not None)
-            gate.share(fresh.values(), self._found)
-            again = gate.judge(chunk, judged.misses, operator, fresh, self._rules, self._clock.now_ms(), fresh=True)
-            self._add(outgoing, chunk, operator, again)
-        await outgoing.send()
+        fetched, misses, sending = in_place(chunk), list[int](), list[asyncio.Task[None]]()
+        operator = operator_of(fetched.topic)
+        try:
+            for begin in range(0, len(fetched), SLICE):
+                now_ms, part = self._clock.now_ms(), range(begin, min(begin + SLICE, len(fetched)))
+                views = self._memory.trusted(now_ms)
+                judged = gate.judge(fetched, part, operator, views, self._rules, now_ms, fresh=False)
+                misses += judged.misses
+                sending.append(asyncio.create_task(self._outgoing(fetched, operator, judged).send()))
+                await asyncio.sleep(0)
+            if misses:
+                judged = await self._again(fetched, misses, operator)
+                sending.append(asyncio.create_task(self._outgoing(fetched, operator, judged).send()))
+        finally:
+            await all_of(sending)
 
-    def _add(self, outgoing: Outgoing, chunk: Sequence[Record], operator: str, judged: gate.Judged) -> None:
+    async def _again(self, chunk: Fetched, misses: Sequence[int], operator: str) -> gate.Judged:
+        """What memory does not allow, judged on what the ledger says now: read once for all."""
+        asked = {chunk.entries[place][2] or b"" for place in misses}
+        found = await self._ledger.lookup(list(asked))
+        fresh = self._memory.learn(held for held in found if held is not None)
+        return gate.judge(chunk, misses, operator, fresh, self._rules, self._clock.now_ms(), fresh=True)
+
+    def _outgoing(self, chunk: Fetched, operator: str, judged: gate.Judged) -> Outgoing:
         """The messages that follow from a judgement: all of one chunk go to the partitions that follow from its own."""
-        found: defaultdict[str, list[Message]] = defaultdict(list)
-        for place, provider, request, value in judged.tasks:
-            record = chunk[place]
-            headers = [*self._task_headers, ("ce_id", request.hex().encode()), *self._trace(record, request)]
-            found[provider].append(Message(record.key, value, headers))
-        for provider, messages in found.items():
-            outgoing.extend(tasks(provider), chunk[0], messages)
+        outgoing, verdicts = Outgoing(self._outbox), list[bytes]()
+        found: defaultdict[str, list[bytes]] = defaultdict(list)
+        headers = self._traced if _TRACED in chunk.data else self._plain
+        for place, provider, authorisation, request, parts in judged.tasks:
+            size, after = length(sum(map(len, parts))), headers("exchange-task", chunk, place, request)
+            found[provider].append(b"".join((_KEY_SIZE, authorisation, size, *parts, after)))
         for refusal in judged.refusals:
-            record, request = chunk[refusal.place], refusal.request
-            headers = [*self._verdict_headers, ("ce_id", request.hex().encode()), *self._trace(record, request)]
-            outgoing.add(VERDICTS, record, Message(record.key, _verdict(operator, refusal), headers))
+            value, after = _verdict(operator, refusal), headers("verdict", chunk, refusal.place, refusal.request)
+            verdicts.append(b"".join((_KEY_SIZE, refusal.authorisation, length(len(value)), value, after)))
+        for provider, bodies in found.items():
+            outgoing.extend(tasks(provider), chunk.partition, bodies)
+        outgoing.extend(VERDICTS, chunk.partition, verdicts)
         for place, code in judged.bad:
             outgoing.bury(chunk[place], code)
+        return outgoing
 
-    def _trace(self, record: Record, request: bytes) -> Headers:
-        """The trace goes on where there is one. A plain loop: most requests have none."""
-        for name, _ in record.headers:
-            if name == "traceparent":
-                return self._tracing.mark("gate", record.headers, record.topic, request)
-        return ()
+    def _plain(self, subject: str, _chunk: Fetched, _place: int, request: bytes) -> bytes:
+        """The headers of what follows from a request that bears no trace."""
+        return self._headers[subject] + request.hex().encode()
+
+    def _traced(self, subject: str, chunk: Fetched, place: int, request: bytes) -> bytes:
+        """The trace goes on where there is one."""
+        record = chunk[place]
+        trace = self._tracing.mark("gate", record.headers, record.topic, request)
+        return written_headers([*wire.headers_of(subject), ("ce_id", request.hex().encode()), *trace])
+
+
+def _headers(subject: str) -> bytes:
+    """Those of a message without a trace, but for the id of its event, which comes last."""
+    return written_headers([*wire.headers_of(subject), ("ce_id", bytes(_ID_SIZE))])[:-_ID_SIZE]
 
 
 def _verdict(operator: str, refusal: gate.Refusal) -> bytes:

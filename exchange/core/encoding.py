@@ -12,7 +12,10 @@ _pack = _LENGTH.pack
 
 def join(*parts: bytes) -> bytes:
     """Each part after its length (4 bytes, big-endian)."""
-    return b"".join([_pack(len(part)) + part for part in parts])
+    joined = b""
+    for part in parts:  # few: two thirds of the time of a list
+        joined += _pack(len(part)) + part
+    return joined
 
 
 def split(data: bytes, count: int) -> list[bytes]:

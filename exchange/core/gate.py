@@ -7,17 +7,18 @@ memory does not allow comes back as a miss, to be judged once more with `fresh` 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, NamedTuple
 
 from consent.core.facts import Authorisation, State
+from exchange.core.batches import Fetched, length
 from exchange.core.decision import TTL_MAX_MS, TTL_MIN_MS, Ask, DataSet, instant, standing
 from exchange.core.errors import Code
 from exchange.core.heads import HEAD, SIZE_MAX_BYTES, TAIL_AT, BadRequest, bytes_at, varint
 from exchange.core.sealing import ask_hash, request_digest
 
 REMEMBERED = 4096
-"""Most asks kept per terms, and most terms."""
+"""Most asks kept per terms."""
 
 _TASK_HEAD = struct.Struct(">5s16s16s9sQ")
 _SIZES = {varint(size): size for size in range(1 << 6, 1 << 13)}
@@ -29,32 +30,49 @@ Known = set[tuple[str, bytes]]
 """(operator, ask) pairs found within some terms."""
 
 
+class Shared(NamedTuple):
+    """What many authorisations have alike (fields as in `Authorisation`): kept once, and an ask is found within it once for all."""
+
+    recipient: str
+    provider: str
+    data_set: str
+    purpose: str
+    scopes: tuple[str, ...]
+    operators: tuple[str, ...]
+    habilitated: tuple[str, ...]
+    rule_hash: bytes
+    watch_every_ms: int
+
+    @classmethod
+    def of(cls, held: Authorisation) -> Shared:
+        return cls(*[getattr(held, name) for name in cls._fields])
+
+
 class View:
-    """What the gate remembers of one authorisation: the ledger's word, laid out for the loop, and the asks found within it."""
+    """What the gate remembers of one authorisation: the ledger's word, laid out for the loop, and the asks found within its terms."""
 
-    __slots__ = ("asks", "certificate", "certificate_hash", "held", "live", "not_after_ms", "not_before_ms", "provider")
+    __slots__ = (
+        "asks",
+        "certificate",
+        "certificate_hash",
+        "certificate_size",
+        "held",
+        "live",
+        "not_after_ms",
+        "not_before_ms",
+        "provider",
+    )
 
-    def __init__(self, held: Authorisation) -> None:
-        self.held, self.provider = held, held.provider
+    def __init__(self, held: Authorisation, asks: Known) -> None:
+        self.held, self.provider, self.asks = held, held.provider, asks
         self.live = held.state is State.LIVE and held.uses < held.max_uses
         self.not_before_ms, self.not_after_ms = held.not_before_ms, held.not_after_ms
-        self.asks: Known = set()
-        self.certificate, self.certificate_hash = (
-            varint(len(held.certificate)) + held.certificate,
-            held.certificate_hash,
-        )
+        self.certificate, self.certificate_hash = held.certificate, held.certificate_hash
+        self.certificate_size = length(len(held.certificate))
 
 
-def share(views: Iterable[View], found: dict[Hashable, Known]) -> None:
-    """Views under equal terms share what was found within them: an ask is decided once, not once per authorisation."""
-    if len(found) > REMEMBERED:
-        found.clear()
-    for view in views:
-        held = view.held
-        terms = (
-            held.operators, held.recipient, held.data_set, held.purpose, held.scopes, held.habilitated, held.rule_hash, held.watch_every_ms,
-        )  # fmt: skip
-        view.asks = found.setdefault(terms, view.asks)
+Task = tuple[int, str, bytes, bytes, tuple[bytes, bytes, bytes, bytes]]
+"""Place in the chunk, provider, authorisation, request, and the parts of the message's value."""
 
 
 class Refusal(NamedTuple):
@@ -70,9 +88,9 @@ class Refusal(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """The chunk's fates, by place: tasks (provider, bytes), refusals, misses, and bytes that are no request."""
+    """The chunk's fates, by place: tasks, refusals, misses, and bytes that are no request."""
 
-    tasks: list[tuple[int, str, bytes, bytes]]
+    tasks: list[Task]
     refusals: list[Refusal]
     misses: list[int]
     bad: list[tuple[int, Code]]
@@ -88,8 +106,8 @@ class Rules(NamedTuple):
 
 
 def judge(
-    records: Sequence[Any],
-    places: Sequence[int],
+    chunk: Fetched,
+    places: Iterable[int],
     operator: str,
     views: Mapping[bytes, View],
     rules: Rules,
@@ -99,23 +117,29 @@ def judge(
 ) -> Judged:
     """Judge the records at `places`. `fresh`: the views were just read from the ledger, so a no is a refusal, not a miss."""
     judged = Judged([], [], [], [])
-    tasks, misses, find, unpack = judged.tasks, judged.misses, views.get, HEAD.unpack_from
+    tasks, misses, find, unpack, data, entries = (
+        judged.tasks,
+        judged.misses,
+        views.get,
+        HEAD.unpack_from,
+        chunk.data,
+        chunk.entries,
+    )
     prefix, task_prefix, siren, pack = rules.request_prefix, rules.task_prefix, operator.encode(), _TASK_HEAD.pack
     for place in places:
-        record = records[place]
-        value = record.value
+        _, timestamp, key, at, end, _ = entries[place]
         try:
-            frame, request, authorisation, certificate_hash, ttl_ms = unpack(value)
+            frame, request, authorisation, certificate_hash, ttl_ms = unpack(data, at)
             if frame != prefix:
                 raise BadRequest
-            ask = _ask_in(value)
-        except (struct.error, TypeError, BadRequest):
+            ask = _ask_in(data, at + TAIL_AT, end)
+        except (struct.error, BadRequest):
             judged.bad.append((place, Code.BAD_AVRO))
             continue
-        if record.key != authorisation:
+        if key != authorisation:
             judged.bad.append((place, Code.BAD_KEY))
             continue
-        view, deadline_ms = find(authorisation), record.timestamp + ttl_ms
+        view, deadline_ms = find(authorisation), timestamp + ttl_ms
         if (
             view is not None
             and view.live
@@ -126,7 +150,15 @@ def judge(
             and ((operator, ask) in view.asks or _within(view, operator, ask, rules))
         ):
             head = pack(task_prefix, request, authorisation, siren, deadline_ms)
-            tasks.append((place, view.provider, request, head + view.certificate + value[TAIL_AT:]))
+            tasks.append(
+                (
+                    place,
+                    view.provider,
+                    authorisation,
+                    request,
+                    (head, view.certificate_size, view.certificate, data[at + TAIL_AT : end]),
+                )
+            )
         elif fresh:
             asked = (request, authorisation, certificate_hash, ttl_ms, ask, deadline_ms)
             _refuse(judged, place, operator, view, rules, now_ms, asked)
@@ -135,18 +167,18 @@ def judge(
     return judged
 
 
-def _ask_in(value: bytes) -> bytes:
-    """The ask of a request whose two Avro `bytes` fill it exactly; BadRequest otherwise.
+def _ask_in(data: bytes, at: int, end: int) -> bytes:
+    """The ask of a request whose two Avro `bytes` fill `[at, end)` exactly; BadRequest otherwise.
 
     The usual lengths take two bytes and are looked up in a table of the minimal ones; all else goes the long way.
     """
-    begin = TAIL_AT + 2
-    end = begin + _SIZES.get(value[TAIL_AT:begin], _NOWHERE)
-    if end + 2 + _SIZES.get(value[end : end + 2], _NOWHERE) != len(value):
-        begin, end = bytes_at(value, TAIL_AT)
-        if bytes_at(value, end)[1] != len(value) or len(value) > SIZE_MAX_BYTES:
+    begin = at + 2
+    after = begin + _SIZES.get(data[at:begin], _NOWHERE)
+    if after + 2 + _SIZES.get(data[after : after + 2], _NOWHERE) != end:
+        begin, after = bytes_at(data, at, end)
+        if bytes_at(data, after, end)[1] != end or end - at > SIZE_MAX_BYTES - TAIL_AT:
             raise BadRequest
-    return value[begin:end]
+    return data[begin:after]
 
 
 def _within(view: View, operator: str, ask: bytes, rules: Rules) -> bool:

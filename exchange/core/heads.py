@@ -38,30 +38,27 @@ def read_head(value: bytes | None, prefix: bytes) -> Head:
     frame, request, authorisation, certificate_hash, ttl_ms = HEAD.unpack_from(value)
     if frame != prefix:
         raise BadRequest
-    ask_at, ask_end = bytes_at(value, TAIL_AT)
-    _, end = bytes_at(value, ask_end)
+    ask_at, ask_end = bytes_at(value, TAIL_AT, len(value))
+    _, end = bytes_at(value, ask_end, len(value))
     if end != len(value):
         raise BadRequest
     return Head(request, authorisation, certificate_hash, ttl_ms, value[ask_at:ask_end])
 
 
-def bytes_at(value: bytes, at: int) -> tuple[int, int]:
-    """Where an Avro `bytes` whose length is at `at` begins and ends; BadRequest if it does not fit or is not minimal."""
+def bytes_at(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """Where an Avro `bytes` whose length is at `at` begins and ends; BadRequest if it goes beyond `end` or is not minimal."""
     length = shift = 0
-    try:
-        while True:
-            byte = value[at]
-            at += 1
-            length |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-            shift += 7
-            if shift > 28:
-                raise BadRequest
-    except IndexError:
-        raise BadRequest from None
+    while True:
+        if at >= end or shift > 28:
+            raise BadRequest
+        byte = data[at]
+        at += 1
+        length |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+        shift += 7
     size = length >> 1
-    if length & 1 or (byte == 0 and shift) or at + size > len(value):
+    if length & 1 or (byte == 0 and shift) or at + size > end:
         raise BadRequest
     return at, at + size
 

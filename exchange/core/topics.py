@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 VERDICTS = "verdicts.v1"
@@ -31,6 +32,7 @@ class TopicSpec(NamedTuple):
     config: Mapping[str, str] = {}
 
 
+@lru_cache(maxsize=1024)
 def requests(operator: str) -> str:
     return f"requests.{_checked(_SIREN, operator)}.v1"
 

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.postgres import programs
+from bench.release import result
+from bench.report import machine
 from tests.bench.shown import bench
 
 
 def test_every_answer_is_released_beside_the_bare_opens(tmp_path: Path) -> None:
-    """One object: what the ledger released and what HPKE opened, their ratio, the target of this store; nothing is left."""
+    """One object: what the ledger released on each store there is and what HPKE opened, their ratios, a target for each; nothing is
+    left."""
     found = bench(tmp_path, "release", "--answers", "300", "--authorisations", "40", "--repeat", "1")
-    assert {c.name for c in found.contenders} == {"release", "open"}
-    assert all((c.figures["per_s"] or 0) > 0 for c in found.contenders) and (found.ratios["release_to_open"] or 0) > 0
-    assert [(target.name, target.limit) for target in found.targets] == [("release_to_open", 0.65)]
+    kinds = ["sqlite", "postgresql"] if programs() else ["sqlite"]
+    assert [c.name for c in found.contenders] == [*(f"release-{kind}" for kind in kinds), "open"]
+    assert all((c.figures["per_s"] or 0) > 0 for c in found.contenders)
+    assert all((found.ratios[f"release_to_open_{kind}"] or 0) > 0 for kind in kinds)
+
+
+def test_a_store_that_is_absent_is_neither_kept_nor_missed() -> None:
+    """Its target has no figure, and a remark says why; the other store's is judged."""
+    found = result({}, 1, {"per_s": 100.0}, {"sqlite": {"per_s": 70.0}}, machine(0.0))
+    assert [(target.limit, target.met) for target in found.targets] == [(0.65, True), (0.5, None), (1.7, None)]
+    assert [c.name for c in found.contenders] == ["release-sqlite", "open"]
+    assert "PostgreSQL is not installed" in found.remarks[0][1]

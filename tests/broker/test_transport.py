@@ -16,13 +16,14 @@ from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
 from exchange.adapters.kafka import (
-    MESSAGE_BYTES,
+    BODY_BYTES,
     KafkaOutbox,
     KafkaReader,
     TooLarge,
     create_topics,
     list_topics,
 )
+from exchange.core.batches import body
 from exchange.core.topics import TopicSpec
 from exchange.embedded.broker import EmbeddedKafka
 from exchange.faust_runner import EXIT_BUG, FaustRunner, Stalled
@@ -291,9 +292,12 @@ async def test_outbox_and_reader(kafka: str) -> None:
         await until(lambda: outbox.partitions(topic) == 2, "the new topic is known")
         big = [Message(str(i).encode(), bytes(100_000), [("n", b"1")]) for i in range(25)]
         await outbox.send({(topic, 0): big, (topic, 1): [Message(b"one", b"v", [])]})
+        most = bytes(
+            BODY_BYTES - len(body(b"most", b"", [])) - 2
+        )  # the length of so many takes three bytes, that of none takes one
         with pytest.raises(TooLarge):
-            await outbox.send({(topic, 1): [Message(b"small", b"v", []), Message(b"large", bytes(MESSAGE_BYTES), [])]})
-        await outbox.send({(topic, 1): [Message(b"most", bytes(MESSAGE_BYTES - 4), [])]})
+            await outbox.send({(topic, 1): [Message(b"small", b"v", []), Message(b"more", most + b"!", [])]})
+        await outbox.send({(topic, 1): [Message(b"most", most, [])]})
     assert await keys_of(kafka, topic) == {0: [str(i) for i in range(25)], 1: ["one", "most"]}
     async with KafkaReader(kafka, topic, {0: 23, 1: 2}) as reader:
         assert [r.offset async for chunk in reader.to_end() for r in chunk] == [23, 24]

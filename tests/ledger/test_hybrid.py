@@ -19,7 +19,7 @@ from consent.keys import KeyRing, ephemeral
 from consent.stores import tables as t
 from exchange import suites
 from exchange.core.errors import Code
-from exchange.core.sealing import HYBRID, PUBLIC_BYTES, X25519, Context
+from exchange.core.sealing import HYBRID, PUBLIC_BYTES, X25519, Context, transcript
 from exchange.introduction import terms
 from exchange.sealing import AnswerKeys, SealedAnswer, Unopenable, open_inner, open_outer, public_bytes, seal_answer
 from exchange.testing import START_MS, MemoryBus
@@ -146,10 +146,10 @@ def test_each_suite_binds_the_whole_context(context: Context, other: Context, su
     """It opens in its own context, and in no other, whichever field differs."""
     assume(context != other)
     sealed = seal_answer(context, plain, keys_of(suite))
-    inner = open_outer(context, sealed, private_of(suite))
+    inner = open_outer(transcript(context), sealed, private_of(suite))
     assert open_inner(context, inner, TO, public_bytes(SIGNING)) == plain
     with pytest.raises(Unopenable, match="^message key$"):
-        open_outer(other, sealed, private_of(suite))
+        open_outer(transcript(other), sealed, private_of(suite))
 
 
 CONTEXT = Context(bytes(32), bytes(32), bytes(16), bytes(32), ("quotient",), bytes(32), 1)
@@ -166,7 +166,7 @@ def test_each_field_is_bound_in_each_suite(suite: str, field: str) -> None:
     sealed = seal_answer(CONTEXT, b"found", keys_of(suite))
     assert set(CHANGES) == set(CONTEXT.__struct_fields__)
     with pytest.raises(Unopenable, match="^message key$"):
-        open_outer(msgspec.structs.replace(CONTEXT, **{field: CHANGES[field]}), sealed, private_of(suite))
+        open_outer(transcript(msgspec.structs.replace(CONTEXT, **{field: CHANGES[field]})), sealed, private_of(suite))
 
 
 @settings(max_examples=30, deadline=None)
@@ -179,7 +179,7 @@ def test_no_changed_byte_of_a_sealed_key_opens(suite: str, data: st.DataObject) 
     whole = sealed.sealed_key
     for changed in (whole[:at] + flip + whole[at + 1 :], whole[:at], whole + b"\0"):
         with pytest.raises(Unopenable):
-            open_outer(CONTEXT, SealedAnswer(sealed.tag, changed, sealed.outer), private_of(suite))
+            open_outer(transcript(CONTEXT), SealedAnswer(sealed.tag, changed, sealed.outer), private_of(suite))
 
 
 def test_suites_are_apart() -> None:
@@ -192,7 +192,7 @@ def test_suites_are_apart() -> None:
         suites.private_key(HYBRID, other_seed + curve),
     ):  # fmt: skip
         with pytest.raises(Unopenable):
-            open_outer(CONTEXT, hybrid, private)
+            open_outer(transcript(CONTEXT), hybrid, private)
     with pytest.raises(Unopenable):
-        open_outer(CONTEXT, seal_answer(CONTEXT, b"found", keys_of(X25519)), private_of(HYBRID))
-    assert open_outer(CONTEXT, hybrid, private_of(HYBRID))
+        open_outer(transcript(CONTEXT), seal_answer(CONTEXT, b"found", keys_of(X25519)), private_of(HYBRID))
+    assert open_outer(transcript(CONTEXT), hybrid, private_of(HYBRID))

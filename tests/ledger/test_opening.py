@@ -18,15 +18,18 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from consent.opening import FEW, Beside, Closed, Key, Opened, here, open_answers
 from exchange import suites
-from exchange.core.sealing import HYBRID, NO_RULE, X25519, Context, key_id
+from exchange.core.sealing import HYBRID, NO_RULE, X25519, Context, key_id, transcript
 from exchange.sealing import AnswerKeys, open_inner, public_bytes, seal_answer
 
+CONTEXTS: dict[bytes, Context] = {}
+"""Those made, by transcript."""
 RECIPIENT, SIGNING, MAC = X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32)
 
 
 def context(number: int) -> Context:
     ids = (number.to_bytes(32, "big"), os.urandom(32), key_id(public_bytes(RECIPIENT)), bytes(32))
-    return Context(*ids, ("one", "two"), NO_RULE, 1_900_000_000_000)
+    made = Context(*ids, ("one", "two"), NO_RULE, 1_900_000_000_000)
+    return CONTEXTS.setdefault(transcript(made), made)
 
 
 def sealed(number: int, suite: str = X25519) -> Closed:
@@ -34,14 +37,14 @@ def sealed(number: int, suite: str = X25519) -> Closed:
     raw, public = suites.generate(suite)
     keys, own = AnswerKeys(public_bytes(RECIPIENT), public, SIGNING, MAC, suite), context(number)
     made = seal_answer(own, f"answer {number}".encode(), keys)
-    attempts = ((context(number + 1_000), Key(suite, raw)), (own, Key(suite, raw)))
+    attempts = ((transcript(context(number + 1_000)), Key(suite, raw)), (transcript(own), Key(suite, raw)))
     return Closed(made.tag, made.sealed_key, made.outer, MAC, attempts)
 
 
 def read(answer: Closed, opened: Opened) -> bytes:
     assert opened.attempt is not None
     assert opened.inner is not None
-    return open_inner(answer.attempts[opened.attempt][0], opened.inner, RECIPIENT, public_bytes(SIGNING))
+    return open_inner(CONTEXTS[answer.attempts[opened.attempt][0]], opened.inner, RECIPIENT, public_bytes(SIGNING))
 
 
 @pytest.mark.parametrize("suite", [X25519, HYBRID])

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Engine, Select, select
 
 from consent.core.facts import State
 from consent.stores import migrations
@@ -75,14 +76,27 @@ def test_rows_are_found_by_many_values(shared: Path | str) -> None:
 def test_the_leaves_of_an_authorisation_are_found_through_their_index(shared: Path | str) -> None:
     """Its releases, which are most of the log, are not in it; nor is the log read to find the others."""
     engine = open_store(shared)
-    query = str(select(t.leaf.c.idx).where(t.about(b"a" * 16)).compile(engine, compile_kwargs={"literal_binds": True}))
+    assert "leaf_by_authorisation" in plan(engine, select(t.leaf.c.idx).where(t.about(b"a" * 16)))
+    engine.dispose()
+
+
+def test_the_requests_of_an_authorisation_are_found_through_indexes(shared: Path | str) -> None:
+    """Its releases, which are most of them, by its attempts; the others by an index that has nothing else."""
+    engine = open_store(shared)
+    releases, others = (plan(engine, select(t.terminal).where(of(b"a" * 16))) for of in (t.releases, t.other_ends))
+    assert "attempt_by_authorisation" in releases and "terminal_by_authorisation" in others
+    assert all(word not in releases + others for word in ("SCAN", "Seq Scan", "terminal_by_time"))
+    engine.dispose()
+
+
+def plan(engine: Engine, query: Select[Any]) -> str:
+    """How the store answers a query, where its tables are too large to be read whole."""
+    written = query.compile(engine, compile_kwargs={"literal_binds": True})
     with snapshot(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
-        plan = str(connection.exec_driver_sql(explain + query).all())
-    assert "leaf_by_authorisation" in plan
-    engine.dispose()
+        return str(connection.exec_driver_sql(f"{explain}{written}").all())
 
 
 def test_a_row_that_is_there_stays_as_it_is(shared: Path | str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exchange.core.avro import MAX_SIZE_BYTES, BadAvro, BadSchema, Codec
-from exchange.core.avro_skim import MAX_DEPTH, MAX_ITEMS
+from exchange.core.avro_reader import MAX_DEPTH, MAX_ITEMS
 
 
 def record(*types: Any) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def test_a_schema_s_word_that_it_was_parsed_is_not_taken() -> None:
 
 
 def test_a_type_that_doubles_at_each_level_costs_no_more_than_its_bytes() -> None:
-    """A schema of 2^15 leaves in fifteen lines is skimmed in as many steps as there are bytes."""
+    """A schema of 2^15 leaves in fifteen lines is read in as many steps as there are bytes."""
     fields: list[dict[str, Any]] = [{"name": "a0", "type": fixed(1, "A0")}]
     for level in range(1, 15):
         halves = [{"name": side, "type": f"A{level - 1}"} for side in ("left", "right")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from consent.core.facts import Authorisation, State
 from consent.core.rules import REFUSAL
 from exchange import wire
+from exchange.core.batches import Fetched, Read, lay
 from exchange.core.decision import TTL_MAX_MS, Ask
 from exchange.core.errors import Code
 from exchange.core.gate import Judged, Rules, View, judge
@@ -32,10 +33,12 @@ PREFIX = catalogue().prefix("exchange-request")
 RULES = Rules(PREFIX, catalogue().prefix("exchange-task"), DATA_SETS, wire.read_ask)
 
 
-class Record(NamedTuple):
-    value: bytes | None
-    key: bytes | None = A
-    timestamp: int = NOW_MS
+def record(value: bytes | None, key: bytes | None = A) -> Read:
+    return Read("requests.211300553", 0, 0, NOW_MS, key, value, ())
+
+
+def chunk(*records: Read) -> Fetched:
+    return Fetched("requests.211300553", 0, *lay(records, 0))
 
 
 def request(
@@ -52,14 +55,14 @@ def request(
 
 
 def judged(value: bytes | None, *, held: Authorisation | None = HELD, fresh: bool = True, key: bytes | None = A, now_ms: int = NOW_MS, operator: str = OPERATOR) -> Judged:  # fmt: skip
-    views = {A: View(held)} if held else {}
-    return judge([Record(value, key)], [0], operator, views, RULES, now_ms, fresh=fresh)
+    views = {A: View(held, set())} if held else {}
+    return judge(chunk(record(value, key)), [0], operator, views, RULES, now_ms, fresh=fresh)
 
 
 def fate(value: bytes | None, **changes: Any) -> str:
     """One request's fate in a word."""
     found = judged(value, **changes)
-    assert sum(map(len, found)) == 1
+    assert len(found.tasks) + len(found.refusals) + len(found.misses) + len(found.bad) == 1
     if found.tasks:
         return "task"
     if found.misses:
@@ -73,9 +76,9 @@ def held(**changes: Any) -> Authorisation:
 
 def test_a_good_request_becomes_its_providers_task() -> None:
     """Request, authorisation, operator, deadline by the broker's clock, certificate; ask and identity byte for byte."""
-    ((place, provider, request_id, value),) = judged(request()).tasks
-    assert (place, provider, request_id) == (0, "cnaf", b"r" * 16)
-    assert wire.read("exchange-task", value) == {
+    ((place, provider, authorisation, request_id, parts),) = judged(request()).tasks
+    assert (place, provider, authorisation, request_id) == (0, "cnaf", A, b"r" * 16)
+    assert wire.read("exchange-task", b"".join(parts)) == {
         "request_id": b"r" * 16, "authorisation_id": A, "operator": OPERATOR.encode(),
         "deadline_ms": (NOW_MS + 5_000).to_bytes(8, "big"), "certificate": b"certificate",
         "ask": wire.write_ask(ASK), "identity": b"identity",
@@ -182,9 +185,9 @@ def test_a_request_for_another_authorisation_finds_nothing() -> None:
 
 def test_a_remembered_ask_counts_for_its_operator_only() -> None:
     """What one operator may ask under a view says nothing of another operator."""
-    views: dict[bytes, View] = {A: View(HELD)}
-    first = judge([Record(request())], [0], OPERATOR, views, RULES, NOW_MS, fresh=False)
-    other = judge([Record(request())], [0], "130025265", views, RULES, NOW_MS, fresh=False)
+    views: dict[bytes, View] = {A: View(HELD, set())}
+    first = judge(chunk(record(request())), [0], OPERATOR, views, RULES, NOW_MS, fresh=False)
+    other = judge(chunk(record(request())), [0], "130025265", views, RULES, NOW_MS, fresh=False)
     assert len(first.tasks) == 1 and other.misses == [0]
 
 
@@ -197,12 +200,12 @@ VALUES: Sequence[tuple[bytes | None, bytes | None]] = [
 @given(st.lists(st.sampled_from(range(len(VALUES))), max_size=12), st.booleans())
 def test_a_chunk_is_the_sum_of_its_requests(picks: list[int], fresh: bool) -> None:
     """Every place has exactly one fate, the one it would have alone, in order."""
-    records = [Record(*VALUES[pick]) for pick in picks]
-    whole = judge(records, range(len(records)), OPERATOR, {A: View(HELD)}, RULES, NOW_MS, fresh=fresh)
+    records = [record(*VALUES[pick]) for pick in picks]
+    whole = judge(chunk(*records), range(len(records)), OPERATOR, {A: View(HELD, set())}, RULES, NOW_MS, fresh=fresh)
     places = [t[0] for t in whole.tasks] + [r.place for r in whole.refusals] + whole.misses + [b[0] for b in whole.bad]
     assert sorted(places) == list(range(len(records)))
-    for place, record in enumerate(records):
-        alone = judge([record], [0], OPERATOR, {A: View(HELD)}, RULES, NOW_MS, fresh=fresh)
+    for place, one in enumerate(records):
+        alone = judge(chunk(one), [0], OPERATOR, {A: View(HELD, set())}, RULES, NOW_MS, fresh=fresh)
         assert [t[1:] for t in alone.tasks] == [t[1:] for t in whole.tasks if t[0] == place]
         assert [r[1:] for r in alone.refusals] == [r[1:] for r in whole.refusals if r.place == place]
         assert [b[1] for b in alone.bad] == [b[1] for b in whole.bad if b[0] == place]
@@ -210,5 +213,5 @@ def test_a_chunk_is_the_sum_of_its_requests(picks: list[int], fresh: bool) -> No
 
 def test_only_the_places_asked_for_are_judged() -> None:
     """A second pass judges the misses of the first and nothing else."""
-    records = [Record(request())] * 3
-    assert [t[0] for t in judge(records, [1], OPERATOR, {A: View(HELD)}, RULES, NOW_MS, fresh=True).tasks] == [1]
+    three = chunk(*[record(request())] * 3)
+    assert [t[0] for t in judge(three, [1], OPERATOR, {A: View(HELD, set())}, RULES, NOW_MS, fresh=True).tasks] == [1]

@@ -116,7 +116,7 @@ def test_a_length_is_written_as_avro_writes_it(size: int) -> None:
 def test_bytes_are_found_where_they_lie(data: bytes) -> None:
     """A length and its bytes, at an offset, with something after."""
     value = b"before" + varint(len(data)) + data + b"after"
-    start, end = bytes_at(value, 6)
+    start, end = bytes_at(value, 6, len(value))
     assert value[start:end] == data
 
 

@@ -43,8 +43,8 @@ PAUL = canonical(Identity("DURAND", prenoms=("Paul",), date_naissance="1979-11-3
 
 def accepted_by_ledger(context: Context, sealed: SealedAnswer, authorisation: X25519PrivateKey = AUTHORISATION) -> bool:
     try:
-        check_tag(context, sealed, MAC)
-        open_outer(context, sealed, authorisation)
+        check_tag(sealing.transcript(context), sealed, MAC)
+        open_outer(sealing.transcript(context), sealed, authorisation)
     except Unopenable:
         return False
     return True
@@ -63,7 +63,7 @@ def test_answers_swapped_between_requests_are_never_accepted() -> None:
         for n in range(30)
     ]
     sealed = [seal_answer(c, b"answer %d" % n, KEYS) for n, c in enumerate(contexts)]
-    inners = [open_outer(c, s, AUTHORISATION) for c, s in zip(contexts, sealed, strict=True)]
+    inners = [open_outer(sealing.transcript(c), s, AUTHORISATION) for c, s in zip(contexts, sealed, strict=True)]
     accepted = forged = opened = 0
     for i, j in itertools.permutations(range(30), 2):
         accepted += accepted_by_ledger(contexts[i], sealed[j])
@@ -97,7 +97,7 @@ def test_each_field_of_the_context_is_bound(field: str) -> None:
     other, sealed = msgspec.structs.replace(CONTEXT, **FIELDS[field]), seal_answer(CONTEXT, b"found", KEYS)
     assert not accepted_by_ledger(other, sealed)
     assert not accepted_by_ledger(other, retagged(other, sealed))
-    inner = open_outer(CONTEXT, sealed, AUTHORISATION)
+    inner = open_outer(sealing.transcript(CONTEXT), sealed, AUTHORISATION)
     with pytest.raises(Unopenable):
         open_inner(other, inner, RECIPIENT, public_bytes(SIGNING))
 
@@ -106,10 +106,10 @@ def test_no_other_key_opens() -> None:
     """Another MAC, authorisation, recipient or connector: refused, each by its own seal."""
     sealed = seal_answer(CONTEXT, b"found", KEYS)
     with pytest.raises(Unopenable, match="^tag$"):
-        check_tag(CONTEXT, sealed, os.urandom(32))
+        check_tag(sealing.transcript(CONTEXT), sealed, os.urandom(32))
     with pytest.raises(Unopenable, match="^message key$"):
-        open_outer(CONTEXT, sealed, OTHER)
-    inner = open_outer(CONTEXT, sealed, AUTHORISATION)
+        open_outer(sealing.transcript(CONTEXT), sealed, OTHER)
+    inner = open_outer(sealing.transcript(CONTEXT), sealed, AUTHORISATION)
     with pytest.raises(Unopenable, match="^inner$"):
         open_inner(CONTEXT, inner, OTHER, public_bytes(SIGNING))
     with pytest.raises(Unopenable, match="^inner$"):
@@ -130,8 +130,8 @@ def test_nothing_opens_before_the_ledger_and_the_ledger_opens_no_answer() -> Non
         with pytest.raises(Unopenable):
             open_inner(CONTEXT, piece, RECIPIENT, public_bytes(SIGNING))
     with pytest.raises(Unopenable):
-        open_outer(CONTEXT, sealed, RECIPIENT)
-    inner = open_outer(CONTEXT, sealed, AUTHORISATION)
+        open_outer(sealing.transcript(CONTEXT), sealed, RECIPIENT)
+    inner = open_outer(sealing.transcript(CONTEXT), sealed, AUTHORISATION)
     assert b"found" not in inner
     with pytest.raises(Unopenable):
         open_inner(CONTEXT, inner, AUTHORISATION, public_bytes(SIGNING))

@@ -81,7 +81,7 @@ _INDEXES = {
     "content_key_by_subject": ("content_key", "subject", False, ""),
     "attempt_by_authorisation": ("attempt", "authorisation", False, ""),
     "attempt_by_time": ("attempt", "at", False, ""),
-    "terminal_by_authorisation": ("terminal", "authorisation", False, ""),
+    "terminal_by_authorisation": ("terminal", "authorisation", False, "code <> 'released'"),
     "terminal_by_time": ("terminal", "at", False, ""),
     "directory_by_organisation": ("directory", "organisation", False, ""),
 }

@@ -1,6 +1,6 @@
-"""The walk over an Avro datum that accepts exactly the bytes that encoding writes (see ``exchange.core.avro``).
+"""Reading an Avro datum, exactly of the bytes that encoding writes (see ``exchange.core.avro``).
 
-``compile_skim`` turns a schema into nested closures, or refuses it. The Avro specification's section "Binary encoding"
+``compile_reader`` turns a schema into nested closures, or refuses it. The Avro specification's section "Binary encoding"
 gives the forms; of the several that it allows for one datum, one is accepted.
 """
 
@@ -52,9 +52,9 @@ class BadSchema(ValueError):
         self.reason: SchemaReason = reason
 
 
-# A skim takes the data and the position of a datum, and returns the position after it. It always moves forward, never
-# past the end, and raises IndexError or BadAvro otherwise.
-Skim: TypeAlias = Callable[[bytes, int], int]
+# A read takes the data and the position of a datum, and returns its value and the position after it. It always moves forward and
+# raises IndexError or BadAvro; past the end it gets only to find no byte there, or to end where the data do not.
+Read: TypeAlias = Callable[[bytes, int], tuple[Any, int]]
 
 
 def _long(data: bytes, pos: int) -> tuple[int, int]:
@@ -76,147 +76,157 @@ def _long(data: bytes, pos: int) -> tuple[int, int]:
     raise BadAvro("int_overflow")
 
 
-def _skim_long(data: bytes, pos: int) -> int:
-    return _long(data, pos)[1]
-
-
-def _skim_int(data: bytes, pos: int) -> int:
+def _int(data: bytes, pos: int) -> tuple[int, int]:
     value, pos = _long(data, pos)
     if not -(1 << 31) <= value < 1 << 31:
         raise BadAvro("int_overflow")
-    return pos
+    return value, pos
 
 
-def _skim_boolean(data: bytes, pos: int) -> int:
+def _boolean(data: bytes, pos: int) -> tuple[bool, int]:
     if data[pos] > 1:
         raise BadAvro("bad_boolean")
-    return pos + 1
+    return data[pos] == 1, pos + 1
 
 
-def _skim_bytes(data: bytes, pos: int) -> int:
-    length, pos = _long(data, pos)
-    if length < 0:
-        raise BadAvro("bad_length")
-    if length > len(data) - pos:
-        raise BadAvro("truncated")
-    return pos + length
+def _bytes(data: bytes, pos: int) -> tuple[bytes, int]:
+    byte = data[pos]
+    if byte < 0x80 and not byte & 1:  # most are short: as `_long`, without its call
+        start, end = pos + 1, pos + 1 + (byte >> 1)
+    else:
+        length, start = _long(data, pos)
+        end = start + length
+        if length < 0:
+            raise BadAvro("bad_length")
+    return data[start:end], end
 
 
-def _real(layout: str) -> Skim:
+def _string(data: bytes, pos: int) -> tuple[str, int]:
+    text, end = _bytes(data, pos)
+    return text.decode(), end
+
+
+def _real(layout: str) -> Read:
     """NaN has many encodings and infinity no JSON: neither is a number an administration sends."""
     unpack_from, size = struct.Struct(layout).unpack_from, struct.calcsize(layout)
 
-    def skim(data: bytes, pos: int) -> int:
+    def read(data: bytes, pos: int) -> tuple[float, int]:
         if size > len(data) - pos:
             raise BadAvro("truncated")
-        if not isfinite(unpack_from(data, pos)[0]):
+        (value,) = unpack_from(data, pos)
+        if not isfinite(value):
             raise BadAvro("bad_float")
-        return pos + size
+        return value, pos + size
 
-    return skim
-
-
-def _fixed(size: int) -> Skim:
-    def skim(data: bytes, pos: int) -> int:
-        if size > len(data) - pos:
-            raise BadAvro("truncated")
-        return pos + size
-
-    return skim
+    return read
 
 
-def _enum(count: int) -> Skim:
-    def skim(data: bytes, pos: int) -> int:
+def _fixed(size: int) -> Read:
+    def read(data: bytes, pos: int) -> tuple[bytes, int]:
+        end = pos + size
+        return data[pos:end], end
+
+    return read
+
+
+def _enum(symbols: list[str]) -> Read:
+    def read(data: bytes, pos: int) -> tuple[str, int]:
         index, pos = _long(data, pos)
-        if not 0 <= index < count:
+        if not 0 <= index < len(symbols):
             raise BadAvro("bad_enum_index")
-        return pos
+        return symbols[index], pos
 
-    return skim
+    return read
 
 
-def _union(branches: list[Skim]) -> Skim:
-    def skim(data: bytes, pos: int) -> int:
-        index, pos = _long(data, pos)
-        if not 0 <= index < len(branches):
+def _union(branches: list[Read]) -> Read:
+    one_byte = {index << 1: branch for index, branch in enumerate(branches)}  # there are at most as many as kinds
+
+    def read(data: bytes, pos: int) -> tuple[Any, int]:
+        branch = one_byte.get(data[pos])
+        if branch is None:
             raise BadAvro("bad_union_index")
-        return branches[index](data, pos)
+        return branch(data, pos + 1)
 
-    return skim
+    return read
 
 
-def _record(fields: list[Skim]) -> Skim:
-    def skim(data: bytes, pos: int) -> int:
-        for field in fields:
-            pos = field(data, pos)
+def _record(fields: list[tuple[str, Read]]) -> Read:
+    def read(data: bytes, pos: int) -> tuple[dict[str, Any], int]:
+        value: dict[str, Any] = {}
+        for name, field in fields:
+            value[name], pos = field(data, pos)
+        return value, pos
+
+    return read
+
+
+def _block(data: bytes, pos: int) -> tuple[int, int]:
+    """How many items an array or a map has: none, or all of them in one block."""
+    count, pos = _long(data, pos)
+    if count and not 0 < count <= min(MAX_ITEMS, len(data) - pos):
+        raise BadAvro("bad_block")
+    return count, pos
+
+
+def _block_end(data: bytes, pos: int, count: int) -> int:
+    """The position after the zero that ends a block, which nothing follows when there was none."""
+    if not count:
         return pos
-
-    return skim
-
-
-def _blocks(items: Callable[[bytes, int, int], int]) -> Skim:
-    """An array or a map: one block of ``items(data, pos, count)``, unless empty, then the zero that ends it."""
-
-    def skim(data: bytes, pos: int) -> int:
-        count, pos = _long(data, pos)
-        if count == 0:
-            return pos
-        if not 0 < count <= min(MAX_ITEMS, len(data) - pos):
-            raise BadAvro("bad_block")
-        pos = items(data, pos, count)
-        if data[pos] != 0:
-            raise BadAvro("not_canonical")
-        return pos + 1
-
-    return skim
+    if data[pos] != 0:
+        raise BadAvro("not_canonical")
+    return pos + 1
 
 
-def _array(item: Skim) -> Skim:
-    def items(data: bytes, pos: int, count: int) -> int:
+def _array(item: Read) -> Read:
+    def read(data: bytes, pos: int) -> tuple[list[Any], int]:
+        items = []
+        count, pos = _block(data, pos)
         for _ in range(count):
-            pos = item(data, pos)
-        return pos
+            value, pos = item(data, pos)
+            items.append(value)
+        return items, _block_end(data, pos, count)
 
-    return _blocks(items)
+    return read
 
 
-def _map(value: Skim) -> Skim:
-    def items(data: bytes, pos: int, count: int) -> int:
-        keys = set()
+def _map(item: Read) -> Read:
+    def read(data: bytes, pos: int) -> tuple[dict[str, Any], int]:
+        items = {}
+        count, pos = _block(data, pos)
         for _ in range(count):
-            start, pos = pos, _skim_bytes(data, pos)
-            keys.add(data[start:pos])
-            pos = value(data, pos)
-        if len(keys) != count:
+            key, pos = _string(data, pos)
+            items[key], pos = item(data, pos)
+        if len(items) != count:
             raise BadAvro("duplicate_key")
-        return pos
+        return items, _block_end(data, pos, count)
 
-    return _blocks(items)
+    return read
 
 
 class _Compiled(NamedTuple):
-    skim: Skim
+    read: Read
     depth: int
     kind: str
     """What fastavro's writer sees of a value: it takes bytes for a sequence, an int for a float."""
 
 
-_NULL: Final = _Compiled(lambda data, pos: pos, 0, "null")
+_NULL: Final = _Compiled(lambda data, pos: (None, pos), 0, "null")
 _PRIMITIVES: Final[Mapping[str, _Compiled]] = {
-    "boolean": _Compiled(_skim_boolean, 1, "boolean"),
-    "int": _Compiled(_skim_int, 1, "number"),
-    "long": _Compiled(_skim_long, 1, "number"),
+    "boolean": _Compiled(_boolean, 1, "boolean"),
+    "int": _Compiled(_int, 1, "number"),
+    "long": _Compiled(_long, 1, "number"),
     "float": _Compiled(_real("<f"), 1, "number"),
     "double": _Compiled(_real("<d"), 1, "number"),
-    "bytes": _Compiled(_skim_bytes, 1, "sequence"),
-    "string": _Compiled(_skim_bytes, 1, "text"),
+    "bytes": _Compiled(_bytes, 1, "sequence"),
+    "string": _Compiled(_string, 1, "text"),
 }
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-def compile_skim(schema: Any) -> Skim:
-    """The skim of a schema that fastavro has parsed: names in full, each defined before its use. Raises BadSchema."""
-    return _Compiler().compile(schema).skim
+def compile_reader(schema: Any) -> Read:
+    """The reader of a schema that fastavro has parsed: names in full, each defined before its use. Raises BadSchema."""
+    return _Compiler().compile(schema).read
 
 
 class _Compiler:
@@ -239,10 +249,10 @@ class _Compiler:
         match schema["type"]:
             case "array":
                 item = self.compile(schema["items"])
-                return _Compiled(_array(item.skim), item.depth + 1, "sequence")
+                return _Compiled(_array(item.read), item.depth + 1, "sequence")
             case "map":
                 value = self.compile(schema["values"])
-                return _Compiled(_map(value.skim), value.depth + 1, "mapping")
+                return _Compiled(_map(value.read), value.depth + 1, "mapping")
             case "record" | "enum" | "fixed":
                 return self._define(schema)
             case inner:
@@ -266,16 +276,17 @@ class _Compiler:
             case "record":
                 compiled = self._record(schema["fields"])
             case "enum":
-                compiled = _Compiled(_enum(len(_require_distinct(schema["symbols"]))), 1, "text")
+                compiled = _Compiled(_enum(_require_distinct(schema["symbols"])), 1, "text")
             case _:
                 compiled = _Compiled(_fixed(_require_size(schema["size"])), 1, "sequence")
         self._named[name] = compiled
         return compiled
 
     def _record(self, fields: list[Mapping[str, Any]]) -> _Compiled:
-        _require_distinct([field["name"] for field in fields])
+        names = _require_distinct([field["name"] for field in fields])
         parts = [self.compile(field["type"]) for field in fields]
-        return _Compiled(_record([part.skim for part in parts]), 1 + max(part.depth for part in parts), "mapping")
+        read = _record([(name, part.read) for name, part in zip(names, parts, strict=True)])
+        return _Compiled(read, 1 + max(part.depth for part in parts), "mapping")
 
     def _union(self, schema: list[Any]) -> _Compiled:
         _require_size(len(schema))
@@ -285,7 +296,7 @@ class _Compiler:
             raise BadSchema("not_avro")
         if len(kinds) != len(branches):
             raise BadSchema("ambiguous_union")
-        return _Compiled(_union([branch.skim for branch in branches]), 1 + max(b.depth for b in branches), "union")
+        return _Compiled(_union([branch.read for branch in branches]), 1 + max(b.depth for b in branches), "union")
 
 
 def _require_names(names: object) -> list[str]:

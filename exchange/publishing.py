@@ -1,0 +1,95 @@
+"""Requests on their way to the broker: those asked for at the same time are sealed and sent together, a chunk at a time.
+
+So the broker is called once a chunk, and while it writes one the next is sealed; nobody waits for company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NamedTuple
+
+from exchange.core.heads import SIZE_MAX_BYTES
+from exchange.ports import Message, Outbox
+
+CHUNK = 64
+"""Requests sealed before the loop turns: some 8 ms."""
+Place = tuple[str, int]
+
+
+class _Asked(NamedTuple):
+    place: Place
+    make: Callable[[], Message]
+    sent: asyncio.Future[None]
+
+
+class Publishing:
+    """What lies between those who ask, as many as there are, and one outbox."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._asked = deque[_Asked]()
+        self._tasks = set[asyncio.Task[None]]()
+        self._at_work = False
+
+    async def send(self, place: Place, make: Callable[[], Message]) -> None:
+        """Durable on return, in the order of the calls within a place. Raises what `make` does, and as `Outbox.send`."""
+        one = _Asked(place, make, asyncio.get_running_loop().create_future())
+        self._asked.append(one)
+        if not self._at_work:
+            self._at_work = True
+            self._background(self._work())
+        await one.sent
+
+    async def _work(self) -> None:
+        """A chunk each turn of the loop, as long as there are any."""
+        try:
+            while self._asked:
+                self._take([self._asked.popleft() for _ in range(min(CHUNK, len(self._asked)))])
+                await asyncio.sleep(0)
+        finally:
+            self._at_work = False
+
+    def _take(self, chunk: Sequence[_Asked]) -> None:
+        together: list[tuple[_Asked, Message]] = []
+        for one in chunk:
+            if one.sent.done():  # given up meanwhile
+                continue
+            try:
+                message = one.make()
+            except Exception as error:  # it is for who asked
+                one.sent.set_exception(error)
+                continue
+            if len(message.value) > SIZE_MAX_BYTES:  # no gate takes it, perhaps no broker: alone
+                self._background(self._deliver([(one, message)]))
+            else:
+                together.append((one, message))
+        if together:
+            self._background(self._deliver(together))
+
+    async def _deliver(self, made: Sequence[tuple[_Asked, Message]]) -> None:
+        batches: dict[Place, list[Message]] = {}
+        for one, message in made:
+            batches.setdefault(one.place, []).append(message)
+        try:
+            await self._outbox.send(batches)
+        except Exception as error:  # it is for those who asked
+            for one in self._waiting(made):
+                one.sent.set_exception(error)
+        except asyncio.CancelledError:
+            for one in self._waiting(made):
+                one.sent.cancel()
+            raise
+        else:
+            for one in self._waiting(made):
+                one.sent.set_result(None)
+
+    @staticmethod
+    def _waiting(made: Sequence[tuple[_Asked, Message]]) -> list[_Asked]:
+        return [one for one, _ in made if not one.sent.done()]
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
