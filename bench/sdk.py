@@ -178,7 +178,7 @@ async def _published(sdk: Bus, agreements: Sequence[bytes], at_once: int) -> lis
 async def _opened(sdk: Bus, requests: Sequence[Request], cursor: str) -> None:
     """All of their answers, read from the topic, opened and checked. `WrongCount` for another answer, or one too many."""
     waiting = {request.key.request: request for request in requests}
-    events = sdk.events(cursor, ahead=True)
+    events = sdk.events(cursor)
     async for event in events:
         request = waiting.pop(event.request, None)
         if request is None or not is_right(sdk.open(request, event.outcome)):

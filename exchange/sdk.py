@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 from consent import certificates
-from consent.core.facts import DirectoryEntry, Outcome, RequestKey, Submission
+from consent.core.facts import DirectoryEntry, Outcome, RequestKey
 from exchange import outcomes, receipt, rules, wire
 from exchange.core import sealing
 from exchange.core.decision import Ask
@@ -38,8 +38,6 @@ from exchange.wallet import Capsule, Wallet
 from exchange.watching import Watch, parts_of
 
 READ_AGAIN_S = 0.5
-AHEAD, OPENERS = 128, 2
-"""Outcomes opened before the first of them is given, and the threads that do it."""
 ReaderFactory = Callable[[str, Mapping[int, int]], Reader]
 
 
@@ -89,7 +87,6 @@ class Bus:
     tracing: Tracing = field(default_factory=Tracing)
     _told: dict[tuple[RequestKey, bytes], asyncio.Future[Outcome]] = field(default_factory=dict)
     _directory: list[DirectoryEntry] = field(default_factory=list)
-    _ahead: dict[int, outcomes.Answer] = field(default_factory=dict, repr=False)
     _reading: asyncio.Task[None] | None = None
     _publishing: Publishing = field(init=False)
 
@@ -227,17 +224,10 @@ class Bus:
 
     def open(self, request: Request, outcome: Outcome) -> outcomes.Answer:
         """Open and verify: receipt, T, the connector's signature. An `ExchangeError` for an outcome without an answer."""
-        asked = Submission(request.key, request.digest)
-        opened = self._ahead.pop(id(outcome), None)
-        if opened is not None and opened.outcome is outcome and asked == Submission(outcome.key, outcome.digest):
-            return opened
-        return self._open(asked, outcome)
-
-    def _open(self, asked: Submission, outcome: Outcome) -> outcomes.Answer:
         if outcome.code != "released" or outcome.delivery != "key":
             raise outcomes.error(outcome)
-        receipt.verify_release(outcome, asked.digest, self.trust.log)
-        capsule = self.wallet.capsule(asked.key.authorisation)
+        receipt.verify_release(outcome, request.digest, self.trust.log)
+        capsule = self.wallet.capsule(request.authorisation)
         if capsule is None:
             raise outcomes.ConsentRequired(Code.AUTHORISATION_UNKNOWN)
         certificate = self._certificate(capsule)
@@ -247,59 +237,35 @@ class Bus:
             raise Unopenable("answer about somebody else")
         connector = self._known("connector", certificate.provider)
         plain = open_inner(
-            receipt.context(outcome, asked.digest), outcome.inner, self.wallet.private, connector.public_key
+            receipt.context(outcome, request.digest), outcome.inner, self.wallet.private, connector.public_key
         )
         if outcome.rule_hash != sealing.bound_rule(certificate.rule_hash):
             raise Unopenable("answer of another rule")
         if certificate.rule_hash:
-            return outcomes.ruled(asked.key.request, catalogue().codec("rule-answer").decode(plain), outcome)
+            return outcomes.ruled(request.key.request, catalogue().codec("rule-answer").decode(plain), outcome)
         said = catalogue().codec("state-answer").decode(plain)
         data = (
             present(catalogue().codec_of_data_set(certificate.data_set).decode(said["data"]))
             if said["status"] == "found"
             else None
         )
-        return outcomes.Answer(asked.key.request, said["status"], said["code"], said["title"], data, outcome)
+        return outcomes.Answer(request.key.request, said["status"], said["code"], said["title"], data, outcome)
 
     def _certificate(self, capsule: Capsule) -> certificates.Certificate:
         if capsule.checked == self.trust.certificate:
             return certificates.read_checked(capsule.certificate)
         return certificates.read(capsule.certificate, self.trust.certificate)
 
-    async def events(self, after: str = "", *, ahead: bool = False) -> AsyncGenerator[Event, None]:
-        """Every outcome of this operator after a cursor (empty: from the oldest kept), and on.
-
-        `ahead` is for who opens them all: the answers of a chunk are opened by threads before its first event comes, which takes the
-        signatures off this one; `open` then gives what is ready. What did not open is left to `open`, which says why.
-        """
+    async def events(self, after: str = "") -> AsyncGenerator[Event, None]:
+        """Every outcome of this operator after a cursor (empty: from the oldest kept), and on."""
         offsets = {int(p): int(o) for p, _, o in (item.partition(":") for item in after.split(",") if item)}
         async with self.reader(outcomes_topic(self.wallet.operator), offsets) as reader:
             while True:
                 for chunk in await reader.next():
-                    for first in range(0, len(chunk), AHEAD):
-                        records = chunk[first : first + AHEAD]
-                        told = [_outcome(record) for record in records]
-                        try:
-                            if ahead:
-                                await self._open_ahead(told)
-                            for record, outcome in zip(records, told, strict=True):
-                                offsets[record.partition] = record.offset + 1
-                                if outcome is not None:
-                                    yield Event(cursor_of(offsets), outcome.key.request, outcome)
-                        finally:
-                            for outcome in told:
-                                self._ahead.pop(id(outcome), None)
-
-    async def _open_ahead(self, told: Iterable[Outcome | None]) -> None:
-        """By as many threads as share the work: HPKE holds the interpreter's lock, Ed25519 does not, and costs twice as much."""
-        left = iter([outcome for outcome in told if outcome is not None])
-
-        def some() -> None:
-            for outcome in left:
-                with suppress(Exception):
-                    self._ahead[id(outcome)] = self._open(Submission(outcome.key, outcome.digest), outcome)
-
-        await asyncio.gather(*(asyncio.to_thread(some) for _ in range(OPENERS)))
+                    for record in chunk:
+                        offsets[record.partition] = record.offset + 1
+                        if (outcome := _outcome(record)) is not None:
+                            yield Event(cursor_of(offsets), outcome.key.request, outcome)
 
     async def _read(self, offsets: dict[int, int]) -> None:
         """For ever, from these offsets on: a broker that was away is read again from where it left."""

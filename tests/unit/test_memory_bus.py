@@ -22,7 +22,6 @@ from exchange.ports import Message
 from exchange.schemas import catalogue
 from exchange.sdk import Request
 from exchange.testing import MemoryBus
-from exchange.wallet import Wallet
 from tests.world import JEANNE, OPERATOR, PAUL, QUOTIENT, ScriptedApi, outcome_of, publish, told, until
 
 
@@ -422,68 +421,3 @@ async def test_an_agreement_that_is_gone_is_not_asked_under_again(bus: MemoryBus
     await bus.ledger.withdraw(consent, "erased")
     with pytest.raises(ConsentRequired):
         await bus.sdk.recall(consent)
-
-
-async def test_answers_opened_ahead_are_those_that_would_be_opened_one_by_one() -> None:
-    """Same answers, same errors: answers found, a failure, an answer that nobody sealed, one opened as another's."""
-    async with MemoryBus(ScriptedApi(*[Found(QUOTIENT)] * 3, Failure("", "wrong_person"))) as bus:
-        asked = []
-        for _ in range(4):
-            asked.append(await ask(bus, await bus.give(JEANNE)))
-            await asked[-1].outcome()
-        topic = topics.outcomes(OPERATOR)
-        told_of = {wire.read_outcome(r).key.request: r for r in bus.broker.records(topic)}
-        spoilt = msgspec.structs.replace(wire.read_outcome(told_of[asked[2].key.request]), inner=bytes(1_144))
-        await bus.broker.send(
-            {(topic, 0): [wire.message("outcome", spoilt.key.authorisation, wire.write_outcome(spoilt), "0")]}
-        )
-        found = [await opened(bus, asked, ahead=ahead) for ahead in (False, True)]
-        assert found[0] == found[1]
-        assert [type(each).__name__ for each in found[1].values()].count("Answer") == 3
-        assert {str(each) for each in found[1].values() if isinstance(each, Exception)} >= {"inner"}
-
-
-async def test_an_answer_opened_ahead_is_ready_for_its_own_request_and_once(api: ScriptedApi) -> None:
-    """It needs its keys no more; asked for again, it is opened again."""
-    async with MemoryBus(api) as bus:
-        request = await ask(bus, await bus.give(JEANNE))
-        await request.outcome()
-        events = bus.sdk.events(ahead=True)
-        outcome = (await anext(events)).outcome
-        bus.sdk.wallet = Wallet.new(bus.recipient, bus.operator)
-        assert bus.sdk.open(request, outcome).status == "found"
-        with pytest.raises(ConsentRequired):
-            bus.sdk.open(request, outcome)
-        await events.aclose()
-
-
-async def opened(bus: MemoryBus, requests: list[Request], *, ahead: bool) -> dict[tuple[bytes, bytes], Any]:
-    """What `open` gives or raises for each event, by request and seal; and for the first request under the name of the second."""
-    by_id = {request.key.request: request for request in requests}
-    events, found = bus.sdk.events(ahead=ahead), dict[tuple[bytes, bytes], Any]()
-    async for event in events:
-        for name, request in ((event.outcome.inner, by_id[event.request]), (b"as another", requests[1])):
-            if name == b"as another" and event.request != requests[0].key.request:
-                continue
-            try:
-                found[event.request, name] = bus.sdk.open(request, event.outcome)
-            except Exception as error:  # whatever it is, it must be the same
-                found[event.request, name] = error
-        if len(found) == len(requests) + 2:
-            break
-    await events.aclose()
-    return {key: Same(each) if isinstance(each, Exception) else each for key, each in found.items()}
-
-
-class Same(Exception):
-    """An error, equal to one of the same kind that says the same."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.kind = type(error)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and (self.kind, str(self)) == (other.kind, str(other))
-
-    def __hash__(self) -> int:
-        return hash(str(self))
