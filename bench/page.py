@@ -75,6 +75,8 @@ Page écrite par `accord bench draw` depuis `bench/results/*.json` ; `accord ben
 machine, celle qui est dite ; ce qui compte est le rapport à la limite, ou à un autre, mesuré dans la même série. Médianes ; rien n'est gardé d'une mesure à l'autre.
 *Written by `accord bench draw` from `bench/results/*.json`; `accord bench all` measures everything again, then writes the page. Each figure is that of one machine,
 the one named; what counts is the ratio to the limit, or to another, measured in the same run. Medians; nothing is cached between measures.*
+
+Ce que coûte chaque étape, et pourquoi des cibles sont manquées : [ADR 0024](adr/0024-what-two-cores-do-not-give.md). *What each step costs, and why targets are missed.*
 """
 
 

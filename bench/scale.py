@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
 
 from bench.arena import Stock, arena
-from bench.release import PROVIDER
-from bench.release import Arena as Releases
+from bench.release_arena import PROVIDER
+from bench.release_arena import Arena as Releases
 from bench.report import (
     Contender,
     Figures,

@@ -17,7 +17,7 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -42,12 +42,13 @@ from exchange.agents.relay import Relay
 from exchange.agents.release import Release
 from exchange.agents.retries import Retries
 from exchange.core import topics
+from exchange.core.batches import Read
 from exchange.core.identity import Identity
 from exchange.core.memory import Memory
 from exchange.data_sets import PROVIDERS
 from exchange.introduction import give, introduce_collectivity, introduce_provider
 from exchange.journal.store import JournalStore
-from exchange.ports import Agent, Batches, Headers, Record, Unavailable
+from exchange.ports import Agent, Batches, Record, Unavailable
 from exchange.sdk import Bus
 from exchange.sealing import public_bytes
 from exchange.tracing import Tracing
@@ -99,16 +100,8 @@ class VirtualClock:
                     self.advance(max(0, self._sleepers[0][0] - self._ms))
 
 
-class MemoryRecord(NamedTuple):
-    """`exchange.ports.Record`."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
+MemoryRecord = Read
+"""What is read from a `MemoryBroker`."""
 
 
 class MemoryBroker:

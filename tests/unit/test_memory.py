@@ -101,3 +101,21 @@ def test_a_view_that_cannot_serve_is_not_live() -> None:
     memory = Memory()
     fresh = memory.learn([HELD, held(id=b"1" * 16, state=State.WITHDRAWN), held(id=b"2" * 16, uses=2)])
     assert [view.live for view in fresh.values()] == [True, False, False]
+
+
+def test_what_authorisations_have_alike_is_there_once() -> None:
+    """Two of equal terms share these, and what was found within them; another's are its own. What each says stays what the ledger said."""
+    said = [HELD, OTHER, held(id=b"z" * 16, purpose="bourse")]
+    apart = [msgspec.msgpack.decode(msgspec.msgpack.encode(one), type=Authorisation) for one in said]
+    one, other, third = Memory().learn(apart).values()
+    assert one.held.scopes is other.held.scopes and one.held.purpose is other.held.purpose
+    assert one.asks is other.asks and third.asks is not one.asks
+    assert [view.held for view in (one, other, third)] == said
+
+
+def test_what_the_ledger_says_again_is_the_view_that_was() -> None:
+    """The same word again costs nothing; another word makes another view."""
+    memory = listening()
+    known = memory.views[HELD.id]
+    assert memory.learn([held()])[HELD.id] is known
+    assert memory.learn([held(uses=1)])[HELD.id] is not known

@@ -1,0 +1,99 @@
+"""The gate's way with a chunk: slices sent while the next is judged, done when all of it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from bench.agreements import Agreement
+from bench.load import Load
+from exchange import wire
+from exchange.agents.gate import SLICE, Gate
+from exchange.core import topics
+from exchange.core.decision import Ask
+from exchange.core.errors import Code
+from exchange.core.memory import Memory
+from exchange.data_sets import QUOTIENT_FAMILIAL
+from exchange.introduction import PURPOSES
+from exchange.ports import Unavailable
+from exchange.testing import MemoryBroker, MemoryRecord, VirtualClock
+from exchange.tracing import Tracing
+from tests.world import OPERATOR, RECIPIENT, World
+
+COUNT = 2 * SLICE + 500
+TRACE = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")
+
+
+class Place:
+    """A gate before a ledger with two agreements, the second withdrawn, and requests about each in turn."""
+
+    def __init__(self, agreements: list[Agreement], world: World) -> None:
+        ask = Ask(RECIPIENT, QUOTIENT_FAMILIAL.name, PURPOSES[0], tuple(sorted(QUOTIENT_FAMILIAL.scopes)), ())
+        self.clock = VirtualClock()
+        self.load = Load.of(agreements, [ask], [n % 2 for n in range(COUNT)], self.clock.now_ms())
+        self.broker, self.memory = MemoryBroker(self.clock), Memory()
+        self.broker.create(topics.specs([OPERATOR], [QUOTIENT_FAMILIAL.provider], partitions=2, cluster=False))
+        self.memory.beat(self.clock.now_ms())
+        self.gate = Gate(world.ledger, self.broker, self.clock, self.memory, Tracing())
+        self.chunk = [
+            MemoryRecord(topics.requests(OPERATOR), 1, n, self.clock.now_ms(), message.key, message.value, tuple(message.headers))
+            for n, message in enumerate(self.load.messages())
+        ]  # fmt: skip
+
+    def tasks(self) -> list[MemoryRecord]:
+        return self.broker.records(topics.tasks(QUOTIENT_FAMILIAL.provider))
+
+    def verdicts(self) -> list[MemoryRecord]:
+        return self.broker.records(topics.VERDICTS)
+
+
+@pytest.fixture
+async def place() -> Place:
+    world, agreements = await World.open(), list[Agreement]()
+    for live in (True, False):
+        consent = await world.give(max_uses=COUNT)
+        agreements.append(Agreement(consent, world.certificate(consent).hash, live))
+        if not live:
+            await world.ledger.withdraw(consent, "withdrawn")
+    return Place(agreements, world)
+
+
+async def test_each_request_of_many_slices_has_its_fate_once_in_order(place: Place) -> None:
+    """Those of the agreement that stands become tasks, in the order they came; the others are refused as withdrawn; all are written
+    when the gate says it is done."""
+    await place.gate.handle(place.chunk)
+    assert [number(record) for record in place.tasks()] == list(range(0, COUNT, 2))
+    assert [number(record) for record in place.verdicts()] == list(range(1, COUNT, 2))
+    assert {record.partition for record in place.tasks()} == {1}
+    assert {wire.read_verdict(record).reason for record in place.verdicts()} == {Code.WITHDRAWN}
+
+
+async def test_what_could_not_be_sent_makes_the_whole_chunk_come_again(place: Place) -> None:
+    """One slice fails: the gate says so once the others have ended, leaves nothing running, and the second time nothing is missing."""
+    for failing in range(1, 4):
+        place.broker.fail_next = failing
+        with pytest.raises(Unavailable):
+            await place.gate.handle(place.chunk)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+    await place.gate.handle(place.chunk)
+    told = Counter(number(record) for record in [*place.tasks(), *place.verdicts()])
+    assert told.keys() == set(range(COUNT))
+
+
+async def test_a_message_has_the_headers_of_its_event_and_its_requests_trace(place: Place) -> None:
+    """The event's id is the request's; a trace goes on where there is one, and nowhere else."""
+    for traced, record in enumerate(place.chunk[:2]):
+        await place.gate.handle([record, place.chunk[2 + traced]._replace(headers=(*record.headers, TRACE))])
+    for plain, traced in (place.tasks(), place.verdicts()):
+        assert dict(plain.headers)["ce_id"].decode() == (plain.value or b"")[5:21].hex()
+        assert "traceparent" not in dict(plain.headers)
+        assert dict(traced.headers)["traceparent"] == TRACE[1]
+        assert dict(traced.headers)["ce_id"].decode() == (traced.value or b"")[5:21].hex()
+        assert dict(plain.headers).keys() < dict(traced.headers).keys()
+
+
+def number(record: MemoryRecord) -> int:
+    """Which request a task or verdict is about: its id ends with it."""
+    return int.from_bytes((record.value or b"")[17:21], "big")
