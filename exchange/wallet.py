@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from consent import certificates
 from consent.core.facts import DirectoryEntry
-from consent.keys import read_or_make
+from consent.keys import read_or_make, sources
 from exchange.core.encoding import join, split
 from exchange.core.sealing import capsule_info
 from exchange.schemas import catalogue
@@ -30,7 +30,6 @@ from exchange.sealing import Unopenable, public_bytes, unseal
 
 _OPENED_MAX = 16_384
 """Capsules kept opened in memory, about 1 kB each: an agreement that serves once serves again, at least to open its answer."""
-_NONCE_BYTES = 12
 
 
 class Capsule(NamedTuple):
@@ -105,9 +104,8 @@ class Wallet:
         return lru_cache(_OPENED_MAX)(self._open)
 
     def _open(self, authorisation: bytes, kept: bytes) -> Capsule | None:
-        nonce, sealed = kept[:_NONCE_BYTES], kept[_NONCE_BYTES:]
         try:
-            plain = self._own.decrypt(nonce, sealed, self._place(authorisation))
+            plain = sources.unseal(self._own, kept, self._place(authorisation))
         except (InvalidTag, ValueError):  # kept as it came
             return self._received(authorisation, kept)
         return Capsule(*split(plain, len(Capsule._fields)))
@@ -127,8 +125,8 @@ class Wallet:
         return capsule._replace(checked=self.issuer)
 
     def _sealed_again(self, authorisation: bytes, capsule: Capsule) -> bytes:
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._own.encrypt(nonce, join(*capsule), self._place(authorisation))
+        nonce = os.urandom(sources.NONCE_BYTES)
+        return sources.seal(self._own, nonce, join(*capsule), self._place(authorisation))
 
     @cached_property
     def _own(self) -> AESGCM:

@@ -16,7 +16,7 @@ from exchange.core.decision import Ask
 from exchange.core.errors import CATALOGUE, Code
 from exchange.core.frame import BadFrame, unframe
 from exchange.core.topics import middle
-from exchange.ports import Message, Record
+from exchange.ports import Headers, Message, Record
 from exchange.schemas import catalogue
 
 OUTER_MAX_BYTES = 960 << 10
@@ -54,7 +54,12 @@ def message(
     subject: str, key: bytes | None, value: bytes, event_id: str, extra: list[tuple[str, bytes]] | None = None
 ) -> Message:
     """A message with its CloudEvents headers; `extra` are those of the trace."""
-    return Message(key, value, [*headers_of(subject), ("ce_id", event_id.encode()), *(extra or [])])
+    return Message(key, value, event_headers(subject, event_id.encode(), extra or ()))
+
+
+def event_headers(subject: str, event_id: bytes, extra: Headers = ()) -> list[tuple[str, bytes]]:
+    """Those of a message of a subject; its event's id comes after what all have, and before `extra`."""
+    return [*headers_of(subject), ("ce_id", event_id), *extra]
 
 
 @lru_cache(maxsize=64)

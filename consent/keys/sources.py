@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from consent.keys.files import BadKeyFile, read
 
 KEY_BYTES = 32
-_NONCE_BYTES = 12
+NONCE_BYTES = 12
 
 
 class Master(Protocol):
@@ -63,7 +63,7 @@ class KEK:
         return cls.of_text(read(path).decode("ascii", "replace"))
 
     def wrap(self, secret: bytes, bound: bytes) -> bytes:
-        return seal(self._cipher, os.urandom(_NONCE_BYTES), secret, bound)
+        return seal(self._cipher, os.urandom(NONCE_BYTES), secret, bound)
 
     def unwrap(self, wrapped: bytes, bound: bytes) -> bytes:
         try:
@@ -79,4 +79,4 @@ def seal(cipher: AESGCM, nonce: bytes, secret: bytes, bound: bytes) -> bytes:
 
 def unseal(cipher: AESGCM, wrapped: bytes, bound: bytes) -> bytes:
     """InvalidTag or ValueError for what was not sealed so."""
-    return cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], bound)
+    return cipher.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], bound)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 
 from exchange import wire
 from exchange.core.batches import Bodies, body
@@ -70,11 +70,9 @@ async def partitions(outbox: Outbox, topic: str) -> int:
     return outbox.partitions(topic)
 
 
-async def all_of(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Wait until each has ended; then raise the first error, if any."""
-    for error in await asyncio.gather(*tasks, return_exceptions=True):
-        if error is not None:
-            raise error
+async def ended(work: Iterable[Awaitable[None]]) -> BaseException | None:
+    """Wait until each has ended; the first error, if any."""
+    return next((error for error in await asyncio.gather(*work, return_exceptions=True) if error is not None), None)
 
 
 def slices(items: Sequence[Record], size: int) -> list[Sequence[Record]]:

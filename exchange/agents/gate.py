@@ -15,7 +15,7 @@ from typing import Literal
 
 from consent.core.facts import RequestKey, Verdict
 from exchange import wire
-from exchange.agents.base import Outgoing, Quiet, all_of
+from exchange.agents.base import Outgoing, Quiet, ended
 from exchange.core import gate
 from exchange.core.batches import Fetched, in_place, length, written_headers
 from exchange.core.errors import Code
@@ -62,8 +62,11 @@ class Gate(Quiet):
             if misses:
                 judged = await self._again(fetched, misses, operator)
                 sending.append(asyncio.create_task(self._outgoing(fetched, operator, judged).send()))
-        finally:
-            await all_of(sending)
+        except BaseException:  # also a cancellation, which no error of a send may hide
+            await ended(sending)
+            raise
+        if error := await ended(sending):
+            raise error
 
     async def _again(self, chunk: Fetched, misses: Sequence[int], operator: str) -> gate.Judged:
         """What memory does not allow, judged on what the ledger says now: read once for all."""
@@ -98,12 +101,12 @@ class Gate(Quiet):
         """The trace goes on where there is one."""
         record = chunk[place]
         trace = self._tracing.mark("gate", record.headers, record.topic, request)
-        return written_headers([*wire.headers_of(subject), ("ce_id", request.hex().encode()), *trace])
+        return written_headers(wire.event_headers(subject, request.hex().encode(), trace))
 
 
 def _headers(subject: str) -> bytes:
     """Those of a message without a trace, but for the id of its event, which comes last."""
-    return written_headers([*wire.headers_of(subject), ("ce_id", bytes(_ID_SIZE))])[:-_ID_SIZE]
+    return written_headers(wire.event_headers(subject, bytes(_ID_SIZE)))[:-_ID_SIZE]
 
 
 def _verdict(operator: str, refusal: gate.Refusal) -> bytes:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from consent.core.facts import Answer, Confirmation, DeadLetter, Dropped, Outcome, Verdict
 from exchange import wire
-from exchange.agents.base import Outgoing, Quiet, partitions, slices
+from exchange.agents.base import Outgoing, Quiet, ended, partitions, slices
 from exchange.core.errors import Code
 from exchange.core.topics import ALL_ANSWERS, VERDICTS, outcomes
 from exchange.ports import LEASE_MS, Clock, Ledger, Outbox, Record, Unavailable
@@ -48,10 +48,10 @@ class Release(Quiet):
             async with turns:
                 await self._settle(part, confirmed)
 
-        ended = await asyncio.gather(*map(settled, slices(chunk, SLICE)), return_exceptions=True)
+        error = await ended(map(settled, slices(chunk, SLICE)))
         if confirmed:
             await self._ledger.release([], confirmed)
-        if error := next((one for one in ended if one is not None), None):
+        if error is not None:
             raise error
 
     async def _settle(self, part: Sequence[Record], confirmed: list[Confirmation]) -> None:

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
-from exchange.core.heads import varint
+from exchange.core.heads import SIZES, varint
 from exchange.ports import Headers, Message, Record
 
 _HEAD = struct.Struct(">qiibIhiqqqhii")
@@ -19,8 +19,6 @@ _ENVELOPE_BYTES, _CRC_AT, _ATTRIBUTES_AT = 12, 17, 21
 """Offset and length, which the length does not count; what the checksum is of begins at the attributes."""
 _COMPRESSED, _LOG_APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 _FORMAT = 2
-_SIZES = {varint(size): size for size in range(1 << 6, 1 << 13)}
-"""The usual lengths, which take two bytes."""
 _VARINTS = [varint(number) for number in range(1 << 13)]
 _AT_ONCE = b"\0\0"
 """No attributes, no time but the batch's."""
@@ -160,7 +158,7 @@ def checked(data: bytes, head: Head) -> memoryview:
 def entries(data: bytes, head: Head) -> list[Entry]:
     """Where the records of an uncompressed batch lie; BadBatch unless they fill it exactly. One loop, written out: every record of the
     bus goes through it."""
-    at, sizes, found = head.begin, _SIZES, list[Entry]()
+    at, sizes, found = head.begin, SIZES, list[Entry]()
     push, append_ms = found.append, head.max_ms if head.attributes & _LOG_APPEND_TIME else None
     contiguous = head.next_offset - head.base_offset == head.records
     try:

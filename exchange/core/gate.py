@@ -14,14 +14,13 @@ from consent.core.facts import Authorisation, State
 from exchange.core.batches import Fetched, length
 from exchange.core.decision import TTL_MAX_MS, TTL_MIN_MS, Ask, DataSet, instant, standing
 from exchange.core.errors import Code
-from exchange.core.heads import HEAD, SIZE_MAX_BYTES, TAIL_AT, BadRequest, bytes_at, varint
+from exchange.core.heads import HEAD, SIZE_MAX_BYTES, SIZES, TAIL_AT, BadRequest, bytes_at
 from exchange.core.sealing import ask_hash, request_digest
 
 REMEMBERED = 4096
 """Most asks kept per terms."""
 
 _TASK_HEAD = struct.Struct(">5s16s16s9sQ")
-_SIZES = {varint(size): size for size in range(1 << 6, 1 << 13)}
 _NOWHERE = 1 << 40
 """Beyond the end of any message."""
 
@@ -173,8 +172,8 @@ def _ask_in(data: bytes, at: int, end: int) -> bytes:
     The usual lengths take two bytes and are looked up in a table of the minimal ones; all else goes the long way.
     """
     begin = at + 2
-    after = begin + _SIZES.get(data[at:begin], _NOWHERE)
-    if after + 2 + _SIZES.get(data[after : after + 2], _NOWHERE) != end:
+    after = begin + SIZES.get(data[at:begin], _NOWHERE)
+    if after + 2 + SIZES.get(data[after : after + 2], _NOWHERE) != end:
         begin, after = bytes_at(data, at, end)
         if bytes_at(data, after, end)[1] != end or end - at > SIZE_MAX_BYTES - TAIL_AT:
             raise BadRequest

@@ -64,10 +64,14 @@ def bytes_at(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 
 def varint(size: int) -> bytes:
-    """The length of an Avro `bytes`, zig-zag."""
+    """A length as Avro and Kafka write it, zig-zag."""
     length, out = size << 1, bytearray()
     while length > 0x7F:
         out.append(length & 0x7F | 0x80)
         length >>= 7
     out.append(length)
     return bytes(out)
+
+
+SIZES = {varint(size): size for size in range(1 << 6, 1 << 13)}
+"""The usual lengths, those that take two bytes, by how they are written."""

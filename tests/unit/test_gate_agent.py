@@ -82,6 +82,16 @@ async def test_what_could_not_be_sent_makes_the_whole_chunk_come_again(place: Pl
     assert told.keys() == set(range(COUNT))
 
 
+async def test_a_cancelled_chunk_is_cancelled_whatever_its_sends_say(place: Place) -> None:
+    """Who stops the gate is not told that the broker does not answer: the runner would try again."""
+    place.broker.fail_next = COUNT
+    handling = asyncio.create_task(place.gate.handle(place.chunk))
+    await asyncio.sleep(0)
+    handling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await handling
+
+
 async def test_a_message_has_the_headers_of_its_event_and_its_requests_trace(place: Place) -> None:
     """The event's id is the request's; a trace goes on where there is one, and nowhere else."""
     for traced, record in enumerate(place.chunk[:2]):
