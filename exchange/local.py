@@ -124,6 +124,9 @@ class LocalBus:
         """A process for these providers, named after the first. Its sandbox has no limit: neither has it."""
         self.spawn(f"connector-{providers[0]}", "connector", "run", *providers, "--no-limits")
 
+    def start_portal(self) -> None:
+        self.spawn("portal", "portal", "--port", str(self.settings.portal_port))
+
     async def make_topics(self) -> None:
         operator = self.settings.operator_of(self.settings.recipient)
         cluster = bool(self.settings.broker)

@@ -49,6 +49,11 @@ class Places:
         return self.root / "journal" / "journal.db"
 
     @property
+    def portal(self) -> Path:
+        """What the portal keeps of its own: sessions, clients, webhooks."""
+        return self.root / "portal" / "portal.db"
+
+    @property
     def ledger_keys(self) -> Path:
         return self.root / "ledger" / "keys"
 

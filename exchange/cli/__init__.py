@@ -32,6 +32,7 @@ COMMANDS = {
     "worker": "roles:worker",
     "connector": "connector:app",
     "sandbox": "roles:sandbox",
+    "portal": "roles:portal",
     "bench": "bench:app",
 }
 """Command → file and name, in the order of `accord --help`."""

@@ -1,0 +1,30 @@
+"""What the portal's spaces stand on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from consent.door import Door
+from exchange.places import Places
+from exchange.ports import Clock, Outbox
+from exchange.sdk import ReaderFactory
+from exchange.settings import Settings
+from exchange.trust import Trust
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One portal. `store` holds what is the portal's own (sessions, clients, webhooks, idempotency keys), never an authority's word;
+    `url` is its public address, without a slash at the end; `outbox` is None where the broker is away: people's pages work all the same."""
+
+    ledger: Door
+    outbox: Outbox | None
+    reader: ReaderFactory
+    trust: Trust
+    clock: Clock
+    places: Places
+    settings: Settings
+    store: Engine
+    url: str
