@@ -111,6 +111,8 @@ class Code(StrEnum):
     BAD_RECEIPT = "bad_receipt"
     RECEIPT_PENDING = "receipt_pending"
     PAGE_NOT_COMPARED = "page_not_compared"
+    # Pages and the HTTP API
+    BAD_FORM = "bad_form"
 
 
 def _entry(origin: Origin, retry: bool, *texts: str) -> Entry:
@@ -239,4 +241,6 @@ CATALOGUE: dict[Code, Entry] = {
         "demander à nouveau le reçu un peu plus tard", "ask for the receipt again a little later"),
     Code.PAGE_NOT_COMPARED: _entry("caller", False, "page d'une autre édition : ses preuves jointes sont bonnes, ce qui est imprimé n'a pas pu être comparé",
         "page of another edition: the proofs it carries hold, what is printed could not be compared", "se fier au fichier receipt.jsonld joint à la page", "rely on the file receipt.jsonld attached to the page"),
+    Code.BAD_FORM: _entry("caller", True, "formulaire d'une autre page, périmé ou illisible", "a form of another page, out of date or unreadable",
+        "revenir à la page, la recharger et recommencer", "go back to the page, reload it and try again"),
 }  # fmt: skip
