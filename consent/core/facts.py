@@ -312,6 +312,13 @@ class Event(Value, frozen=True):
     at_ms: int
 
 
+class Tally(Value, frozen=True):
+    """How many agreements an agent recorded for others in the last 24 h, and how many they may."""
+
+    recorded: int
+    most: int
+
+
 class Entry(Value, frozen=True):
     """One leaf as the data protection officer sees it: index, what happened, when, to which request."""
 
