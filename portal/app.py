@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from portal.dpo import space as dpo
+from portal.guichet import space as guichet
 from portal.parts import Parts
 from portal.web.middleware import Guard
 from portal.web.pages import Pages
@@ -34,6 +36,8 @@ def _routes(parts: Parts, pages: Pages) -> list[BaseRoute]:
     return [
         Route("/healthz", _healthz),
         Mount("/static", Static()),
+        *guichet.routes(parts, pages),
+        *dpo.routes(parts, pages),
     ]
 
 

@@ -29,7 +29,10 @@ WORDS = {
     "unconfirmed": ("partie, non confirmée", "sent, not confirmed"), "given": ("donné", "given"),
     "renewed": ("renouvelé", "renewed"), "narrowed": ("restreint", "narrowed"), "habilitation": ("habilitation", "habilitation"),
     "delegation": ("délégation", "delegation"), "closed": ("fin sans transmission", "ended without release"),
-    "attempt": ("appel", "call"), "terminal": ("issue", "outcome"),
+    "attempt": ("appel", "call"), "terminal": ("issue", "outcome"), "queried": ("consultation", "consultation"),
+    "vouched": ("parole d'un fournisseur d'identité", "an identity provider's word"), "rebound": ("identité corrigée", "identity corrected"),
+    "withdrawal_settled": ("retrait soldé", "withdrawal settled"), "rekeyed": ("clé remplacée", "key replaced"),
+    "recovered": ("relu après une perte", "read back after a loss"),
 }  # fmt: skip
 COLUMNS = (*(name for name in Row.__struct_fields__ if name != "fact"), "leaf_index")
 """Of an authorisation, as a line of a sheet."""
