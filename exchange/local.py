@@ -22,6 +22,7 @@ import structlog
 
 from consent.client import connect, hang_up
 from consent.door import Door
+from consent.issuers import DECLARED, write_issuers
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
 from exchange.clock import SystemClock
 from exchange.core import topics
@@ -107,6 +108,8 @@ class LocalBus:
         process.kill(self.children.pop(name))
 
     def start_ledger(self) -> None:
+        if not self.places.issuers.exists():
+            write_issuers(self.places.issuers, DECLARED)
         self.spawn("ledger", "ledger", "run", "--origin", self.settings.origin)
 
     def start_sandbox(self) -> None:

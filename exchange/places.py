@@ -59,7 +59,7 @@ class Places:
 
     @property
     def issuers(self) -> Path:
-        """The identity providers whose word a grant needs; absent: grants are declared, not proven."""
+        """The identity providers whose word a grant needs (`consent.issuers`); absent: nothing is granted."""
         return self.root / "issuers.json"
 
     @property

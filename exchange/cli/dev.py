@@ -21,7 +21,7 @@ from exchange.stopping import stopping
 if TYPE_CHECKING:
     from exchange.local import LocalBus
 
-PARTS = ("broker", "ledger", "journal", "connectors", "collectivities", "run", "traces", "trust.json")
+PARTS = ("broker", "ledger", "journal", "connectors", "collectivities", "run", "traces", "trust.json", "issuers.json")
 
 
 def dev(

@@ -25,7 +25,7 @@ from consent.core.facts import DeadLetter, Evidence, Outcome, Representation, St
 from consent.core.query import Officer, Query
 from consent.core.rules import REFUSAL, usable
 from consent.grants import ASSISTED_A_DAY_MAX
-from consent.issuers import Issuer
+from consent.issuers import Issuer, Issuers
 from consent.keys import BadKeyFile, ephemeral, open_keys
 from consent.keys import files as keys_files
 from consent.ledger import Ledger
@@ -221,8 +221,8 @@ async def collecting(code: Code) -> str:
     """An agreement without its notice, level or evidence, with a token nobody signed, by a wrong representative, or one too many."""
     world = await World.open()
     if code is Code.EVIDENCE_INVALID:
-        known = (Issuer("https://login.test", "citizen", {"keys": []}, {}),)
-        world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: b"", known)
+        known = Issuers(issuers=(Issuer("https://login.test", "citizen", {"keys": []}, {}),))
+        world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: b"", lambda: known)
     changes, evidence = COLLECTED[code]
     agreed = terms(RECIPIENT, world.clock.now_ms(), **changes)
     for number in range(ASSISTED_A_DAY_MAX + 1):
