@@ -67,7 +67,9 @@ def rebind(
     reference = subject_reference(tx.keys.secrets["pseudonym.key"], row.recipient, identity)
     tx.mint_content_key(authorisation, reference)
     _, committed, sealed = bind(tx, authorisation, identity)
-    content = msgspec.json.encode({"evidence": keep(tx, authorisation, terms, evidence, vouched), "commitment": committed})
+    content = msgspec.json.encode(
+        {"evidence": keep(tx, authorisation, terms, evidence, vouched), "commitment": committed}
+    )
     columns = {"subject_ref": reference, "commitment": committed, "person": sealed}
     return _reissue(tx, row, Happening.REBOUND, terms, content, operator, columns)
 

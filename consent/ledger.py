@@ -75,14 +75,14 @@ class Ledger(Receipts, Office):
     ) -> None:
         """`mac(provider)` is the secret shared with that provider's connector. A grant needs the word of `issuers`."""
         super().__init__(engine, keys, clock)
-        self._mac, self._issuers, self._opener = mac, issuers, opener
+        self._mac, self.issuers, self._opener = mac, issuers, opener
         self._recovery = recovery.Recovery(engine, keys)
 
     async def grant(
         self, authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence, operator: str
     ) -> Grant:
         with self._begin() as tx:
-            return grants.grant(tx, self._issuers(), authorisation, terms, identity, evidence, operator)
+            return grants.grant(tx, self.issuers(), authorisation, terms, identity, evidence, operator)
 
     async def request(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
         with self._begin() as tx:
@@ -98,11 +98,11 @@ class Ledger(Receipts, Office):
 
     async def renew(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> Grant:
         with self._begin() as tx:
-            return changes.renew(tx, self._issuers(), authorisation, terms, evidence, operator)
+            return changes.renew(tx, self.issuers(), authorisation, terms, evidence, operator)
 
     async def rebind(self, authorisation: bytes, identity: bytes, evidence: Evidence, operator: str) -> Grant:
         with self._begin() as tx:
-            return changes.rebind(tx, self._issuers(), authorisation, identity, evidence, operator)
+            return changes.rebind(tx, self.issuers(), authorisation, identity, evidence, operator)
 
     async def refuse(self, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
         with self._begin() as tx:

@@ -32,9 +32,7 @@ class Outside:
         if self._owned:
             await self._client.aclose()
 
-    async def read(
-        self, method: str, url: str, form: Mapping[str, str] | None = None, bearer: str = ""
-    ) -> Said:
+    async def read(self, method: str, url: str, form: Mapping[str, str] | None = None, bearer: str = "") -> Said:
         """What is said; `Unavailable` where nothing is, in time, within 64 KiB."""
         headers = {"accept-encoding": "identity"} | ({"authorization": f"Bearer {bearer}"} if bearer else {})
         body = bytearray()

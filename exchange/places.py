@@ -54,6 +54,11 @@ class Places:
         return self.root / "portal" / "portal.db"
 
     @property
+    def identity(self) -> Path:
+        """Secrets of our accounts at identity providers, and of the sandbox that stands in for them."""
+        return self.root / "identity"
+
+    @property
     def ledger_keys(self) -> Path:
         return self.root / "ledger" / "keys"
 

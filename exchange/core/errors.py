@@ -72,6 +72,7 @@ class Code(StrEnum):
     LOGIN_REFUSED = "login_refused"
     LOGIN_INVALID = "login_invalid"
     LOGIN_EXPIRED = "login_expired"
+    NOT_ADMITTED = "not_admitted"
     IDENTITY_PROVIDER_UNAVAILABLE = "identity_provider_unavailable"
     EVIDENCE_MISSING = "evidence_missing"
     EVIDENCE_INVALID = "evidence_invalid"
@@ -115,6 +116,8 @@ class Code(StrEnum):
     BAD_RECEIPT = "bad_receipt"
     RECEIPT_PENDING = "receipt_pending"
     PAGE_NOT_COMPARED = "page_not_compared"
+    # Pages and the HTTP API
+    BAD_FORM = "bad_form"
 
 
 def _entry(origin: Origin, retry: bool, *texts: str) -> Entry:
@@ -187,6 +190,8 @@ CATALOGUE: dict[Code, Entry] = {
         "recommencer l'identification depuis le début, dans la même fenêtre", "log in again from the start, in the same window"),
     Code.LOGIN_EXPIRED: _entry("citizen", True, "identification trop ancienne", "the login took too long",
         "recommencer l'identification", "log in again"),
+    Code.NOT_ADMITTED: _entry("caller", False, "ce compte n'ouvre pas cet espace", "this account does not open this space",
+        "faire inscrire le compte par l'exploitant du bus", "have the bus operator enter the account"),
     Code.IDENTITY_PROVIDER_UNAVAILABLE: _entry("provider", True, "le fournisseur d'identité ne répond pas comme convenu", "the identity provider does not answer as documented",
         "recommencer plus tard, ou choisir une autre voie : le code du reçu, le guichet", "try later, or go another way: the receipt's code, the counter"),
     Code.EVIDENCE_MISSING: _entry("caller", False, "recueil de l'accord sans preuve", "agreement collected without evidence",
@@ -251,4 +256,6 @@ CATALOGUE: dict[Code, Entry] = {
         "demander à nouveau le reçu un peu plus tard", "ask for the receipt again a little later"),
     Code.PAGE_NOT_COMPARED: _entry("caller", False, "page d'une autre édition : ses preuves jointes sont bonnes, ce qui est imprimé n'a pas pu être comparé",
         "page of another edition: the proofs it carries hold, what is printed could not be compared", "se fier au fichier receipt.jsonld joint à la page", "rely on the file receipt.jsonld attached to the page"),
+    Code.BAD_FORM: _entry("caller", True, "formulaire d'une autre page, périmé ou illisible", "a form of another page, out of date or unreadable",
+        "revenir à la page, la recharger et recommencer", "go back to the page, reload it and try again"),
 }  # fmt: skip

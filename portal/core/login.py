@@ -67,14 +67,15 @@ class Provider(msgspec.Struct, frozen=True):
 
 
 class Going(msgspec.Struct, frozen=True, kw_only=True):
-    """A login under way, kept by the browser's session: its secrets (`state`, `nonce`, the PKCE `verifier`), the level needed, where the
-    person goes on afterwards (`then`), and what it is for: `subject`, whatever the space that started it says."""
+    """A login under way, kept by the browser's session: its secrets (`state`, `nonce`, the PKCE `verifier`), the role and the level
+    needed, where the person goes on afterwards (`then`), and what it is for: `subject`, whatever the space that started it says."""
 
     client: str
     state: str
     nonce: str
     verifier: str
     began_ms: int
+    role: str
     assurance: str = ""
     then: str = "/"
     subject: str = ""
@@ -114,8 +115,6 @@ def leaving(client: Client, provider: Provider, going: Going, challenge: str, re
     }  # fmt: skip
     if levels:
         asked["acr_values"] = levels[0]
-    if client.kind == "citizen":
-        asked["prompt"] = "login consent"
     return with_query(provider.authorization_endpoint, asked)
 
 

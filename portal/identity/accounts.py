@@ -12,7 +12,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
 from consent.keys import BadKeyFile, files
-from portal.core.login import Client, Kind
+from exchange.core.errors import Code
+from portal.core.login import Client, Kind, NotLoggedIn
 
 IDENTITY = "identity.json"
 """Name in the data directory."""
@@ -34,10 +35,6 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clients: tuple[Configured, ...] = ()
     admitted: dict[str, tuple[str, ...]] = {}
 
-    def admits(self, role: str, subject: str) -> bool:
-        named = self.admitted.get(role, ())
-        return role == "citizen" or EVERYBODY in named or subject in named
-
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -50,6 +47,13 @@ class Account:
     def key(self, use: str) -> ECKey | None:
         """The private key of this use, `sig` or `enc`."""
         return next((key for key in self.keys if key.as_dict().get("use") == use), None)
+
+
+def admit(directory: Directory, role: str, subject: str) -> None:
+    """`NotLoggedIn` unless this subject may enter in this role."""
+    named = directory.admitted.get(role, ())
+    if role != "citizen" and not {EVERYBODY, subject} & set(named):
+        raise NotLoggedIn(Code.NOT_ADMITTED)
 
 
 def kind_of(role: str) -> Kind:

@@ -103,7 +103,12 @@ class Relying:
         return self._keys
 
     async def _tokens(self, provider: Provider, code: str, verifier: str, redirect_uri: str) -> dict[str, str]:
-        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": verifier,
+        }
         found = await self._json("POST", provider.token_endpoint, form | self._authenticated(provider))
         if not isinstance(found, dict) or not all(isinstance(found.get(n), str) for n in ("id_token", "access_token")):
             raise NotLoggedIn(Code.LOGIN_INVALID)
@@ -114,7 +119,14 @@ class Relying:
         who, key, now_s = self.client.client_id, self._account.key("sig"), self._clock.now_ms() // 1000
         if key is None:
             return {"client_id": who, "client_secret": self._account.secret}
-        claims = {"iss": who, "sub": who, "aud": provider.token_endpoint, "iat": now_s, "exp": now_s + ASSERTION_S, "jti": secret()}
+        claims = {
+            "iss": who,
+            "sub": who,
+            "aud": provider.token_endpoint,
+            "iat": now_s,
+            "exp": now_s + ASSERTION_S,
+            "jti": secret(),
+        }
         assertion = jwt.encode({"alg": "ES256", "kid": key.kid}, claims, key, algorithms=["ES256"])
         return {"client_id": who, "client_assertion_type": ASSERTION, "client_assertion": assertion}
 
