@@ -125,7 +125,7 @@ class LocalBus:
         self.spawn(f"connector-{providers[0]}", "connector", "run", *providers, "--no-limits")
 
     def start_portal(self) -> None:
-        self.spawn("portal", "portal", "--port", str(self.settings.portal_port))
+        self.spawn("portal", "portal", "run", "--port", str(self.settings.portal_port))
 
     async def make_topics(self) -> None:
         operator = self.settings.operator_of(self.settings.recipient)

@@ -32,7 +32,7 @@ COMMANDS = {
     "worker": "roles:worker",
     "connector": "connector:app",
     "sandbox": "roles:sandbox",
-    "portal": "roles:portal",
+    "portal": "portal:app",
     "bench": "bench:app",
 }
 """Command → file and name, in the order of `accord --help`."""
