@@ -53,6 +53,7 @@ class LocalBus:
     places: Places
     bootstrap: str = ""
     sandbox_url: str = ""
+    portal_url: str = ""
     cases: Sequence[Path] = ()
     notices: list[str] = field(default_factory=list)
     nursery: Nursery | None = None
@@ -62,6 +63,12 @@ class LocalBus:
     @cached_property
     def ledger(self) -> Door:
         return connect(self.places.socket)
+
+    def addresses(self) -> dict[str, str]:
+        """Where everything is: broker, State API, portal and its parts, data directory; the portal's are empty where there is none."""
+        at = self.portal_url
+        portal = {"portal": at, "api": at and f"{at}/v1", "console": at and f"{at}/console"}
+        return {"kafka": self.bootstrap, "state_api": self.sandbox_url, **portal, "data": str(self.places.root)}
 
     def spawn(self, name: str, *arguments: str) -> None:
         """Start `accord <arguments>` as the process `name`."""
@@ -161,10 +168,12 @@ async def local_bus(
     cases: Sequence[Path] = (),
     progress: Progress | None = None,
     brief: bool = False,
+    portal: bool = False,
     nursery: Nursery | None = None,
 ) -> AsyncIterator[LocalBus]:
     """Everything up, ready, and introduced; `brief` is for a bus that soon stops: release runs in a process of its own,
-    which can be stopped alone, and the broker's next start is not prepared. A `nursery` given is ours to end."""
+    which can be stopped alone, and the broker's next start is not prepared. `portal`: the doors for people too. A `nursery` given is
+    ours to end."""
     with owned(places.run):
         bus = LocalBus(settings, places, cases=cases, nursery=nursery or start_nursery(places))
         try:
@@ -184,9 +193,13 @@ async def local_bus(
                 await bus.ready("sandbox", "ledger")
                 bus.sandbox_url = json.loads(places.ready("sandbox").read_text(encoding="utf-8"))["url"]
                 await introduce(bus.ledger, places, wallet)
+                if portal:
+                    bus.start_portal()
+                    names.append("portal")
                 await bus.ready(*names)
-                facts = {"kafka": bus.bootstrap, "api": bus.sandbox_url, "console": None, "data": str(places.root)}
-                places.announce(places.address, **facts, pid=os.getpid())
+                if portal:
+                    bus.portal_url = json.loads(places.ready("portal").read_text(encoding="utf-8"))["url"]
+                places.announce(places.address, **bus.addresses(), pid=os.getpid())
                 supervisor = asyncio.create_task(bus.supervise())
                 try:
                     yield bus

@@ -112,7 +112,8 @@ class Code(StrEnum):
     BAD_RECEIPT = "bad_receipt"
     RECEIPT_PENDING = "receipt_pending"
     PAGE_NOT_COMPARED = "page_not_compared"
-    # The HTTP API
+    # Pages and the HTTP API
+    BAD_FORM = "bad_form"
     BAD_JSON = "bad_json"
     BAD_FIELD = "bad_field"
     BAD_CURSOR = "bad_cursor"
@@ -258,6 +259,8 @@ CATALOGUE: dict[Code, Entry] = {
         "demander à nouveau le reçu un peu plus tard", "ask for the receipt again a little later"),
     Code.PAGE_NOT_COMPARED: _entry("caller", False, "page d'une autre édition : ses preuves jointes sont bonnes, ce qui est imprimé n'a pas pu être comparé",
         "page of another edition: the proofs it carries hold, what is printed could not be compared", "se fier au fichier receipt.jsonld joint à la page", "rely on the file receipt.jsonld attached to the page"),
+    Code.BAD_FORM: _entry("caller", True, "formulaire d'une autre page, périmé ou illisible", "a form of another page, out of date or unreadable",
+        "revenir à la page, la recharger et recommencer", "go back to the page, reload it and try again"),
     Code.BAD_JSON: _entry("caller", False, "corps qui n'est pas du JSON strict (UTF-8, chaque clé une fois, nombres finis)",
         "a body that is no strict JSON (UTF-8, each key once, finite numbers)", "corriger le corps de la requête HTTP", "mend the body of the HTTP request"),
     Code.BAD_FIELD: _entry("caller", False, "champ ou paramètre absent, inconnu ou mal formé", "a field or parameter that is absent, unknown or ill-formed",

@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import httpx
 import pytest
 
 from connectors.rest.descriptions import parts_of
@@ -160,9 +161,12 @@ class TestDev:
     """`accord dev` keeps a bus up; the other commands use it."""
 
     def test_ready(self, dev: tuple[Path, dict[str, Any]]) -> None:
-        """One object says how to reach it; null for what does not exist yet."""
+        """One object says how to reach it, and the portal answers there."""
         folder, ready = dev
-        assert ready == {"kafka": ready["kafka"], "api": ready["api"], "console": None, "data": str(folder)}
+        portal = ready["portal"]
+        parts = {"api": f"{portal}/v1", "console": f"{portal}/console", "data": str(folder)}
+        assert ready == {"kafka": ready["kafka"], "state_api": ready["state_api"], "portal": portal, **parts}
+        assert httpx.get(f"{portal}/healthz").text == "ok\n"
         assert ready["kafka"].startswith("127.0.0.1:")
 
     def test_give_request_withdraw(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

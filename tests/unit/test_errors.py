@@ -16,6 +16,7 @@ import httpx
 import pytest
 import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from starlette.applications import Starlette
 from typer.testing import CliRunner
 
 from connectors.contract import Failure, Found, Reading, Retry
@@ -32,6 +33,7 @@ from consent.ledger import Ledger
 from consent.stores.engine import open_sqlite
 from exchange import outcomes, rules, wire
 from exchange.cli import app, show
+from exchange.clock import SystemClock
 from exchange.core import topics
 from exchange.core.datapass.mapping import Rules
 from exchange.core.decision import DataSet, instant, standing
@@ -49,6 +51,9 @@ from exchange.ports import BadStore, Message, Recovering, Refused
 from exchange.sealing import public_bytes
 from exchange.testing import MemoryBus, VirtualClock
 from exchange.trust import Trust
+from portal.store import open_store
+from portal.web.pages import Asked, Page, Pages
+from portal.web.sessions import Sessions
 from tests import franceconnect, receipts
 from tests.world import JEANNE, PAUL, QUOTIENT, RECIPIENT, ScriptedApi, World, outcome_of, publish, until
 
@@ -460,6 +465,21 @@ async def unusable(_: Code) -> str:
         with pytest.raises(Refused) as refused:
             await world.ledger.recover(folder)
     return str(refused.value.code)
+
+
+@gives(Code.BAD_FORM)
+async def form(_: Code) -> str:
+    """A form without the token of its page."""
+
+    async def handler(_: Asked) -> Page:
+        raise AssertionError("not without its token")
+
+    pages = Pages(Sessions(open_store(None), SystemClock().now_ms), "http://portal")
+    app = Starlette(routes=pages.action("/change", handler))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://portal") as http:
+        found = re.search(r"<code>(\w+)</code>", (await http.post("/change", data={"csrf": "x"})).text)
+    assert found is not None
+    return found[1]
 
 
 MET: dict[Code, Exception] = {

@@ -14,7 +14,6 @@ import httpx
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key
 from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from connectors.sandbox import FAMILIES, load_cases
 from consent import certificates
@@ -24,19 +23,15 @@ from exchange.core.decision import Ask
 from exchange.core.heads import HEAD, varint
 from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.introduction import PURPOSES
-from exchange.places import Places
 from exchange.schemas import catalogue
 from exchange.sdk import uuid7
 from exchange.sealing import seal_identity
-from exchange.settings import Settings
-from exchange.testing import CasesApi, MemoryBus, MemoryReader
+from exchange.testing import CasesApi, MemoryBus
 from portal.api import clients
-from portal.api.app import HttpApi
 from portal.api.clients import Client
 from portal.parts import Parts
-from portal.store import open_store
+from tests.portal.stand import URL, portal
 
-URL = "https://bus.test"
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -45,7 +40,8 @@ class Stand:
     """One portal's API on one bus. `call` goes as the first client, with a token that is good."""
 
     bus: MemoryBus
-    api: HttpApi
+    parts: Parts
+    app: Starlette
     http: httpx.AsyncClient
     key: Key = field(default_factory=lambda: ECKey.generate_key("P-256"))
     token: str = ""
@@ -55,7 +51,7 @@ class Stand:
 
     def register(self, name: str, operator: str, key: Key, thumbprint: str = "") -> None:
         jwk = json.dumps(key.as_dict(private=False))
-        clients.add(self.api.api.parts.store, Client(name, operator, jwk, thumbprint, 0))
+        clients.add(self.parts.store, Client(name, operator, jwk, thumbprint, 0))
 
     def assertion(self, name: str = "mairie", key: Key | None = None, alg: str = "ES256", **claims: Any) -> str:
         """A client's, good unless `claims` say otherwise; None removes one."""
@@ -114,14 +110,8 @@ async def open_stand(folder: Path, **settings: Any) -> AsyncIterator[Stand]:
 @asynccontextmanager
 async def over(bus: MemoryBus, folder: Path, **settings: Any) -> AsyncIterator[Stand]:
     """The API over a bus that is there; its first client is the collectivity's own operator."""
-    chosen = Settings(data=folder, traces=False, **settings)
-    reader = lambda topic, offsets: MemoryReader(bus.broker, topic, offsets)  # noqa: E731  # a reader for any topic
-    parts = Parts(bus.ledger, bus.broker, reader, bus.trust, bus.clock, Places(folder), chosen, open_store(None), URL)
-    api = HttpApi(parts)
-    transport = httpx.ASGITransport(Starlette(routes=[Mount("/v1", api.asgi)]))
-    async with api.running(), httpx.AsyncClient(transport=transport, base_url=URL) as http:
-        stand = Stand(bus, api, http)
+    async with portal(folder, bus, **settings) as below:
+        stand = Stand(bus, below.parts, below.app, below.browser)
         stand.register("mairie", bus.operator, stand.key)
         stand.token = await stand.login()
         yield stand
-    parts.store.dispose()
