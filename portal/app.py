@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from portal.api.app import HttpApi
+from portal.api.app import ApiMount, HttpApi
 from portal.parts import Parts
 from portal.web.middleware import Guard
 from portal.web.pages import Pages
@@ -49,7 +49,7 @@ def _routes(parts: Parts, pages: Pages, http: HttpApi) -> list[BaseRoute]:
     """Each space's, in the order in which a newcomer meets them."""
     return [
         Route("/healthz", _healthz),
-        Mount(API, http.asgi),
+        ApiMount(API, http.asgi),
         Mount("/static", Static()),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -9,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from exchange.data_sets import DATA_SETS
@@ -38,6 +40,14 @@ class HttpApi:
             yield
         finally:
             await self.api.feeds.close()
+
+
+class ApiMount(Mount):
+    """Everything below a path is the API's, also an address with a line's end in it."""
+
+    def __init__(self, path: str, app: ASGIApp) -> None:
+        super().__init__(path, app)
+        self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
 
 
 def application() -> FastAPI:

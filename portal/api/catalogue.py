@@ -21,13 +21,13 @@ from exchange.reference import asyncapi
 from exchange.schemas import Name
 from exchange.schemas import catalogue as schemas
 from portal.api.context import CALLS, ApiDep, CallerDep, LanguageDep
-from portal.api.models import Answer, Links, ProblemMembers
+from portal.api.models import WORD, Answer, Links, ProblemMembers
 from portal.api.strict import BODY_MAX_BYTES, StrictRoute
 from portal.core import views
 from portal.core.problems import Problem, explained
 
 router = APIRouter(route_class=StrictRoute, tags=["catalogue"])
-_WORD = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+_WORD = Annotated[str, Path(pattern=WORD)]
 
 
 class Meta(Answer):

@@ -24,6 +24,7 @@ from portal.api.context import Api, ApiDep, CallerDep, LanguageDep
 from portal.api.models import (
     Answer,
     Base64,
+    DataSetName,
     Id,
     IdempotencyKey,
     Model,
@@ -61,7 +62,7 @@ class Wanted(Model):
 
     id: Id | None = None
     recipient: Siret
-    data_set: Word
+    data_set: DataSetName
     purpose: Word
     scopes: Scopes
     not_before: Moment | None = None
@@ -129,7 +130,7 @@ class Check(Model):
 
     authorisation: Id
     recipient: Siret
-    data_set: Word
+    data_set: DataSetName
     purpose: Word
     scopes: Scopes
     parameters: Annotated[tuple[Parameter, ...], Field(max_length=20)] = ()
@@ -168,7 +169,7 @@ _BY_ID = {
     operation_id="want_consent",
 )
 async def want_consent(
-    body: Wanted, api: ApiDep, caller: CallerDep, idempotency_key: IdempotencyKey = None
+    body: Wanted, api: ApiDep, caller: CallerDep, idempotency_key: IdempotencyKey = ""
 ) -> Response:  # fmt: skip
     """Demander un accord, aux termes donnés ; la même demande ne change rien. · Ask for an agreement under these terms; the same again changes
     nothing."""
@@ -200,16 +201,16 @@ async def check_consent(body: Check, api: ApiDep, caller: CallerDep, language: L
     })  # fmt: skip
 
 
-@router.get("/consents/{id}", response_model=Agreement, operation_id="get_consent")
+@router.get("/consents/{id:id}", response_model=Agreement, operation_id="get_consent")
 async def get_consent(id: PathId, api: ApiDep, caller: CallerDep) -> Response:
     """Un accord, ses termes et son état. · An agreement, its terms and where it stands."""
     held = await _held(api, caller, id)
     return JSONResponse(views.agreement(held, await api.parts.ledger.terms(held.id)))
 
 
-@router.post("/consents/{id}/withdrawals", response_model=Acknowledged, operation_id="withdraw_consent")
+@router.post("/consents/{id:id}/withdrawals", response_model=Acknowledged, operation_id="withdraw_consent")
 async def withdraw_consent(
-    id: PathId, body: Withdrawal, api: ApiDep, caller: CallerDep, idempotency_key: IdempotencyKey = None
+    id: PathId, body: Withdrawal, api: ApiDep, caller: CallerDep, idempotency_key: IdempotencyKey = ""
 ) -> Response:
     """Consigner un retrait : au retour les clés sont détruites ; redire donne le même accusé. · Record a withdrawal: on return the keys are
     destroyed; saying it again gets the same acknowledgement."""
@@ -219,7 +220,7 @@ async def withdraw_consent(
 
 
 @router.get(
-    "/consents/{id}/receipt", operation_id="get_receipt", response_class=Response,
+    "/consents/{id:id}/receipt", operation_id="get_receipt", response_class=Response,
     responses={200: {"content": {form: {} for form in (JSON_LD, PDF, TEXT)}, "description": "Le reçu, selon Accept · the receipt, by Accept."}},
 )  # fmt: skip
 async def get_receipt(request: Request, id: PathId, api: ApiDep, caller: CallerDep, language: LanguageDep) -> Response:
@@ -237,14 +238,14 @@ async def get_receipt(request: Request, id: PathId, api: ApiDep, caller: CallerD
     return Response(await asyncio.to_thread(paper.draw, document, language), media_type=PDF)
 
 
-@router.get("/consents/{id}/proof", operation_id="get_proof", response_class=PlainTextResponse)
+@router.get("/consents/{id:id}/proof", operation_id="get_proof", response_class=PlainTextResponse)
 async def get_proof(id: PathId, api: ApiDep, caller: CallerDep) -> Response:
     """La preuve que l'acte est au journal (C2SP tlog-proof). · The proof that the act is in the log."""
     held = await _held(api, caller, id)
     return PlainTextResponse(paper.act_proof(record.parse(await api.parts.ledger.receipt(held.id))))
 
 
-@router.get("/consents/{id}/capsule", response_model=Capsule, operation_id="get_capsule")
+@router.get("/consents/{id:id}/capsule", response_model=Capsule, operation_id="get_capsule")
 async def get_capsule(id: PathId, api: ApiDep, caller: CallerDep) -> Response:
     """De quoi demander sous cet accord, scellé à la clé de la collectivité. · What asking under this agreement takes, sealed to the
     collectivity's key."""
@@ -260,15 +261,13 @@ async def _held(api: Api, caller: Caller, id: str) -> Authorisation:
 
 
 def _terms(body: Wanted, now_ms: int) -> Terms:
-    known = DATA_SETS.get(body.data_set)
-    if known is None:
-        raise Problem(Code.DATA_SET_UNKNOWN, "body.data_set")
+    known = DATA_SETS[body.data_set]
     if not set(body.scopes) <= known.scopes:
         raise Problem(Code.SCOPE_EXCEEDED, "body.scopes")
     since_ms = millis(body.not_before) if body.not_before else now_ms
     until_ms = millis(body.not_after) if body.not_after else now_ms + YEAR_MS
     if since_ms is None or until_ms is None or not since_ms < until_ms or until_ms <= now_ms:
-        raise Problem(Code.BAD_FIELD, "body.not_after")
+        raise Problem(Code.EXPIRED, "body.not_after")
     return Terms(
         body.recipient, known.provider, body.data_set, body.purpose, tuple(sorted(set(body.scopes))), since_ms, until_ms, body.max_uses,
         body.basis, body.legal_reference, bytes.fromhex(body.notice_hash), body.notice_version, body.data_life_days, body.assurance,

@@ -67,7 +67,7 @@ _OK: dict[int | str, dict[str, Any]] = {
 @router.get("/events", responses=_OK, operation_id="events")
 async def events(
     request: Request, api: ApiDep, caller: CallerDep, language: LanguageDep, after: Cursor = "", limit: Limit = 100,
-    prefer: Prefer = None, last_event_id: Annotated[str | None, Header(pattern=r"^[A-Za-z0-9_-]*$", max_length=4096)] = None,
+    prefer: Prefer = "", last_event_id: Annotated[str, Header(pattern=r"^[A-Za-z0-9_-]*$", max_length=4096)] = "",
 ) -> Response:  # fmt: skip
     """Les issues de l'opérateur après un curseur ; vide : depuis la plus ancienne gardée. · The operator's outcomes after a cursor; empty: from
     the oldest kept."""
@@ -78,7 +78,7 @@ async def events(
     offsets = cursors.read(key, caller.operator, last_event_id if form == STREAM and last_event_id else after)
     if form == STREAM:
         return _stream(api, caller, offsets, language)
-    found = await api.feeds.of(caller.operator).after(offsets, limit, wait_s(prefer or ""))
+    found = await api.feeds.of(caller.operator).after(offsets, limit, wait_s(prefer))
     return _page(api, caller, offsets, found, limit, language)
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Header, Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from exchange.core.referentials import is_siret
-from exchange.data_sets import DATA_SETS, PROVIDERS
+from exchange.data_sets import DATA_SETS
 
 ID = r"^[0-9a-f]{32}$"
+WORD = r"^[a-z0-9][a-z0-9._-]{0,99}$"
+BASE64 = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+"""In its one form (RFC 4648 §3.5: the bits left over are zero)."""
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     kind: {
         "description": text,
@@ -38,31 +40,38 @@ def _moment(text: str) -> str:
 
 
 def millis(text: str) -> int | None:
-    """RFC 3339 with a zone, between 1970 and 2100, as ms since 1970; None for anything else."""
+    """RFC 3339 with its zone, as ms since 1970; None for anything else."""
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
+        found = datetime.fromisoformat(text.upper())
+        return round(found.timestamp() * 1000) if found.tzinfo is not None and "T" in text.upper() else None
+    except (ValueError, OverflowError):
         return None
-    if found.tzinfo is None or not 1970 < found.year < 2100:
-        return None
-    return round(found.astimezone(UTC).timestamp() * 1000)
+
+
+def _data_set(text: str) -> str:
+    if text not in DATA_SETS:
+        raise ValueError("not a data set")
+    return text
 
 
 Id = Annotated[str, StringConstraints(pattern=ID)]
 PathId = Annotated[str, Path(pattern=ID, description="32 chiffres hexadécimaux · hexadecimal digits.")]
-Siret = Annotated[str, StringConstraints(pattern=r"^[0-9]{14}$"), AfterValidator(_siret)]
-Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
-Base64 = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]*={0,2}$", max_length=400_000)]
+Siret = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{14}$"), AfterValidator(_siret), Field(json_schema_extra={"format": "siret"})
+]
+Word = Annotated[str, StringConstraints(pattern=WORD)]
+DataSetName = Annotated[str, AfterValidator(_data_set), Field(json_schema_extra={"enum": sorted(DATA_SETS)})]
+Base64 = Annotated[
+    str, StringConstraints(pattern=BASE64, max_length=400_000), Field(json_schema_extra={"contentEncoding": "base64"})
+]
 Moment = Annotated[
-    str,
-    StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$"),
-    AfterValidator(_moment),
-]  # fmt: skip
+    str, StringConstraints(max_length=40), AfterValidator(_moment), Field(json_schema_extra={"format": "date-time"})
+]
 IdempotencyKey = Annotated[
-    str | None, Header(pattern=r"^[!-~]{1,255}$", description="La même clé, la même réponse, 24 h · same key, same answer.")
-]  # fmt: skip
+    str, Header(pattern=r"^[!-~]{1,255}$", description="La même clé, la même réponse, 24 h · same key, same answer.")
+]
 Prefer = Annotated[
-    str | None, Header(max_length=200, description="`wait=10` (RFC 7240) : attendre l'issue · wait for the outcome.")
+    str, Header(max_length=200, description="`wait=10` (RFC 7240) : attendre l'issue · wait for the outcome.")
 ]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[
@@ -122,11 +131,3 @@ class Links(Answer):
 
     self: str
     next: str | None
-
-
-def known_data_sets() -> Iterator[str]:
-    """By name."""
-    yield from sorted(DATA_SETS)
-
-
-__all__ = ["DATA_SETS", "PROVIDERS", "Answer", "Links", "Model", "Outcome", "Requested"]

@@ -47,7 +47,7 @@ class Asked(Model):
 @router.post("/requests", status_code=202, response_model=Requested, responses=_ENDED, operation_id="ask")
 async def ask(
     body: Asked, request: Request, api: ApiDep, caller: CallerDep, language: LanguageDep,
-    idempotency_key: IdempotencyKey = None, prefer: Prefer = None,
+    idempotency_key: IdempotencyKey = "", prefer: Prefer = "",
 ) -> Response:  # fmt: skip
     """Publier une demande : au retour le bus l'a. · Publish a request: on return the bus has it, durably."""
     value = submissions.decoded(body.message)
@@ -57,33 +57,33 @@ async def ask(
     objection = submissions.objection(asked, bytes.fromhex(body.authorisation), caller.recipients, DATA_SETS)
     if objection is not None:
         raise Problem(objection)
-    one, patience_s = await _publish(api, asked, value, request), wait_s(prefer or "")
+    one, patience_s = await _publish(api, asked, value, request), wait_s(prefer)
     told = await _ended(api, one, patience_s) if patience_s else None
     return _answer(api, one, told, patience_s, language)
 
 
-@router.get("/requests/{id}", response_model=Requested, operation_id="get_request")
+@router.get("/requests/{id:id}", response_model=Requested, operation_id="get_request")
 async def get_request(
-    id: PathId, api: ApiDep, caller: CallerDep, language: LanguageDep, prefer: Prefer = None
+    id: PathId, api: ApiDep, caller: CallerDep, language: LanguageDep, prefer: Prefer = ""
 ) -> Response:
     """Où en est une demande des sept derniers jours. · Where a request of the last seven days stands."""
     one, told = await _found(api, caller, id)
-    patience_s = wait_s(prefer or "")
+    patience_s = wait_s(prefer)
     if told is None and patience_s:
         told = await _ended(api, one, patience_s)
     return _answer(api, one, told, patience_s, language, 200)
 
 
 @router.post(
-    "/requests/{id}/cancellation",
+    "/requests/{id:id}/cancellation",
     status_code=202,
     response_model=Requested,
     responses=_ENDED,
     operation_id="cancel_request",
 )
 async def cancel_request(
-    id: PathId, api: ApiDep, caller: CallerDep, language: LanguageDep, idempotency_key: IdempotencyKey = None,
-    prefer: Prefer = None,
+    id: PathId, api: ApiDep, caller: CallerDep, language: LanguageDep, idempotency_key: IdempotencyKey = "",
+    prefer: Prefer = "",
 ) -> Response:  # fmt: skip
     """Renoncer à une demande : une seule issue tout de même, celle qui vient en premier. · Take a request back: it has one outcome all the same,
     whichever comes first."""
@@ -93,7 +93,7 @@ async def cancel_request(
         message = wire.message("verdict", one.key.authorisation, verdict, one.key.request.hex())
         place = _place(api, topics.VERDICTS, one.key.authorisation)
         await api.publishing.send(place, lambda: message)
-    patience_s = wait_s(prefer or "")
+    patience_s = wait_s(prefer)
     if told is None and patience_s:
         told = await _ended(api, one, patience_s)
     return _answer(api, one, told, patience_s, language)

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.params import Form
 from fastapi.routing import APIRoute
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import ClientDisconnect
 
 from exchange.core.encoding import digest
@@ -22,6 +23,21 @@ BODY_MAX_BYTES = 1 << 20
 KEY_MAX_CHARS = 255
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class _Id(Convertor[str]):
+    """An id in a path: 16 bytes in hexadecimal. Nothing else is one, so nothing else is there."""
+
+    regex = "[0-9a-f]{32}"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("id", _Id())
 
 
 class StrictRoute(APIRoute):

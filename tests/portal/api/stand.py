@@ -26,7 +26,7 @@ from exchange.introduction import PURPOSES
 from exchange.schemas import catalogue
 from exchange.sdk import uuid7
 from exchange.sealing import seal_identity
-from exchange.testing import CasesApi, MemoryBus
+from exchange.testing import CasesApi, MemoryBus, VirtualClock
 from portal.api import clients
 from portal.api.clients import Client
 from portal.parts import Parts
@@ -102,8 +102,8 @@ class Stand:
 
 
 @asynccontextmanager
-async def open_stand(folder: Path, **settings: Any) -> AsyncIterator[Stand]:
-    async with MemoryBus(CasesApi(load_cases(FAMILIES))) as bus, over(bus, folder, **settings) as stand:
+async def open_stand(folder: Path, clock: VirtualClock | None = None, **settings: Any) -> AsyncIterator[Stand]:
+    async with MemoryBus(CasesApi(load_cases(FAMILIES)), clock=clock) as bus, over(bus, folder, **settings) as stand:
         yield stand
 
 
