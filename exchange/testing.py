@@ -31,7 +31,7 @@ from connectors.core.reading import interpret
 from connectors.rest.descriptions import descriptions
 from connectors.sdk.lanes import Lanes, Limits
 from connectors.watcher import Watcher
-from consent.core.facts import Acknowledgement
+from consent.core.facts import Acknowledgement, Handover
 from consent.keys import KeyRing, ephemeral
 from consent.ledger import Ledger
 from consent.stores.engine import open_sqlite
@@ -281,8 +281,9 @@ class MemoryBus:
         limits: Mapping[str, Limits] | None = None,
         rate: str = "",
         clock: VirtualClock | None = None,
+        handover: Handover = "push",
     ) -> None:
-        self.provider, self._calling = provider, (api, limits, rate)
+        self.provider, self._calling, self._handover = provider, (api, limits, rate), handover
         self.clock, self._tracing = clock or VirtualClock(), tracing or Tracing()
         self.broker = MemoryBroker(self.clock)
         self.broker.create(topics.specs([self.operator], PROVIDERS, partitions=2, cluster=False))
@@ -326,7 +327,7 @@ class MemoryBus:
         """Its parties become known to the ledger; nobody runs yet. For tests that move every agent by hand."""
         now_ms = self.clock.now_ms()
         await introduce_provider(self.ledger, self.provider, self._connector_keys, Ed25519PrivateKey.generate(), now_ms)
-        await introduce_collectivity(self.ledger, self.wallet, now_ms)
+        await introduce_collectivity(self.ledger, self.wallet, now_ms, self._handover)
 
     async def __aenter__(self) -> Self:
         await self.introduce()
