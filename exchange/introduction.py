@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from connectors.agent import ConnectorKeys
 from consent import certificates
-from consent.core.facts import Evidence, Handover, Terms
+from consent.core.facts import Evidence, Terms
 from consent.door import Door
 from consent.keys import read_or_make
 from exchange.clock import SystemClock
@@ -67,13 +67,13 @@ async def introduce_provider(
             await ledger.enter(certificates.enrol(kind, provider, "", public, now_ms + KEY_LIFE_MS, enrolment))
 
 
-async def introduce_collectivity(ledger: Door, wallet: Wallet, now_ms: int, handover: Handover = "push") -> None:
+async def introduce_collectivity(ledger: Door, wallet: Wallet, now_ms: int) -> None:
     """A collectivity's recipient key, its operator's delegation, and habilitations for all data sets under their usual purposes."""
     known = {entry.public_key for entry in await ledger.directory()}
     if public_bytes(wallet.private) in known:
         return
     until_ms = now_ms + KEY_LIFE_MS
-    await ledger.delegate(wallet.recipient, wallet.operator, until_ms, handover)
+    await ledger.delegate(wallet.recipient, wallet.operator, until_ms)
     for data_set in DATA_SETS.values():
         for purpose in purposes_of(data_set.name):
             await ledger.habilitate(

@@ -46,7 +46,7 @@ from exchange.core.batches import Read
 from exchange.core.identity import Identity
 from exchange.core.memory import Memory
 from exchange.data_sets import PROVIDERS
-from exchange.introduction import give, introduce_collectivity, introduce_provider
+from exchange.introduction import KEY_LIFE_MS, give, introduce_collectivity, introduce_provider
 from exchange.journal.store import JournalStore
 from exchange.ports import Agent, Batches, Record, Unavailable
 from exchange.sdk import Bus
@@ -281,9 +281,8 @@ class MemoryBus:
         limits: Mapping[str, Limits] | None = None,
         rate: str = "",
         clock: VirtualClock | None = None,
-        handover: Handover = "push",
     ) -> None:
-        self.provider, self._calling, self._handover = provider, (api, limits, rate), handover
+        self.provider, self._calling = provider, (api, limits, rate)
         self.clock, self._tracing = clock or VirtualClock(), tracing or Tracing()
         self.broker = MemoryBroker(self.clock)
         self.broker.create(topics.specs([self.operator], PROVIDERS, partitions=2, cluster=False))
@@ -327,7 +326,7 @@ class MemoryBus:
         """Its parties become known to the ledger; nobody runs yet. For tests that move every agent by hand."""
         now_ms = self.clock.now_ms()
         await introduce_provider(self.ledger, self.provider, self._connector_keys, Ed25519PrivateKey.generate(), now_ms)
-        await introduce_collectivity(self.ledger, self.wallet, now_ms, self._handover)
+        await introduce_collectivity(self.ledger, self.wallet, now_ms)
 
     async def __aenter__(self) -> Self:
         await self.introduce()
@@ -371,6 +370,11 @@ class MemoryBus:
     async def give(self, identity: Identity, **changes: object) -> bytes:
         """An agreement for this person, its capsule in the wallet; `changes` replace terms. Returns its id."""
         return await give(self.ledger, self.wallet, identity, self.clock.now_ms(), **changes)
+
+    async def hand_over(self, handover: Handover) -> None:
+        """From now on answers come with their outcomes (`push`), or wait until they are opened (`pull`)."""
+        until_ms = self.clock.now_ms() + KEY_LIFE_MS
+        await self.ledger.delegate(self.recipient, self.operator, until_ms, handover)
 
     async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement:
         return await self.ledger.withdraw(authorisation, happening)

@@ -95,8 +95,9 @@ def fold(
 def _fate(
     seen: Seen, row: Row | None, held: Held | None, uses: int, waiting: int, now_ms: int, *, pulled: bool
 ) -> Fate:
+    waits = not pulled and held is not None and seen.item.key.operator in held.pulling
     if row is not None and (row.code != "waiting" or row.digest != seen.item.digest):
-        return _met_again(seen, row, held)
+        return _met_again(seen, row, held, waits=waits)
     if isinstance(seen.item, Verdict):
         return _judged(seen.item, row, now_ms)
     assert seen.context is not None  # an answer without an attempt is a dead letter
@@ -105,7 +106,6 @@ def _fate(
         return DROP  # the one that waits came first
     if now_ms >= seen.context.deadline_ms:
         return Fate("insert", "expired", "none", Code.DEADLINE_PASSED, answer_digest=told)
-    waits = not pulled and held is not None and seen.item.key.operator in held.pulling
     reason = refusal(seen, held, uses + waiting if waits and row is None else uses, now_ms)
     if reason is not None:
         return Fate("insert", "refused", "none", reason, answer_digest=told)
@@ -120,7 +120,7 @@ def _judged(verdict: Verdict, row: Row | None, now_ms: int) -> Fate:
     return Fate("insert", verdict.code, reason=verdict.reason, provider_code=verdict.provider_code)
 
 
-def _met_again(seen: Seen, row: Row, held: Held | None) -> Fate:
+def _met_again(seen: Seen, row: Row, held: Held | None, *, waits: bool) -> Fate:
     if row.digest != seen.item.digest:
         return Fate("conflict", reason=Code.CONFLICT)
     if row.confirmed:
@@ -128,7 +128,7 @@ def _met_again(seen: Seen, row: Row, held: Held | None) -> Fate:
     if row.code != "released" and row.code != "waiting":
         return Fate("again", row.code, reason=row.reason, provider_code=row.provider_code)
     item = seen.item
-    if isinstance(item, Verdict) or answer_digest(item.tag, item.sealed_key, item.outer) != row.answer_digest:
+    if waits or isinstance(item, Verdict) or answer_digest(item.tag, item.sealed_key, item.outer) != row.answer_digest:
         return DROP
     opened = seen.inner is not None and seen.context is not None
     keyed = opened and held is not None and seen.context.certificate_hash in held.keyed  # type: ignore[union-attr]  # opened says context is there
