@@ -18,7 +18,6 @@ from consent.attempts import by_request, key_values, row_key
 from consent.core import merkle, note
 from consent.core.facts import (
     Answer,
-    Authorisation,
     Confirmation,
     DeadLetter,
     Dropped,
@@ -30,7 +29,7 @@ from consent.core.facts import (
     Waiting,
 )
 from consent.core.leaves import RELEASED, released_content
-from consent.core.release import Fate, Held, Row, Seen, fold
+from consent.core.release import Fate, Held, Row, Seen, fold, pulling
 from consent.core.rules import Happening
 from consent.keys import KeyRing
 from consent.opening import Closed, Opened, open_answers
@@ -159,20 +158,14 @@ def _held(tx: Transaction, items: Sequence[Item], settled: Collection[RequestKey
         tx.connection, t.release_key, "authorisation", _met_again(items, settled), _KEYED
     ):
         keyed.setdefault(authorisation, set()).add(certificate)
-    pulling = {a.id: _pulling(a) for a in authorisations.values()}
-    waits = waiting.counts(tx.connection, found) if (found := [i for i, of in pulling.items() if of]) else {}
+    pulls = {a.id: pulling(a, DATA_SETS[a.data_set].handover) for a in authorisations.values()}
+    waits = waiting.counts(tx.connection, found) if (found := [i for i, of in pulls.items() if of]) else {}
     return {
         a.id: Held(
-            a, recipient_keys.get(a.recipient, {}), frozenset(keyed.get(a.id, ())), pulling[a.id], waits.get(a.id, 0)
+            a, recipient_keys.get(a.recipient, {}), frozenset(keyed.get(a.id, ())), pulls[a.id], waits.get(a.id, 0)
         )
         for a in authorisations.values()
     }
-
-
-def _pulling(a: Authorisation) -> frozenset[str]:
-    """The operators who open its answers themselves: all where the data set wants it."""
-    known = DATA_SETS.get(a.data_set)
-    return frozenset(a.operators if known is not None and known.handover == "pull" else a.pulling)
 
 
 def _met_again(items: Sequence[Item], settled: Collection[RequestKey]) -> set[bytes]:

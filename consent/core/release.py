@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from consent.core.facts import Answer, Authorisation, RequestKey, Verdict
+from consent.core.facts import Answer, Authorisation, Handover, RequestKey, Verdict
 from consent.core.rules import usable
 from exchange.core.errors import Code
 from exchange.core.sealing import Context, answer_digest, bound_rule
@@ -62,6 +62,11 @@ class Fate(NamedTuple):
 
 
 DROP = Fate("drop")
+
+
+def pulling(a: Authorisation, handover: Handover) -> frozenset[str]:
+    """The operators who open its answers themselves: those whose delegation says so, all where its data set's `handover` does."""
+    return frozenset(a.operators if handover == "pull" else a.pulling)
 
 
 def fold(

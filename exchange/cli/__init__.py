@@ -33,6 +33,7 @@ COMMANDS = {
     "connector": "connector:app",
     "sandbox": "roles:sandbox",
     "portal": "roles:portal",
+    "facade": "facade:app",
     "bench": "bench:app",
 }
 """Command → file and name, in the order of `accord --help`."""
