@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from consent.core.facts import Delegation, DirectoryEntry, Evidence, Grant, Habilitation, Terms
+from consent.core.facts import Delegation, DirectoryEntry, Evidence, Grant, Habilitation, Handover, Terms
 from consent.core.lost import Recovered
 from consent.core.query import Breach, Erased, Found, Grounds, Officer, Query, Register, Signed
 from exchange.ports import Ledger
@@ -47,8 +47,8 @@ class Door(Ledger, Protocol):
     async def habilitations(self) -> list[Habilitation]:
         """All that were ever given, as they stand: those over and those revoked too."""
 
-    async def delegate(self, recipient: str, operator: str, not_after_ms: int) -> None:
-        """An operator may publish for a collectivity, until then."""
+    async def delegate(self, recipient: str, operator: str, not_after_ms: int, handover: Handover = "push") -> None:
+        """An operator may publish for a collectivity, until then; with `pull` answers to it wait until it opens them (`open`)."""
 
     async def delegations(self) -> list[Delegation]:
         """All that were ever given, as they stand: those over too."""
