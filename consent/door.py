@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from consent.core.facts import DirectoryEntry, Evidence, Grant, Habilitation, Tally, Terms
+from consent.core.facts import Delegation, DirectoryEntry, Evidence, Grant, Habilitation, Handover, Tally, Terms
 from consent.core.lost import Recovered
 from consent.core.query import (
     Alerts,
@@ -59,8 +59,11 @@ class Door(Ledger, Protocol):
     async def habilitations(self) -> list[Habilitation]:
         """All that were ever given, as they stand: those over and those revoked too."""
 
-    async def delegate(self, recipient: str, operator: str, not_after_ms: int) -> None:
-        """An operator may publish for a collectivity, until then."""
+    async def delegate(self, recipient: str, operator: str, not_after_ms: int, handover: Handover = "push") -> None:
+        """An operator may publish for a collectivity, until then; with `pull` answers to it wait until it opens them (`open`)."""
+
+    async def delegations(self) -> list[Delegation]:
+        """All that were ever given, as they stand: those over too."""
 
     async def enter(self, entry: DirectoryEntry) -> DirectoryEntry:
         """A public key enters the directory; countersigned."""

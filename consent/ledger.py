@@ -23,6 +23,7 @@ from consent import (
     releases,
     rotation,
     sweeps,
+    waiting,
     withdrawals,
 )
 from consent.attempts import attempt
@@ -34,6 +35,7 @@ from consent.core.facts import (
     Authorisation,
     Confirmation,
     DeadLetter,
+    Delegation,
     DirectoryEntry,
     Dropped,
     Entry,
@@ -41,15 +43,17 @@ from consent.core.facts import (
     Evidence,
     Grant,
     Habilitation,
+    Handover,
     Outcome,
     Submission,
     Tally,
     Terms,
     Verdict,
+    Waiting,
 )
 from consent.core.lost import Recovered
 from consent.core.rules import Happening
-from consent.issuers import Issuer
+from consent.issuers import DECLARED, Issuers
 from consent.keys import KeyRing
 from consent.office import Office
 from consent.opening import Opener, here
@@ -72,19 +76,19 @@ class Ledger(Receipts, Office):
         keys: KeyRing,
         clock: Clock,
         mac: Callable[[str], bytes],
-        issuers: tuple[Issuer, ...] = (),
+        issuers: Callable[[], Issuers] = lambda: DECLARED,
         opener: Opener = here,
     ) -> None:
-        """`mac(provider)` is the secret shared with that provider's connector. With `issuers`, a grant needs their word."""
+        """`mac(provider)` is the secret shared with that provider's connector. A grant needs the word of `issuers`."""
         super().__init__(engine, keys, clock)
-        self._mac, self._issuers, self._opener = mac, issuers, opener
+        self._mac, self.issuers, self._opener = mac, issuers, opener
         self._recovery = recovery.Recovery(engine, keys)
 
     async def grant(
         self, authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence, operator: str
     ) -> Grant:
         with self._begin() as tx:
-            return grants.grant(tx, self._issuers, authorisation, terms, identity, evidence, operator)
+            return grants.grant(tx, self.issuers(), authorisation, terms, identity, evidence, operator)
 
     async def request(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
         with self._begin() as tx:
@@ -100,11 +104,11 @@ class Ledger(Receipts, Office):
 
     async def renew(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> Grant:
         with self._begin() as tx:
-            return changes.renew(tx, authorisation, terms, evidence, operator)
+            return changes.renew(tx, self.issuers(), authorisation, terms, evidence, operator)
 
     async def rebind(self, authorisation: bytes, identity: bytes, evidence: Evidence, operator: str) -> Grant:
         with self._begin() as tx:
-            return changes.rebind(tx, authorisation, identity, evidence, operator)
+            return changes.rebind(tx, self.issuers(), authorisation, identity, evidence, operator)
 
     async def refuse(self, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
         with self._begin() as tx:
@@ -148,7 +152,12 @@ class Ledger(Receipts, Office):
 
     async def release(
         self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation], worker: str = ""
-    ) -> list[Outcome | Dropped | DeadLetter]:
+    ) -> list[Outcome | Waiting | Dropped | DeadLetter]:
+        return await self._release(items, confirmed, worker)
+
+    async def _release(
+        self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation], worker: str, *, pulled: bool = False
+    ) -> list[Outcome | Waiting | Dropped | DeadLetter]:
         answers: list[releases.Met] = []
         if items:
             with reading(self._engine) as connection:
@@ -157,14 +166,33 @@ class Ledger(Receipts, Office):
         with self._begin() as tx:
             if tx.clock_went_back:
                 raise Unavailable("ledger clock went back: no release")
-            told = releases.release(tx, checked, worker)
+            told = releases.release(tx, checked, worker, pulled=pulled)
             releases.confirm(tx, confirmed)
-        results: list[Outcome | Dropped | DeadLetter] = [Dropped()] * len(items)
+        results: list[Outcome | Waiting | Dropped | DeadLetter] = [Dropped()] * len(items)
         for place, result in zip(checked.places, releases.tell(self._keys, tx.now_ms, told), strict=True):
             results[place] = result
         for place, dead in checked.dead.items():
             results[place] = dead
         return results
+
+    async def open(self, submission: Submission, worker: str = "") -> Outcome:
+        with self._reading() as connection:
+            items = waiting.answers(connection, [submission])
+        for result in await self._release(items, [], worker, pulled=True):
+            if isinstance(result, Outcome):
+                return result
+        raise Refused(Code.NOTHING_WAITS)
+
+    async def received(self, submissions: Sequence[Submission]) -> None:
+        with self._begin() as tx:
+            waiting.received(tx, submissions)
+
+    async def over(self, worker: str = "") -> list[Outcome]:
+        with self._reading() as connection:
+            if not waiting.over(connection, self._clock.now_ms()):
+                return []
+        with self._begin() as tx:
+            return releases.over(tx, self._mac, worker)
 
     async def unconfirmed(self, submissions: Sequence[Submission]) -> list[bool]:
         with self._reading() as connection:
@@ -214,9 +242,13 @@ class Ledger(Receipts, Office):
         with self._reading() as connection:
             return register.habilitations(connection)
 
-    async def delegate(self, recipient: str, operator: str, not_after_ms: int) -> None:
+    async def delegate(self, recipient: str, operator: str, not_after_ms: int, handover: Handover = "push") -> None:
         with self._begin() as tx:
-            register.delegate(tx, recipient, operator, not_after_ms)
+            register.delegate(tx, recipient, operator, not_after_ms, handover)
+
+    async def delegations(self) -> list[Delegation]:
+        with self._reading() as connection:
+            return register.delegations(connection)
 
     async def enter(self, entry: DirectoryEntry) -> DirectoryEntry:
         """A public key, countersigned."""
@@ -234,6 +266,7 @@ class Ledger(Receipts, Office):
         """Record what time has done (`consent.sweeps`); how many leaves."""
         with self._begin() as tx:
             sweeps.destroy_retired(tx)
+            waiting.forget(tx)
             return sweeps.expire(tx) + sweeps.settle(tx)
 
     async def rotate(self, now: bool = False, content: bool = False) -> int:

@@ -110,7 +110,7 @@ def _ground(tx: Transaction, head: Head, key: RequestKey, held: Any, end: Any, c
     (seen,) = rows(tx, head, [held], proofs=True)
     return Ground(
         key.request, key.operator, end.code if end else "", end.reason if end else "", end.provider_code if end else "",
-        delivery(end.code, end.confirmed_at is not None, end.with_key) if end else "none", end.at if end else 0,
+        delivery(end.code, end.with_key) if end else "none", end.at if end else 0,
         end.deadline if end else max(c.deadline for c in calls), (end.confirmed_at or 0) if end else 0, end.worker if end else "",
         seen, tuple(call(c) for c in calls), tuple(sorted(told, key=lambda f: f.index)),
     )  # fmt: skip
@@ -173,7 +173,7 @@ def _told(tx: Transaction, worker: str, from_ms: int, to_ms: int) -> list[tuple[
     if to_ms:
         within = within.where(c.at < to_ms)
     return [
-        (r.request, r.authorisation, "terminal", r.code, delivery(r.code, r.confirmed_at is not None, r.with_key), r.at, r.handed_at, r.leaf_index)
+        (r.request, r.authorisation, "terminal", r.code, delivery(r.code, r.with_key), r.at, r.handed_at, r.leaf_index)
         for r in tx.connection.execute(within) if worker in r.worker.split("\n")
     ]  # fmt: skip
 

@@ -353,11 +353,11 @@ def next_cursor(rows: Sequence[Row], more: bool) -> str:
     return f"{rows[-1].at_ms:016x}{rows[-1].authorisation.hex()}" if rows and more else ""
 
 
-def delivery(code: str, confirmed: bool, with_key: bool | None) -> str:
+def delivery(code: str, with_key: bool | None) -> str:
     """How an outcome reached the collectivity, as far as the ledger knows."""
     if code != "released":
         return "none"
-    if not confirmed:
+    if with_key is None:
         return "unconfirmed"
     return "key" if with_key else "cut"
 

@@ -177,7 +177,22 @@ habilitation = Table(
     _text("scopes"), _text("legal_reference"), _int("not_after"),
 )  # fmt: skip
 
-delegation = Table("delegation", metadata, _text("recipient", key=True), _text("operator", key=True), _int("not_after"))
+waiting = Table(
+    "waiting", metadata, _bytes("request", key=True), _bytes("authorisation", key=True), _text("operator", key=True),
+    _bytes("digest"), _text("provider"), _bytes("tag"), _bytes("sealed_key"), _bytes("outer"), _text("topic"), _int("partition"),
+    _int("offset"), _int("deadline"),
+)  # fmt: skip
+"""Answers that wait to be opened by the collectivity, sealed as they came."""
+Index("waiting_by_authorisation", waiting.c.authorisation)
+
+delegation = Table(
+    "delegation",
+    metadata,
+    _text("recipient", key=True),
+    _text("operator", key=True),
+    _int("not_after"),
+    _text("handover"),
+)
 
 directory = Table(
     "directory", metadata, _bytes("key_id", key=True), _text("kind"), _text("organisation"), _text("operator"), _int("at"),

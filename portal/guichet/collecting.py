@@ -11,14 +11,13 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from consent.core.agreement import grant_nonce
 from consent.core.facts import Evidence, Terms, Tokens
 from exchange.core.errors import CATALOGUE, Code
 from exchange.core.identity import canonical
 from exchange.ports import Refused
 from portal.core import person, plain
 from portal.core.assisted import EVIDENCE_MAX_BYTES, Draft, evidence_of, fingerprint, missing, steps
-from portal.guichet.desk import ROLE, Desk, agent_of, drop, keep, open_
+from portal.guichet.desk import ROLE, Desk, agent_of, drop, keep, open_, vouched
 from portal.web.pages import Asked, Page, Pages
 
 _AT_RECAP = (Code.EVIDENCE_MISSING, Code.EVIDENCE_INVALID, Code.ASSURANCE_TOO_LOW, Code.REPRESENTATION_INVALID)
@@ -190,7 +189,7 @@ async def _recap(desk: Desk, asked: Asked, problems: dict[str, Code]) -> Page | 
             "speaker": _lines(desk, draft, "speaker"),
             "level": draft.level, "required": terms.assurance, "evidence": draft.evidence, "mandate": draft.mandate,
             "problems": {field: [CATALOGUE[code].cause_fr, CATALOGUE[code].cause_en, CATALOGUE[code].todo_fr, CATALOGUE[code].todo_en] for field, code in problems.items()},
-            "evidence_max_kb": EVIDENCE_MAX_BYTES >> 10, "bound": desk.bind is not None,
+            "evidence_max_kb": EVIDENCE_MAX_BYTES >> 10, "bound": vouched(asked),
         },
         422 if problems else 200,
     )  # fmt: skip
@@ -213,12 +212,8 @@ async def _recapped(desk: Desk, asked: Asked) -> Page | Response:
         return await _recap(desk, asked, problems)
     draft = keep(asked.session, draft, ready=True, random=os.urandom(32).hex())
     then = f"/guichet/saisies/{draft.id}/confirmation"
-    if desk.bind is not None:
-        return asked.see(
-            await desk.bind(
-                asked.session, grant_nonce(terms, draft.authorisation, bytes.fromhex(draft.random)), draft.id, then
-            )
-        )
+    if vouched(asked):
+        return asked.see(await desk.bound(asked, draft, terms, then))
     return asked.see(then) if draft.channel == "phone" else await _record(desk, asked, draft, terms, None)
 
 
@@ -235,9 +230,7 @@ async def _confirmation(desk: Desk, asked: Asked) -> Page | Response:
         return _go_on(desk, asked, draft)
     terms, names = await desk.terms(draft)
     said = plain.told(terms, names, draft.language)
-    return Page(
-        "guichet/confirmation.html", _draft(draft, "confirmation") | {"terms": said, "bound": desk.bind is not None}
-    )
+    return Page("guichet/confirmation.html", _draft(draft, "confirmation") | {"terms": said, "bound": vouched(asked)})
 
 
 async def _confirmed(desk: Desk, asked: Asked) -> Page | Response:
@@ -247,7 +240,7 @@ async def _confirmed(desk: Desk, asked: Asked) -> Page | Response:
     if desk.step(draft) != "confirmation" or asked.text("reponse") != "oui":
         return _go_on(desk, asked, draft)
     who, tokens = asked.session.login(ROLE) or {}, None
-    if desk.bind is not None and who.get("for") == draft.id:
+    if vouched(asked) and who.get("for") == draft.id:
         tokens = Tokens(who["id_token"], "", bytes.fromhex(draft.random))
     terms, _ = await desk.terms(draft)
     return await _record(desk, asked, draft, terms, tokens)

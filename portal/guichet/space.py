@@ -15,7 +15,8 @@ from exchange.core.errors import Code
 from exchange.ports import Refused
 from portal.core.assisted import CHANNELS, LIFE_DAYS, Draft, number
 from portal.guichet import agreements, collecting
-from portal.guichet.desk import ROLE, Bind, Desk, agent_of, drafts, keep, open_
+from portal.guichet.desk import ROLE, Desk, agent_of, drafts, keep, open_
+from portal.identity.logins import Logins
 from portal.names import Atlas, party
 from portal.parts import Parts
 from portal.web.pages import Asked, Page, Pages
@@ -23,9 +24,9 @@ from portal.web.pages import Asked, Page, Pages
 _SPEAKS = ("self", "parent", "mandate")
 
 
-def routes(parts: Parts, pages: Pages, bind: Bind | None = None) -> list[BaseRoute]:
+def routes(parts: Parts, pages: Pages, logins: Logins) -> list[BaseRoute]:
     """All pages of the counter; an agent must be logged in for each."""
-    desk = Desk(parts, Atlas(parts.places.root), bind)
+    desk = Desk(parts, Atlas(parts.places.root), logins)
 
     async def home(asked: Asked) -> Page:
         return Page("guichet/home.html", await _home(desk, asked))

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
+from exchange.bounded import Outside
 from exchange.settings import Settings
 from exchange.testing import MemoryBus, MemoryReader
 from portal.app import create_app
@@ -21,7 +22,7 @@ from portal.web.pages import SESSION
 from portal.web.sessions import Sessions
 from tests.world import ScriptedApi
 
-URL = "http://portal.test"
+URL = "http://127.0.0.1:8600"
 
 
 @dataclass
@@ -56,13 +57,15 @@ def token_of(html: str) -> str:
 
 
 @asynccontextmanager
-async def portal(folder: Path, bus: MemoryBus | None = None) -> AsyncIterator[Stand]:
-    """One over a bus of its own, or over this one, which its maker has entered."""
+async def portal(
+    folder: Path, bus: MemoryBus | None = None, outside: Outside | None = None, **chosen: Any
+) -> AsyncIterator[Stand]:
+    """One over a bus of its own, or over this one, which its maker has entered; `chosen` are settings."""
     if bus is None:
-        async with MemoryBus(ScriptedApi()) as own, portal(folder, own) as stand:
+        async with MemoryBus(ScriptedApi()) as own, portal(folder, own, outside, **chosen) as stand:
             yield stand
         return
-    settings = Settings(data=folder)
+    settings = Settings(data=folder, **chosen)
     parts = Parts(
         ledger=bus.ledger,
         outbox=bus.broker,
@@ -73,7 +76,11 @@ async def portal(folder: Path, bus: MemoryBus | None = None) -> AsyncIterator[St
         settings=settings,
         store=open_store(None),
         url=URL,
+        outside=outside or Outside(),
     )
     app = create_app(parts)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as browser:
+    async with (
+        app.state.http.running(),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as browser,
+    ):
         yield Stand(bus, parts, app, browser)
