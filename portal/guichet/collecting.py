@@ -52,6 +52,9 @@ def routes(desk: Desk, pages: Pages) -> list[BaseRoute]:
     async def confirmed(asked: Asked) -> Page | Response:
         return await _confirmed(desk, asked)
 
+    async def identified(asked: Asked) -> Response:
+        return await _identified(desk, asked)
+
     async def given_up(asked: Asked) -> Response:
         drop(asked.session, desk.draft(asked))
         asked.session.put("notice", ["Saisie abandonnée : rien n'a été enregistré.", "Given up: nothing was recorded."])
@@ -65,6 +68,7 @@ def routes(desk: Desk, pages: Pages) -> list[BaseRoute]:
         *pages.action(f"{at}/recapitulatif", recapped, ROLE),
         *pages.page(f"{at}/confirmation", confirmation, ROLE),
         *pages.action(f"{at}/confirmation", confirmed, ROLE),
+        *pages.download(f"{at}/proconnect", identified, ROLE),
         *pages.action(f"{at}/abandon", given_up, ROLE),
         *pages.page(f"{at}/{{form}}", form, ROLE),
         *pages.action(f"{at}/{{form}}", typed, ROLE),
@@ -212,9 +216,8 @@ async def _recapped(desk: Desk, asked: Asked) -> Page | Response:
         return await _recap(desk, asked, problems)
     draft = keep(asked.session, draft, ready=True, random=os.urandom(32).hex())
     then = f"/guichet/saisies/{draft.id}/confirmation"
-    if vouched(asked):
-        return asked.see(await desk.bound(asked, draft, terms, then))
-    return asked.see(then) if draft.channel == "phone" else await _record(desk, asked, draft, terms, None)
+    straight = draft.channel != "phone" and not vouched(asked)
+    return await _record(desk, asked, draft, terms, None) if straight else asked.see(then)
 
 
 async def _hash(asked: Asked, field: str) -> str:
@@ -230,7 +233,23 @@ async def _confirmation(desk: Desk, asked: Asked) -> Page | Response:
         return _go_on(desk, asked, draft)
     terms, names = await desk.terms(draft)
     said = plain.told(terms, names, draft.language)
-    return Page("guichet/confirmation.html", _draft(draft, "confirmation") | {"terms": said, "bound": vouched(asked)})
+    return Page(
+        "guichet/confirmation.html",
+        _draft(draft, "confirmation") | {"terms": said, "to_identify": _to_identify(asked, draft)},
+    )
+
+
+async def _identified(desk: Desk, asked: Asked) -> Response:
+    """The agent's identity provider is asked to vouch for these terms. By a link: no form of ours may lead elsewhere."""
+    draft = desk.draft(asked)
+    if desk.step(draft) != "confirmation" or not vouched(asked):
+        return _go_on(desk, asked, draft)
+    terms, _ = await desk.terms(draft)
+    return asked.see(await desk.bound(asked, draft, terms, f"/guichet/saisies/{draft.id}/confirmation"))
+
+
+def _to_identify(asked: Asked, draft: Draft) -> bool:
+    return vouched(asked) and (asked.session.login(ROLE) or {}).get("for") != draft.random
 
 
 async def _confirmed(desk: Desk, asked: Asked) -> Page | Response:
@@ -240,7 +259,9 @@ async def _confirmed(desk: Desk, asked: Asked) -> Page | Response:
     if desk.step(draft) != "confirmation" or asked.text("reponse") != "oui":
         return _go_on(desk, asked, draft)
     who, tokens = asked.session.login(ROLE) or {}, None
-    if vouched(asked) and who.get("for") == draft.id:
+    if _to_identify(asked, draft):
+        return _go_on(desk, asked, draft)
+    if vouched(asked):
         tokens = Tokens(who["id_token"], "", bytes.fromhex(draft.random))
     terms, _ = await desk.terms(draft)
     return await _record(desk, asked, draft, terms, tokens)

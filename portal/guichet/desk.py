@@ -79,7 +79,7 @@ class Desk:
         nonce = grant_nonce(terms, draft.authorisation, bytes.fromhex(draft.random))
         client = (asked.session.login(ROLE) or {})["client"]
         try:
-            return await self.logins.leave(asked.session, ROLE, client, then, nonce=nonce, subject=draft.id)
+            return await self.logins.leave(asked.session, ROLE, client, then, nonce=nonce, subject=draft.random)
         except NotLoggedIn as refused:
             raise Problem(refused.code, 503) from None
 
