@@ -15,6 +15,7 @@ from sqlalchemy import Engine, func, select
 
 from consent import (
     changes,
+    desk,
     grants,
     heads,
     recovery,
@@ -45,6 +46,7 @@ from consent.core.facts import (
     Handover,
     Outcome,
     Submission,
+    Tally,
     Terms,
     Verdict,
     Waiting,
@@ -129,6 +131,15 @@ class Ledger(Receipts, Office):
         await self._leases_over([authorisation])
         with self._begin(recovering=True) as tx:
             return withdrawals.acknowledge(tx, closing)
+
+    async def consult(self, authorisation: bytes, agent: str, recipient: str) -> None:
+        with self._begin() as tx:
+            desk.consult(tx, authorisation, agent, recipient)
+
+    async def tally(self, agent: str) -> Tally:
+        with self._reading() as connection:
+            recorded = grants.assisted(connection, agent, self._clock.now_ms())
+        return Tally(recorded, grants.ASSISTED_A_DAY_MAX)
 
     async def lookup(self, authorisations: Sequence[bytes]) -> list[Authorisation | None]:
         with self._reading() as connection:
