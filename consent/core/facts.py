@@ -20,6 +20,11 @@ Assurance = Literal["eidas1", "eidas2", "eidas3"]
 Handover = Literal["push", "pull"]
 """How an answer reaches the collectivity: with the outcome, or when it opens the answer that waits for it (protocol §2)."""
 
+CALLS_MAX = 3
+"""State calls of one request, at most (T-attempt)."""
+REGISTER = bytes(16)
+"""The authorisation of an outbox line that is about none: who may ask has changed, caches start again."""
+
 
 class State(StrEnum):
     """States of an authorisation (protocol §4)."""

@@ -82,9 +82,7 @@ def breach(answer: Breach, *, as_json: bool) -> None:
     table = _table(show.tr("Collectivité", "Collectivity"), show.tr("Personnes", "Persons"), show.tr("Accords", "Agreements"),
                    show.tr("Demandes", "Requests"))  # fmt: skip
     for touched in answer.touched:
-        table.add_row(
-            touched.recipient, str(touched.subjects), str(touched.authorisations), str(touched.requests)
-        )
+        table.add_row(touched.recipient, str(touched.subjects), str(touched.authorisations), str(touched.requests))
     if answer.touched:
         show.console.print(table, "")
         listed = _table(
