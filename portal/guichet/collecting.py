@@ -4,6 +4,9 @@ it is recorded or given up; addresses name the draft alone."""
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -27,52 +30,25 @@ _LEVELS = ("eidas1", "eidas2")
 
 def routes(desk: Desk, pages: Pages) -> list[BaseRoute]:
     """Each step is a page and an action at one address."""
-
-    async def reading(asked: Asked) -> Page:
-        return await _reading(desk, asked)
-
-    async def answer(asked: Asked) -> Page | Response:
-        return await _answer(desk, asked)
-
-    async def form(asked: Asked) -> Page | Response:
-        return await _form(desk, asked)
-
-    async def typed(asked: Asked) -> Page | Response:
-        return _typed(desk, asked)
-
-    async def recap(asked: Asked) -> Page | Response:
-        return await _recap(desk, asked, {})
-
-    async def recapped(asked: Asked) -> Page | Response:
-        return await _recapped(desk, asked)
-
-    async def confirmation(asked: Asked) -> Page | Response:
-        return await _confirmation(desk, asked)
-
-    async def confirmed(asked: Asked) -> Page | Response:
-        return await _confirmed(desk, asked)
-
-    async def identified(asked: Asked) -> Response:
-        return await _identified(desk, asked)
-
-    async def given_up(asked: Asked) -> Response:
-        drop(asked.session, desk.draft(asked))
-        asked.session.put("notice", ["Saisie abandonnée : rien n'a été enregistré.", "Given up: nothing was recorded."])
-        return asked.see("/guichet")
-
-    at = "/guichet/saisies/{id}"
+    at, of = "/guichet/saisies/{id}", partial
     return [
-        *pages.page(f"{at}/lecture", reading, ROLE),
-        *pages.action(f"{at}/lecture", answer, ROLE),
-        *pages.page(f"{at}/recapitulatif", recap, ROLE),
-        *pages.action(f"{at}/recapitulatif", recapped, ROLE),
-        *pages.page(f"{at}/confirmation", confirmation, ROLE),
-        *pages.action(f"{at}/confirmation", confirmed, ROLE),
-        *pages.download(f"{at}/proconnect", identified, ROLE),
-        *pages.action(f"{at}/abandon", given_up, ROLE),
-        *pages.page(f"{at}/{{form}}", form, ROLE),
-        *pages.action(f"{at}/{{form}}", typed, ROLE),
+        *pages.page(f"{at}/lecture", of(_reading, desk), ROLE),
+        *pages.action(f"{at}/lecture", of(_answer, desk), ROLE),
+        *pages.page(f"{at}/recapitulatif", of(_recap, desk), ROLE),
+        *pages.action(f"{at}/recapitulatif", of(_recapped, desk), ROLE),
+        *pages.page(f"{at}/confirmation", of(_confirmation, desk), ROLE),
+        *pages.action(f"{at}/confirmation", of(_confirmed, desk), ROLE),
+        *pages.download(f"{at}/proconnect", of(_identified, desk), ROLE),
+        *pages.action(f"{at}/abandon", of(_given_up, desk), ROLE),
+        *pages.page(f"{at}/{{form}}", of(_form, desk), ROLE),
+        *pages.action(f"{at}/{{form}}", of(_typed, desk), ROLE),
     ]
+
+
+async def _given_up(desk: Desk, asked: Asked) -> Response:
+    drop(asked.session, desk.draft(asked))
+    asked.session.put("notice", ["Saisie abandonnée : rien n'a été enregistré.", "Given up: nothing was recorded."])
+    return asked.see("/guichet")
 
 
 def _draft(draft: Draft, step: str) -> dict[str, Any]:
@@ -156,7 +132,7 @@ async def _form(desk: Desk, asked: Asked) -> Page | Response:
     return Page("guichet/person.html", _draft(draft, step) | {"person": shown})
 
 
-def _typed(desk: Desk, asked: Asked) -> Response:
+async def _typed(desk: Desk, asked: Asked) -> Response:
     """Kept as it was typed, right or wrong; searching for the place of birth comes back to the form."""
     draft, step = desk.draft(asked), asked.path["form"]
     if step not in steps(draft):
@@ -177,7 +153,7 @@ def _lines(desk: Desk, draft: Draft, form: str) -> list[list[str]]:
     return [list(line) for line in person.lines(found, person.of(getattr(draft, form)), desk.atlas())] if found else []
 
 
-async def _recap(desk: Desk, asked: Asked, problems: dict[str, Code]) -> Page | Response:
+async def _recap(desk: Desk, asked: Asked, problems: Mapping[str, Code] = MappingProxyType({})) -> Page | Response:
     draft = desk.draft(asked)
     if desk.step(draft) not in ("recapitulatif", "confirmation"):
         return _go_on(desk, asked, draft)
