@@ -15,6 +15,7 @@ from sqlalchemy import Engine, func, select
 
 from consent import (
     changes,
+    desk,
     grants,
     heads,
     recovery,
@@ -34,6 +35,7 @@ from consent.core.facts import (
     Authorisation,
     Confirmation,
     DeadLetter,
+    Delegation,
     DirectoryEntry,
     Dropped,
     Entry,
@@ -44,13 +46,14 @@ from consent.core.facts import (
     Handover,
     Outcome,
     Submission,
+    Tally,
     Terms,
     Verdict,
     Waiting,
 )
 from consent.core.lost import Recovered
 from consent.core.rules import Happening
-from consent.issuers import Issuer
+from consent.issuers import DECLARED, Issuers
 from consent.keys import KeyRing
 from consent.office import Office
 from consent.opening import Opener, here
@@ -73,19 +76,19 @@ class Ledger(Receipts, Office):
         keys: KeyRing,
         clock: Clock,
         mac: Callable[[str], bytes],
-        issuers: tuple[Issuer, ...] = (),
+        issuers: Callable[[], Issuers] = lambda: DECLARED,
         opener: Opener = here,
     ) -> None:
-        """`mac(provider)` is the secret shared with that provider's connector. With `issuers`, a grant needs their word."""
+        """`mac(provider)` is the secret shared with that provider's connector. A grant needs the word of `issuers`."""
         super().__init__(engine, keys, clock)
-        self._mac, self._issuers, self._opener = mac, issuers, opener
+        self._mac, self.issuers, self._opener = mac, issuers, opener
         self._recovery = recovery.Recovery(engine, keys)
 
     async def grant(
         self, authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence, operator: str
     ) -> Grant:
         with self._begin() as tx:
-            return grants.grant(tx, self._issuers, authorisation, terms, identity, evidence, operator)
+            return grants.grant(tx, self.issuers(), authorisation, terms, identity, evidence, operator)
 
     async def request(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
         with self._begin() as tx:
@@ -101,11 +104,11 @@ class Ledger(Receipts, Office):
 
     async def renew(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> Grant:
         with self._begin() as tx:
-            return changes.renew(tx, authorisation, terms, evidence, operator)
+            return changes.renew(tx, self.issuers(), authorisation, terms, evidence, operator)
 
     async def rebind(self, authorisation: bytes, identity: bytes, evidence: Evidence, operator: str) -> Grant:
         with self._begin() as tx:
-            return changes.rebind(tx, authorisation, identity, evidence, operator)
+            return changes.rebind(tx, self.issuers(), authorisation, identity, evidence, operator)
 
     async def refuse(self, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
         with self._begin() as tx:
@@ -128,6 +131,15 @@ class Ledger(Receipts, Office):
         await self._leases_over([authorisation])
         with self._begin(recovering=True) as tx:
             return withdrawals.acknowledge(tx, closing)
+
+    async def consult(self, authorisation: bytes, agent: str, recipient: str) -> None:
+        with self._begin() as tx:
+            desk.consult(tx, authorisation, agent, recipient)
+
+    async def tally(self, agent: str) -> Tally:
+        with self._reading() as connection:
+            recorded = grants.assisted(connection, agent, self._clock.now_ms())
+        return Tally(recorded, grants.ASSISTED_A_DAY_MAX)
 
     async def lookup(self, authorisations: Sequence[bytes]) -> list[Authorisation | None]:
         with self._reading() as connection:
@@ -233,6 +245,10 @@ class Ledger(Receipts, Office):
     async def delegate(self, recipient: str, operator: str, not_after_ms: int, handover: Handover = "push") -> None:
         with self._begin() as tx:
             register.delegate(tx, recipient, operator, not_after_ms, handover)
+
+    async def delegations(self) -> list[Delegation]:
+        with self._reading() as connection:
+            return register.delegations(connection)
 
     async def enter(self, entry: DirectoryEntry) -> DirectoryEntry:
         """A public key, countersigned."""

@@ -27,6 +27,7 @@ from consent.core.query import (
     asked,
     cursor,
     delivery,
+    inside,
     next_cursor,
     period,
 )
@@ -93,16 +94,12 @@ def basis(tx: Transaction, officer: str, reason: str, request: bytes) -> Grounds
     head = ask(tx, officer, reason, about, subject=subjects.pop() if len(subjects) == 1 else b"")
     if isinstance(head, Code):
         return head
-    seen = [k for k in keys if k.authorisation in held and _inside(held[k.authorisation].recipient, head)]
+    seen = [k for k in keys if k.authorisation in held and inside(held[k.authorisation].recipient, head)]
     if not seen:
         return Code.NOTHING_FOUND
     return Grounds(
         head, tuple(_ground(tx, head, k, held[k.authorisation], ends.get(k), calls.get(k, [])) for k in seen)
     )
-
-
-def _inside(recipient: str, head: Head) -> bool:
-    return not head.recipients or recipient in head.recipients
 
 
 def _ground(tx: Transaction, head: Head, key: RequestKey, held: Any, end: Any, calls: Sequence[Any]) -> Ground:
@@ -162,7 +159,7 @@ def breach(tx: Transaction, officer: str, reason: str, worker: str, from_ms: int
     )
     held = _named(tx, sorted({row[1] for row in passed}))
     seen = tuple(
-        Passed(request, a, *held[a], *rest) for request, a, *rest in passed if a in held and _inside(held[a][0], head)
+        Passed(request, a, *held[a], *rest) for request, a, *rest in passed if a in held and inside(held[a][0], head)
     )
     return Breach(head, _touched(seen), seen)
 

@@ -22,6 +22,7 @@ import structlog
 
 from consent.client import connect, hang_up
 from consent.door import Door
+from consent.issuers import DECLARED, write_issuers
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
 from exchange.clock import SystemClock
 from exchange.core import topics
@@ -53,6 +54,7 @@ class LocalBus:
     places: Places
     bootstrap: str = ""
     sandbox_url: str = ""
+    portal_url: str = ""
     cases: Sequence[Path] = ()
     notices: list[str] = field(default_factory=list)
     nursery: Nursery | None = None
@@ -62,6 +64,12 @@ class LocalBus:
     @cached_property
     def ledger(self) -> Door:
         return connect(self.places.socket)
+
+    def addresses(self) -> dict[str, str]:
+        """Where everything is: broker, State API, portal and its parts, data directory; the portal's are empty where there is none."""
+        at = self.portal_url
+        portal = {"portal": at, "api": at and f"{at}/v1", "console": at and f"{at}/console"}
+        return {"kafka": self.bootstrap, "state_api": self.sandbox_url, **portal, "data": str(self.places.root)}
 
     def spawn(self, name: str, *arguments: str) -> None:
         """Start `accord <arguments>` as the process `name`."""
@@ -107,6 +115,8 @@ class LocalBus:
         process.kill(self.children.pop(name))
 
     def start_ledger(self) -> None:
+        if not self.places.issuers.exists():
+            write_issuers(self.places.issuers, DECLARED)
         self.spawn("ledger", "ledger", "run", "--origin", self.settings.origin)
 
     def start_sandbox(self) -> None:
@@ -125,7 +135,11 @@ class LocalBus:
         self.spawn(f"connector-{providers[0]}", "connector", "run", *providers, "--no-limits")
 
     def start_portal(self) -> None:
-        self.spawn("portal", "portal", "--port", str(self.settings.portal_port))
+        self.spawn("portal", "portal", "run", "--port", str(self.settings.portal_port))
+
+    def start_identity(self) -> None:
+        """Fictitious people to log in as."""
+        self.spawn("identity", "identity", "--port", str(self.settings.identity_port))
 
     async def make_topics(self) -> None:
         operator = self.settings.operator_of(self.settings.recipient)
@@ -161,10 +175,12 @@ async def local_bus(
     cases: Sequence[Path] = (),
     progress: Progress | None = None,
     brief: bool = False,
+    portal: bool = False,
     nursery: Nursery | None = None,
 ) -> AsyncIterator[LocalBus]:
     """Everything up, ready, and introduced; `brief` is for a bus that soon stops: release runs in a process of its own,
-    which can be stopped alone, and the broker's next start is not prepared. A `nursery` given is ours to end."""
+    which can be stopped alone, and the broker's next start is not prepared. `portal`: the doors for people too. A `nursery` given is
+    ours to end."""
     with owned(places.run):
         bus = LocalBus(settings, places, cases=cases, nursery=nursery or start_nursery(places))
         try:
@@ -184,9 +200,14 @@ async def local_bus(
                 await bus.ready("sandbox", "ledger")
                 bus.sandbox_url = json.loads(places.ready("sandbox").read_text(encoding="utf-8"))["url"]
                 await introduce(bus.ledger, places, wallet)
+                if portal:
+                    bus.start_identity()
+                    bus.start_portal()
+                    names += ["identity", "portal"]
                 await bus.ready(*names)
-                facts = {"kafka": bus.bootstrap, "api": bus.sandbox_url, "console": None, "data": str(places.root)}
-                places.announce(places.address, **facts, pid=os.getpid())
+                if portal:
+                    bus.portal_url = json.loads(places.ready("portal").read_text(encoding="utf-8"))["url"]
+                places.announce(places.address, **bus.addresses(), pid=os.getpid())
                 supervisor = asyncio.create_task(bus.supervise())
                 try:
                     yield bus

@@ -154,6 +154,14 @@ class Habilitation(Value, frozen=True):
     not_after_ms: int
 
 
+class Delegation(Value, frozen=True):
+    """An operator (SIREN) may publish for a recipient (SIRET), until then."""
+
+    recipient: str
+    operator: str
+    not_after_ms: int
+
+
 class RequestKey(Value, frozen=True):
     """What makes a request unique."""
 
@@ -317,6 +325,13 @@ class Event(Value, frozen=True):
     version: int
     state: str
     at_ms: int
+
+
+class Tally(Value, frozen=True):
+    """How many agreements an agent recorded for others in the last 24 h, and how many they may."""
+
+    recorded: int
+    most: int
 
 
 class Entry(Value, frozen=True):

@@ -176,8 +176,4 @@ EN = {
     "collectivity": "the local authority with SIRET {number}",
     "at": "{day} at {time}, Paris time",
 }
-MONTHS = {
-    "fr": ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"),
-    "en": ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"),
-}  # fmt: skip
 WORDS = {"fr": FR, "en": EN}

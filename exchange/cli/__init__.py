@@ -32,7 +32,8 @@ COMMANDS = {
     "worker": "roles:worker",
     "connector": "connector:app",
     "sandbox": "roles:sandbox",
-    "portal": "roles:portal",
+    "identity": "roles:identity",
+    "portal": "portal:app",
     "facade": "facade:app",
     "bench": "bench:app",
 }

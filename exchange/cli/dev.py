@@ -21,7 +21,10 @@ from exchange.stopping import stopping
 if TYPE_CHECKING:
     from exchange.local import LocalBus
 
-PARTS = ("broker", "ledger", "journal", "connectors", "collectivities", "run", "traces", "trust.json")
+PARTS = (
+    "broker", "ledger", "journal", "connectors", "collectivities", "portal", "identity", "run", "traces", "trust.json", "issuers.json",
+    "identity.json",
+)  # fmt: skip
 
 
 def dev(
@@ -57,10 +60,10 @@ async def _serve(
 
     places = settings.places(folder)
     with Download(shown=not as_json) as progress:
-        async with local_bus(settings, places, cases=cases, progress=progress, nursery=nursery) as local:
+        async with local_bus(settings, places, cases=cases, progress=progress, portal=True, nursery=nursery) as local:
             stop = stopping()
             if as_json:
-                show.line(kafka=local.bootstrap, api=local.sandbox_url, console=None, data=str(local.places.root))
+                show.line(**local.addresses())
             else:
                 _screen(local, cases, monotonic() - started_s)
             await stop.wait()
@@ -78,7 +81,11 @@ def _screen(local: LocalBus, cases: list[Path], took_s: float) -> None:
         "Accord 0.1 — bac à sable, ne pas utiliser en production", "Accord 0.1 — sandbox, not for production"
     )
     ready = show.tr(f"prêt en {took_s:.1f} s".replace(".", ","), f"ready in {took_s:.1f} s")
+    at = local.addresses()
     rows = [
+        (show.tr("Portail", "Portal"), f"{at['portal']}  ({show.tr('commencez ici', 'start here')})"),
+        ("Console", at["console"]),
+        ("API", f"{at['api']}/docs"),
         ("Kafka", local.bootstrap),
         (show.tr("API de l'État", "State API"), f"{local.sandbox_url}  ({show.tr('bac à sable', 'sandbox')})"),
         (show.tr("Données", "Data"), str(local.places.root)),
