@@ -66,7 +66,9 @@ def steps(draft: Draft) -> tuple[Step, ...]:
     """The steps of this draft, in order."""
     found: list[Step] = ["lecture"]
     if draft.act == "give":
-        found += ["personne"] + (["representant"] if draft.speaks != "self" else [])
+        found.append("personne")
+        if draft.speaks != "self":
+            found.append("representant")
     return (*found, "recapitulatif", "confirmation")
 
 

@@ -169,6 +169,6 @@ async def _renew(desk: Desk, asked: Asked) -> Response:
     if channel not in CHANNELS or held.state not in _RENEWABLE:
         raise Problem(Code.BAD_FORM)
     now_ms = desk.parts.clock.now_ms()
-    draft = Draft(held.id.hex(), held.recipient, now_ms, channel, asked.language, act="renew")  # type: ignore[arg-type]  # one of them
+    draft = Draft(held.id.hex(), held.recipient, now_ms, channel, asked.language, act="renew")
     keep(asked.session, draft)
     return asked.see(f"/guichet/saisies/{draft.id}/lecture")
