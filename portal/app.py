@@ -57,7 +57,7 @@ def _routes(parts: Parts, pages: Pages, http: HttpApi, logins: Logins) -> list[B
         ApiMount(API, http.asgi),
         Mount("/static", Static()),
         *identity(pages, logins),
-        *guichet.routes(parts, pages),
+        *guichet.routes(parts, pages, logins),
         *dpo.routes(parts, pages),
     ]
 
