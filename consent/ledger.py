@@ -35,6 +35,7 @@ from consent.core.facts import (
     Authorisation,
     Confirmation,
     DeadLetter,
+    Delegation,
     DirectoryEntry,
     Dropped,
     Entry,
@@ -212,6 +213,10 @@ class Ledger(Receipts, Office, Citizens):
     async def delegate(self, recipient: str, operator: str, not_after_ms: int) -> None:
         with self._begin() as tx:
             register.delegate(tx, recipient, operator, not_after_ms)
+
+    async def delegations(self) -> list[Delegation]:
+        with self._reading() as connection:
+            return register.delegations(connection)
 
     async def enter(self, entry: DirectoryEntry) -> DirectoryEntry:
         """A public key, countersigned."""

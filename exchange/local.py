@@ -135,7 +135,7 @@ class LocalBus:
         self.spawn(f"connector-{providers[0]}", "connector", "run", *providers, "--no-limits")
 
     def start_portal(self) -> None:
-        self.spawn("portal", "portal", "--port", str(self.settings.portal_port))
+        self.spawn("portal", "portal", "run", "--port", str(self.settings.portal_port))
 
     def start_identity(self) -> None:
         """Fictitious people to log in as."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from portal.api.app import ApiMount, HttpApi
 from portal.identity.logins import Logins
 from portal.identity.routes import routes as identity
 from portal.parts import Parts
@@ -15,6 +19,8 @@ from portal.web.middleware import Guard
 from portal.web.pages import Pages
 from portal.web.sessions import Sessions
 from portal.web.static import Static
+
+API = "/v1"
 
 
 def create_app(parts: Parts) -> Starlette:
@@ -25,17 +31,28 @@ def create_app(parts: Parts) -> Starlette:
     async def missing(request: Request, _: Exception) -> Response:
         return pages.missing(request)
 
-    return Starlette(
-        routes=_routes(parts, pages, logins),
-        middleware=[Middleware(Guard, url=parts.url)],
+    http = HttpApi(parts)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with http.running():
+            yield
+
+    app = Starlette(
+        routes=_routes(pages, http, logins),
+        middleware=[Middleware(Guard, url=parts.url, itself=API)],
         exception_handlers={404: missing, 405: missing},
+        lifespan=lifespan,
     )
+    app.state.http = http
+    return app
 
 
-def _routes(parts: Parts, pages: Pages, logins: Logins) -> list[BaseRoute]:
+def _routes(pages: Pages, http: HttpApi, logins: Logins) -> list[BaseRoute]:
     """Each space's, in the order in which a newcomer meets them."""
     return [
         Route("/healthz", _healthz),
+        ApiMount(API, http.asgi),
         Mount("/static", Static()),
         *identity(pages, logins),
     ]

@@ -149,6 +149,14 @@ class Habilitation(Value, frozen=True):
     not_after_ms: int
 
 
+class Delegation(Value, frozen=True):
+    """An operator (SIREN) may publish for a recipient (SIRET), until then."""
+
+    recipient: str
+    operator: str
+    not_after_ms: int
+
+
 class RequestKey(Value, frozen=True):
     """What makes a request unique."""
 

@@ -39,6 +39,7 @@ class Code(StrEnum):
     TTL_OUT_OF_BOUNDS = "ttl_out_of_bounds"
     DEADLINE_PASSED = "deadline_passed"
     CONFLICT = "conflict"
+    CANCELLED = "cancelled"
     # Who may ask
     DELEGATION_ABSENT = "delegation_absent"
     HABILITATION_ABSENT = "habilitation_absent"
@@ -118,6 +119,22 @@ class Code(StrEnum):
     PAGE_NOT_COMPARED = "page_not_compared"
     # Pages and the HTTP API
     BAD_FORM = "bad_form"
+    BAD_JSON = "bad_json"
+    BAD_FIELD = "bad_field"
+    BAD_CURSOR = "bad_cursor"
+    TOO_LARGE = "too_large"
+    MEDIA_TYPE = "media_type"
+    NOT_ACCEPTABLE = "not_acceptable"
+    TOKEN_INVALID = "token_invalid"  # noqa: S105  # the name of an error
+    CLIENT_INVALID = "client_invalid"
+    TOO_MANY = "too_many"
+    NOT_THERE = "not_there"
+    METHOD_UNKNOWN = "method_unknown"
+    REQUEST_UNKNOWN = "request_unknown"
+    KEY_REUSED = "key_reused"
+    IN_FLIGHT = "in_flight"
+    ADDRESS_REFUSED = "address_refused"
+    INTERNAL = "internal"
 
 
 def _entry(origin: Origin, retry: bool, *texts: str) -> Entry:
@@ -141,6 +158,7 @@ CATALOGUE: dict[Code, Entry] = {
         "refaire la demande, avec une échéance plus longue", "ask again, with a longer deadline"),
     Code.CONFLICT: _entry("caller", False, "ce numéro de demande a déjà servi pour une autre demande", "this request id was used for another request",
         "choisir un nouveau numéro", "choose a new id"),
+    Code.CANCELLED: _entry("caller", False, "demande annulée par son opérateur", "request cancelled by its operator", "refaire la demande s'il le faut", "ask again if need be"),
     Code.DELEGATION_ABSENT: _entry("caller", False, "l'opérateur n'a pas de délégation de la collectivité", "the operator has no delegation from the collectivity",
         "faire enregistrer la délégation", "have the delegation recorded"),
     Code.HABILITATION_ABSENT: _entry("caller", False, "la collectivité n'est pas habilitée pour ces données et cette finalité",
@@ -258,4 +276,30 @@ CATALOGUE: dict[Code, Entry] = {
         "page of another edition: the proofs it carries hold, what is printed could not be compared", "se fier au fichier receipt.jsonld joint à la page", "rely on the file receipt.jsonld attached to the page"),
     Code.BAD_FORM: _entry("caller", True, "formulaire d'une autre page, périmé ou illisible", "a form of another page, out of date or unreadable",
         "revenir à la page, la recharger et recommencer", "go back to the page, reload it and try again"),
+    Code.BAD_JSON: _entry("caller", False, "corps qui n'est pas du JSON strict (UTF-8, chaque clé une fois, nombres finis)",
+        "a body that is no strict JSON (UTF-8, each key once, finite numbers)", "corriger le corps de la requête HTTP", "mend the body of the HTTP request"),
+    Code.BAD_FIELD: _entry("caller", False, "champ ou paramètre absent, inconnu ou mal formé", "a field or parameter that is absent, unknown or ill-formed",
+        "corriger le champ nommé, d'après openapi.json", "correct the field named, as openapi.json says"),
+    Code.BAD_CURSOR: _entry("caller", False, "curseur d'un autre opérateur, altéré, ou inconnu", "a cursor of another operator, altered, or unknown",
+        "reprendre avec un curseur reçu de cette API, ou depuis le début", "go on from a cursor this API gave, or from the beginning"),
+    Code.TOO_LARGE: _entry("caller", False, "corps trop grand", "body too large", "envoyer moins à la fois", "send less at once"),
+    Code.MEDIA_TYPE: _entry("caller", False, "type ou codage de corps non prévu", "a media type or encoding that is not foreseen",
+        "envoyer application/json, sans compression", "send application/json, without compression"),
+    Code.NOT_ACCEPTABLE: _entry("caller", False, "aucune forme de cette ressource ne convient à Accept", "no form of this resource suits Accept",
+        "demander l'une des formes d'openapi.json", "ask for one of the forms of openapi.json"),
+    Code.TOKEN_INVALID: _entry("caller", False, "jeton d'accès absent, expiré ou inconnu", "access token absent, expired or unknown",
+        "demander un jeton à /v1/token", "ask /v1/token for a token"),
+    Code.CLIENT_INVALID: _entry("caller", False, "client inconnu, ou assertion qui ne le prouve pas", "unknown client, or an assertion that does not prove it",
+        "vérifier le client, sa clé et l'horloge (accord portal client list)", "check the client, its key and the clock (accord portal client list)"),
+    Code.TOO_MANY: _entry("caller", True, "trop de requêtes", "too many requests", "attendre la durée de Retry-After", "wait as long as Retry-After says"),
+    Code.NOT_THERE: _entry("caller", False, "rien à cette adresse", "nothing at this address", "vérifier l'adresse dans openapi.json", "check the address in openapi.json"),
+    Code.METHOD_UNKNOWN: _entry("caller", False, "méthode HTTP non prévue ici", "an HTTP method that is not foreseen here", "employer GET ou POST, comme le dit openapi.json", "use GET or POST, as openapi.json says"),
+    Code.REQUEST_UNKNOWN: _entry("caller", False, "aucune demande sous ce numéro depuis sept jours", "no request under this id within seven days",
+        "vérifier le numéro rendu par l'envoi", "check the id that was given back"),
+    Code.KEY_REUSED: _entry("caller", False, "cette clé d'idempotence a servi pour un autre corps", "this idempotency key was used for another body",
+        "choisir une nouvelle clé", "choose a new key"),
+    Code.IN_FLIGHT: _entry("caller", True, "la même requête est en cours", "the same request is in progress", "la refaire dans un instant", "make it again in a moment"),
+    Code.ADDRESS_REFUSED: _entry("caller", False, "adresse où rien ne sera envoyé : ni publique, ni permise, ou sans https", "an address nothing will be sent to: neither public nor allowed, or without https",
+        "donner une adresse https publique, ou la faire permettre par l'exploitant", "give a public https address, or have it allowed by the operator of the bus"),
+    Code.INTERNAL: _entry("bus", True, "défaut de l'API", "a fault of the API", "prévenir l'exploitant du bus", "tell the bus operator"),
 }  # fmt: skip

@@ -47,13 +47,15 @@ def token_of(html: str) -> str:
 
 
 @asynccontextmanager
-async def portal(folder: Path, bus: MemoryBus | None = None, outside: Outside | None = None) -> AsyncIterator[Stand]:
-    """One over a bus of its own, or over this one, which its maker has entered."""
+async def portal(
+    folder: Path, bus: MemoryBus | None = None, outside: Outside | None = None, **chosen: Any
+) -> AsyncIterator[Stand]:
+    """One over a bus of its own, or over this one, which its maker has entered; `chosen` are settings."""
     if bus is None:
-        async with MemoryBus(ScriptedApi()) as own, portal(folder, own, outside) as stand:
+        async with MemoryBus(ScriptedApi()) as own, portal(folder, own, outside, **chosen) as stand:
             yield stand
         return
-    settings = Settings(data=folder)
+    settings = Settings(data=folder, **chosen)
     parts = Parts(
         ledger=bus.ledger,
         outbox=bus.broker,
@@ -67,5 +69,8 @@ async def portal(folder: Path, bus: MemoryBus | None = None, outside: Outside | 
         outside=outside or Outside(),
     )
     app = create_app(parts)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as browser:
+    async with (
+        app.state.http.running(),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as browser,
+    ):
         yield Stand(bus, parts, app, browser)
