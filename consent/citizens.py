@@ -86,7 +86,9 @@ def uses(connection: Connection, authorisation: bytes) -> list[Use]:
     ends: Iterable[Any] = (
         row
         for ended in (t.releases(authorisation), t.other_ends(authorisation))
-        for row in connection.execute(select(t.terminal).where(ended).order_by(t.terminal.c.at.desc()).limit(USES_SHOWN_MAX))
+        for row in connection.execute(
+            select(t.terminal).where(ended).order_by(t.terminal.c.at.desc()).limit(USES_SHOWN_MAX)
+        )
     )
     told = [
         Use(
@@ -110,7 +112,9 @@ def code_is_known(connection: Connection, code: str) -> bool:
 
 def enter_code(tx: Transaction, authorisation: bytes, code: str) -> None:
     """The code opens from now on."""
-    insert_rows(tx.connection, t.short_code, [{"digest": code_digest(code), "authorisation": authorisation}], ignore=True)
+    insert_rows(
+        tx.connection, t.short_code, [{"digest": code_digest(code), "authorisation": authorisation}], ignore=True
+    )
 
 
 def claim(tx: Transaction, issuers: Issuers, authorisation: bytes, identity: bytes, evidence: Evidence) -> None:

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from portal.api.app import ApiMount, HttpApi
+from portal.citizen.routes import routes as citizen
 from portal.identity.logins import Logins
 from portal.identity.routes import routes as identity
 from portal.parts import Parts
@@ -39,7 +40,7 @@ def create_app(parts: Parts) -> Starlette:
             yield
 
     app = Starlette(
-        routes=_routes(pages, http, logins),
+        routes=_routes(parts, pages, http, logins),
         middleware=[Middleware(Guard, url=parts.url, itself=API)],
         exception_handlers={404: missing, 405: missing},
         lifespan=lifespan,
@@ -48,13 +49,14 @@ def create_app(parts: Parts) -> Starlette:
     return app
 
 
-def _routes(pages: Pages, http: HttpApi, logins: Logins) -> list[BaseRoute]:
+def _routes(parts: Parts, pages: Pages, http: HttpApi, logins: Logins) -> list[BaseRoute]:
     """Each space's, in the order in which a newcomer meets them."""
     return [
         Route("/healthz", _healthz),
         ApiMount(API, http.asgi),
         Mount("/static", Static()),
         *identity(pages, logins),
+        *citizen(parts, pages, logins),
     ]
 
 
