@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from portal.api.app import ApiMount, HttpApi
+from portal.citizen.routes import routes as citizen
 from portal.dpo import space as dpo
 from portal.guichet import space as guichet
 from portal.identity.logins import Logins
@@ -57,6 +58,7 @@ def _routes(parts: Parts, pages: Pages, http: HttpApi, logins: Logins) -> list[B
         ApiMount(API, http.asgi),
         Mount("/static", Static()),
         *identity(pages, logins),
+        *citizen(parts, pages, logins),
         *guichet.routes(parts, pages, logins),
         *dpo.routes(parts, pages),
     ]
