@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from portal.console.routes import routes as console
 from portal.parts import Parts
 from portal.web.middleware import Guard
 from portal.web.pages import Pages
@@ -34,6 +35,7 @@ def _routes(parts: Parts, pages: Pages) -> list[BaseRoute]:
     return [
         Route("/healthz", _healthz),
         Mount("/static", Static()),
+        *console(parts, pages),
     ]
 
 

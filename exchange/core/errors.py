@@ -113,6 +113,7 @@ class Code(StrEnum):
     PAGE_NOT_COMPARED = "page_not_compared"
     # Pages and the HTTP API
     BAD_FORM = "bad_form"
+    RETRY_IMPOSSIBLE = "retry_impossible"
 
 
 def _entry(origin: Origin, retry: bool, *texts: str) -> Entry:
@@ -243,4 +244,6 @@ CATALOGUE: dict[Code, Entry] = {
         "page of another edition: the proofs it carries hold, what is printed could not be compared", "se fier au fichier receipt.jsonld joint à la page", "rely on the file receipt.jsonld attached to the page"),
     Code.BAD_FORM: _entry("caller", True, "formulaire d'une autre page, périmé ou illisible", "a form of another page, out of date or unreadable",
         "revenir à la page, la recharger et recommencer", "go back to the page, reload it and try again"),
+    Code.RETRY_IMPOSSIBLE: _entry("caller", False, "ce message n'est pas un rebut, a déjà été renvoyé ou n'est plus gardé", "this message is no dead letter, was sent again already, or is no longer kept",
+        "voir ce qu'il en est dans la liste des rebuts", "look at it in the list of dead letters"),
 }  # fmt: skip

@@ -89,6 +89,12 @@ class Asked:
 
 
 Handler = Callable[[Asked], Awaitable[Page | Response]]
+Open = Callable[[Request], bool]
+
+
+def never(_: Request) -> bool:
+    """Nobody does without a login."""
+    return False
 
 
 class Pages:
@@ -106,25 +112,26 @@ class Pages:
         self._templates.filters.update(_FILTERS)
         self._templates.globals["asset"] = _asset
 
-    def page(self, path: str, handler: Handler, needs: str = "") -> list[BaseRoute]:
-        """The routes of a page and of its twin. `needs`: the role somebody must be logged in with (`Session.login`)."""
+    def page(self, path: str, handler: Handler, needs: str = "", unless: Open = never) -> list[BaseRoute]:
+        """The routes of a page and of its twin. `needs`: the role somebody must be logged in with (`Session.login`), `unless` this
+        request may do without."""
         twin = "/index.json" if path == "/" else f"{path}.json"
         return [
-            Route(twin, self._endpoint(handler, needs, is_json=True), methods=["GET"]),
-            Route(path, self._endpoint(handler, needs), methods=["GET"]),
+            Route(twin, self._endpoint(handler, needs, unless, is_json=True), methods=["GET"]),
+            Route(path, self._endpoint(handler, needs, unless), methods=["GET"]),
         ]
 
-    def action(self, path: str, handler: Handler, needs: str = "") -> list[BaseRoute]:
+    def action(self, path: str, handler: Handler, needs: str = "", unless: Open = never) -> list[BaseRoute]:
         """The route of what changes something: a POST that bears the session's token."""
-        return [Route(path, self._endpoint(handler, needs, is_action=True), methods=["POST"])]
+        return [Route(path, self._endpoint(handler, needs, unless, is_action=True), methods=["POST"])]
 
     def _endpoint(
-        self, handler: Handler, needs: str, *, is_json: bool = False, is_action: bool = False
+        self, handler: Handler, needs: str, unless: Open, *, is_json: bool = False, is_action: bool = False
     ) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             asked = self._asked(request, is_json=is_json)
             try:
-                if needs and asked.session.login(needs) is None:
+                if needs and asked.session.login(needs) is None and not unless(request):
                     response = self._to_login(asked, needs, is_action=is_action)
                 else:
                     if is_action:
@@ -238,5 +245,5 @@ def _asset(name: str) -> str:
 
 
 _HASHES: dict[str, str] = {}
-_FILTERS = {"day": rendering.day, "moment": rendering.moment, "iso": rendering.rfc3339}
-"""`{{ at_ms | day(lang) }}`, `{{ at_ms | moment(lang) }}`; `iso` for `<time datetime>`."""
+_FILTERS = {"day": rendering.day, "moment": rendering.moment, "clock": rendering.clock, "iso": rendering.rfc3339}
+"""`{{ at_ms | day(lang) }}`, `{{ at_ms | moment(lang) }}`, `{{ at_ms | clock }}`; `iso` for `<time datetime>`."""

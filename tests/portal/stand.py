@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,10 @@ def token_of(html: str) -> str:
 
 
 @asynccontextmanager
-async def portal(folder: Path, bus: MemoryBus | None = None) -> AsyncIterator[Stand]:
-    """One over a bus of its own, or over this one, which its maker has entered."""
+async def portal(folder: Path, bus: MemoryBus | None = None, **changes: Any) -> AsyncIterator[Stand]:
+    """One over a bus of its own, or over this one, which its maker has entered; `changes` replace parts."""
     if bus is None:
-        async with MemoryBus(ScriptedApi()) as own, portal(folder, own) as stand:
+        async with MemoryBus(ScriptedApi()) as own, portal(folder, own, **changes) as stand:
             yield stand
         return
     settings = Settings(data=folder)
@@ -64,6 +64,7 @@ async def portal(folder: Path, bus: MemoryBus | None = None) -> AsyncIterator[St
         store=open_store(None),
         url=URL,
     )
+    parts = replace(parts, **changes)
     app = create_app(parts)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as browser:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=parts.url) as browser:
         yield Stand(bus, parts, app, browser)
