@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from consent.core.facts import DirectoryEntry, Evidence, Grant, Habilitation, Terms
+from consent.core.facts import Delegation, DirectoryEntry, Evidence, Grant, Habilitation, Terms
 from consent.core.lost import Recovered
 from consent.core.query import Breach, Erased, Found, Grounds, Officer, Query, Register, Signed
 from exchange.ports import Ledger
@@ -49,6 +49,9 @@ class Door(Ledger, Protocol):
 
     async def delegate(self, recipient: str, operator: str, not_after_ms: int) -> None:
         """An operator may publish for a collectivity, until then."""
+
+    async def delegations(self) -> list[Delegation]:
+        """All that were ever given, as they stand: those over too."""
 
     async def enter(self, entry: DirectoryEntry) -> DirectoryEntry:
         """A public key enters the directory; countersigned."""

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, insert, select
 
 from consent.certificates import BadCertificate, check_entry, countersign
-from consent.core.facts import REGISTER, DirectoryEntry, Habilitation
+from consent.core.facts import REGISTER, Delegation, DirectoryEntry, Habilitation
 from consent.core.rules import Happening
 from consent.stores import tables as t
 from consent.stores.batch import select_rows
@@ -73,6 +73,13 @@ def delegate(tx: Transaction, recipient: str, operator: str, not_after_ms: int) 
     tx.connection.execute(insert(t.delegation).values(values))
     tx.append("delegation", b"", msgspec.json.encode(values))
     tx.emit(REGISTER, 0, "")
+
+
+def delegations(connection: Connection) -> list[Delegation]:
+    """Every delegation, as it stands, by operator and recipient."""
+    d = t.delegation.c
+    rows = connection.execute(select(t.delegation).order_by(d.operator, d.recipient))
+    return [Delegation(r.recipient, r.operator, r.not_after) for r in rows]
 
 
 def enter(tx: Transaction, entry: DirectoryEntry) -> DirectoryEntry:

@@ -22,6 +22,7 @@ import structlog
 
 from consent.client import connect, hang_up
 from consent.door import Door
+from consent.issuers import DECLARED, write_issuers
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
 from exchange.clock import SystemClock
 from exchange.core import topics
@@ -114,6 +115,8 @@ class LocalBus:
         process.kill(self.children.pop(name))
 
     def start_ledger(self) -> None:
+        if not self.places.issuers.exists():
+            write_issuers(self.places.issuers, DECLARED)
         self.spawn("ledger", "ledger", "run", "--origin", self.settings.origin)
 
     def start_sandbox(self) -> None:
@@ -132,7 +135,11 @@ class LocalBus:
         self.spawn(f"connector-{providers[0]}", "connector", "run", *providers, "--no-limits")
 
     def start_portal(self) -> None:
-        self.spawn("portal", "portal", "--port", str(self.settings.portal_port))
+        self.spawn("portal", "portal", "run", "--port", str(self.settings.portal_port))
+
+    def start_identity(self) -> None:
+        """Fictitious people to log in as."""
+        self.spawn("identity", "identity", "--port", str(self.settings.identity_port))
 
     async def make_topics(self) -> None:
         operator = self.settings.operator_of(self.settings.recipient)
@@ -194,8 +201,9 @@ async def local_bus(
                 bus.sandbox_url = json.loads(places.ready("sandbox").read_text(encoding="utf-8"))["url"]
                 await introduce(bus.ledger, places, wallet)
                 if portal:
+                    bus.start_identity()
                     bus.start_portal()
-                    names.append("portal")
+                    names += ["identity", "portal"]
                 await bus.ready(*names)
                 if portal:
                     bus.portal_url = json.loads(places.ready("portal").read_text(encoding="utf-8"))["url"]

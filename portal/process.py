@@ -57,6 +57,7 @@ async def run_portal(
             url,
             meter=meter,
         )
+        stack.push_async_callback(parts.outside.close)
         await serve(create_app(parts), listener, lambda: ready(url))
 
 

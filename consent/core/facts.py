@@ -23,12 +23,6 @@ REGISTER = bytes(16)
 """The authorisation of an outbox line that is about none: who may ask has changed, caches start again."""
 
 
-CALLS_MAX = 3
-"""State calls of one request, at most (T-attempt)."""
-REGISTER = bytes(16)
-"""The authorisation of an outbox line that is about none: who may ask has changed, caches start again."""
-
-
 class State(StrEnum):
     """States of an authorisation (protocol §4)."""
 
@@ -152,6 +146,14 @@ class Habilitation(Value, frozen=True):
     purpose: str
     scopes: tuple[str, ...]
     legal_reference: str
+    not_after_ms: int
+
+
+class Delegation(Value, frozen=True):
+    """An operator (SIREN) may publish for a recipient (SIRET), until then."""
+
+    recipient: str
+    operator: str
     not_after_ms: int
 
 

@@ -32,7 +32,8 @@ COMMANDS = {
     "worker": "roles:worker",
     "connector": "connector:app",
     "sandbox": "roles:sandbox",
-    "portal": "roles:portal",
+    "identity": "roles:identity",
+    "portal": "portal:app",
     "bench": "bench:app",
 }
 """Command → file and name, in the order of `accord --help`."""

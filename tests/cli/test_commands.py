@@ -17,8 +17,10 @@ import httpx
 import pytest
 
 from connectors.rest.descriptions import parts_of
+from consent.issuers import DECLARED, write_issuers
 from exchange.cli.dev import clear
 from exchange.embedded import jars
+from exchange.places import Places
 from tests.running import left_behind, running
 
 STATE_CASES = Path("../shared/state-api-cases/api_particulier_v3_cnav_quotient_familial_with_civility")
@@ -265,6 +267,7 @@ class TestLedgerAlone:
         person = tmp_path / "person.json"
         person.write_text(json.dumps(_family()), encoding="utf-8")
         where = ("--data", str(tmp_path / "bus"), "--json")
+        write_issuers(Places(tmp_path / "bus").issuers, DECLARED)
         argv = [sys.executable, "-m", "exchange.cli", "ledger", "run", *where]
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None

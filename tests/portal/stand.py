@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
+from exchange.bounded import Outside
 from exchange.settings import Settings
 from exchange.testing import MemoryBus, MemoryReader
 from portal.app import create_app
@@ -19,7 +20,7 @@ from portal.parts import Parts
 from portal.store import open_store
 from tests.world import ScriptedApi
 
-URL = "http://portal.test"
+URL = "http://127.0.0.1:8600"
 
 
 @dataclass
@@ -46,13 +47,20 @@ def token_of(html: str) -> str:
 
 
 @asynccontextmanager
-async def portal(folder: Path, bus: MemoryBus | None = None, **changes: Any) -> AsyncIterator[Stand]:
-    """One over a bus of its own, or over this one, which its maker has entered; `changes` replace parts."""
+async def portal(
+    folder: Path,
+    bus: MemoryBus | None = None,
+    outside: Outside | None = None,
+    changes: Mapping[str, Any] = {},
+    **chosen: Any,
+) -> AsyncIterator[Stand]:
+    """One over a bus of its own, or over this one, which its maker has entered; `changes` replace parts, `chosen`
+    are settings."""
     if bus is None:
-        async with MemoryBus(ScriptedApi()) as own, portal(folder, own, **changes) as stand:
+        async with MemoryBus(ScriptedApi()) as own, portal(folder, own, outside, changes, **chosen) as stand:
             yield stand
         return
-    settings = Settings(data=folder)
+    settings = Settings(data=folder, **chosen)
     parts = Parts(
         ledger=bus.ledger,
         outbox=bus.broker,
@@ -63,8 +71,12 @@ async def portal(folder: Path, bus: MemoryBus | None = None, **changes: Any) -> 
         settings=settings,
         store=open_store(None),
         url=URL,
+        outside=outside or Outside(),
     )
     parts = replace(parts, **changes)
     app = create_app(parts)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=parts.url) as browser:
+    async with (
+        app.state.http.running(),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=parts.url) as browser,
+    ):
         yield Stand(bus, parts, app, browser)

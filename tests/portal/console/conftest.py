@@ -57,7 +57,7 @@ async def told(tmp_path: Path) -> AsyncIterator[Told]:
     tracing = to_file("memory", tmp_path / "traces" / "memory.jsonl")
     bus = MemoryBus(ScriptedApi(), tracing)
     meter = Meter(Counted(bus), bus.clock)
-    async with bus, portal(tmp_path, bus, meter=meter, url="http://127.0.0.1:8600") as stand:
+    async with bus, portal(tmp_path, bus, changes={"meter": meter, "url": "http://127.0.0.1:8600"}) as stand:
         await meter.sample()
         agreement = await bus.give(JEANNE)
         ask = {"consent": agreement, "purpose": PURPOSES[0], "parameters": {"annee": "2026", "mois": "3"}}
