@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from portal.api.app import ApiMount, HttpApi
 from portal.console.routes import routes as console
+from portal.home import routes as home
 from portal.identity.logins import Logins
 from portal.identity.routes import routes as identity
 from portal.parts import Parts
@@ -55,6 +56,7 @@ def _routes(parts: Parts, pages: Pages, http: HttpApi, logins: Logins) -> list[B
         Route("/healthz", _healthz),
         ApiMount(API, http.asgi),
         Mount("/static", Static()),
+        *home(parts, pages),
         *console(parts, pages),
         *identity(pages, logins),
     ]

@@ -34,6 +34,7 @@ COMMANDS = {
     "sandbox": "roles:sandbox",
     "identity": "roles:identity",
     "portal": "portal:app",
+    "demarche": "demarche:app",
     "bench": "bench:app",
 }
 """Command → file and name, in the order of `accord --help`."""

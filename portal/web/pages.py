@@ -100,8 +100,9 @@ def never(_: Request) -> bool:
 class Pages:
     """Draws the pages of one portal, and guards its actions."""
 
-    def __init__(self, sessions: Sessions, url: str) -> None:
-        self._sessions, self._secure = sessions, url.startswith("https:")
+    def __init__(self, sessions: Sessions, url: str, cookie: str = SESSION) -> None:
+        """`cookie` is its name: those of one machine are shared by all its ports."""
+        self._sessions, self._secure, self._cookie = sessions, url.startswith("https:"), cookie
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=select_autoescape(),
@@ -147,7 +148,7 @@ class Pages:
     def _asked(self, request: Request, *, is_json: bool = False) -> Asked:
         wished = request.query_params.get("lang")
         language = choose(wished, request.cookies.get(LANGUAGE), request.headers.get("accept-language", ""))
-        held = self._sessions.read(request.cookies.get(SESSION))
+        held = self._sessions.read(request.cookies.get(self._cookie))
         return Asked(request, held, language, FormData(), translator(language), is_json)
 
     async def _answered(self, handler: Handler, asked: Asked) -> Response:
@@ -196,9 +197,9 @@ class Pages:
             self._sessions.keep(held)
         flags: dict[str, Any] = {"httponly": True, "secure": self._secure, "samesite": "lax", "path": "/"}
         if held.ended:
-            response.delete_cookie(SESSION, **flags)
+            response.delete_cookie(self._cookie, **flags)
         elif held.changed and (held.is_new or held.former):
-            response.set_cookie(SESSION, held.cookie, **flags)
+            response.set_cookie(self._cookie, held.cookie, **flags)
         if asked.request.query_params.get("lang") == asked.language:
             response.set_cookie(LANGUAGE, asked.language, max_age=365 * 86_400, **flags)
         response.headers.setdefault("vary", "cookie, accept-language")
