@@ -15,7 +15,7 @@ from consent.core.agreement import fits, objection
 from consent.core.facts import Evidence, Grant, State, Terms
 from consent.core.life import Collected
 from consent.core.rules import Happening, step
-from consent.issuers import Issuer
+from consent.issuers import Issuers
 from consent.register import recipient_entries
 from consent.stores import tables as t
 from consent.transaction import Transaction, read_scopes, row_of
@@ -76,7 +76,7 @@ def request(tx: Transaction, authorisation: bytes, terms: Terms, evidence: Evide
 
 def grant(
     tx: Transaction,
-    issuers: tuple[Issuer, ...],
+    issuers: Issuers,
     authorisation: bytes,
     terms: Terms,
     identity: bytes,
@@ -84,14 +84,14 @@ def grant(
     operator: str,
 ) -> Grant:
     """Given: mint the key, commit to the person, certify, seal the capsule to the recipient's key held by `operator`. What was
-    requested may be given in part; with issuers, only on what they vouch for."""
+    requested may be given in part, and only on what the issuers vouch for."""
     _check(tx, terms, evidence, identity)
     row = adopt(tx, authorisation)
     if row is not None and State(row.state) is not State.REQUESTED:
         return _given_again(tx, row, terms, identity, operator)
     if row is not None and not fits(terms_of(row), terms):
         raise Refused(Code.CONFLICT)
-    vouched = _vouched(tx, issuers, authorisation, terms, identity, evidence)
+    vouched = vouched_for(tx, issuers, authorisation, terms, identity, evidence)
     reference = subject_reference(tx.keys.secrets["pseudonym.key"], terms.recipient, identity)
     _not_opposed(tx, terms, reference)
     tx.mint_content_key(authorisation, reference)
@@ -163,22 +163,22 @@ def keep(
     )  # fmt: skip
 
 
-def _vouched(
+def vouched_for(
     tx: Transaction,
-    issuers: tuple[Issuer, ...],
+    issuers: Issuers,
     authorisation: bytes,
     terms: Terms,
     identity: bytes,
     evidence: Evidence,
 ) -> tuple[str, dict[str, Any]]:
-    """Who the issuers vouch for, their nonce used up; nobody where no issuer is configured: the act is declared, not proven."""
+    """Who the issuers vouch for, their nonce used up; nobody where an act without tokens may be declared."""
     if evidence.channel != "online":
         _within_quota(tx, evidence)
-    if not issuers:
+    if evidence.tokens is None and issuers.declared:
         return "", {}
-    from consent.tokens import vouch  # here: a ledger without issuers starts a third of a second sooner
+    from consent.tokens import vouch  # here: a ledger nobody logs in to starts a third of a second sooner
 
-    vouched = vouch(issuers, authorisation, ordered(terms), identity, evidence, tx.now_ms)
+    vouched = vouch(issuers.issuers, authorisation, ordered(terms), identity, evidence, tx.now_ms)
     nonce = bytes.fromhex(vouched.nonce)
     if tx.connection.execute(select(t.nonce.c.at).where(t.nonce.c.nonce == nonce)).first():
         raise Refused(Code.EVIDENCE_INVALID)

@@ -54,12 +54,17 @@ class Places:
         return self.root / "portal" / "portal.db"
 
     @property
+    def identity(self) -> Path:
+        """Secrets of our accounts at identity providers, and of the sandbox that stands in for them."""
+        return self.root / "identity"
+
+    @property
     def ledger_keys(self) -> Path:
         return self.root / "ledger" / "keys"
 
     @property
     def issuers(self) -> Path:
-        """The identity providers whose word a grant needs; absent: grants are declared, not proven."""
+        """The identity providers whose word a grant needs (`consent.issuers`); absent: nothing is granted."""
         return self.root / "issuers.json"
 
     @property

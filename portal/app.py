@@ -12,6 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from portal.api.app import ApiMount, HttpApi
+from portal.identity.logins import Logins
+from portal.identity.routes import routes as identity
 from portal.parts import Parts
 from portal.web.middleware import Guard
 from portal.web.pages import Pages
@@ -24,6 +26,7 @@ API = "/v1"
 def create_app(parts: Parts) -> Starlette:
     """The application over its parts; nothing is opened or started here."""
     pages = Pages(Sessions(parts.store, parts.clock.now_ms), parts.url)
+    logins = Logins(parts.places.root, parts.url, parts.outside, parts.clock)
 
     async def missing(request: Request, _: Exception) -> Response:
         return pages.missing(request)
@@ -36,7 +39,7 @@ def create_app(parts: Parts) -> Starlette:
             yield
 
     app = Starlette(
-        routes=_routes(parts, pages, http),
+        routes=_routes(parts, pages, http, logins),
         middleware=[Middleware(Guard, url=parts.url, itself=API)],
         exception_handlers={404: missing, 405: missing},
         lifespan=lifespan,
@@ -45,12 +48,13 @@ def create_app(parts: Parts) -> Starlette:
     return app
 
 
-def _routes(parts: Parts, pages: Pages, http: HttpApi) -> list[BaseRoute]:
+def _routes(parts: Parts, pages: Pages, http: HttpApi, logins: Logins) -> list[BaseRoute]:
     """Each space's, in the order in which a newcomer meets them."""
     return [
         Route("/healthz", _healthz),
         ApiMount(API, http.asgi),
         Mount("/static", Static()),
+        *identity(pages, logins),
     ]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
 from consent.door import Door
+from exchange.bounded import Outside
 from exchange.places import Places
 from exchange.ports import Clock, Outbox
 from exchange.sdk import ReaderFactory
@@ -17,7 +18,8 @@ from exchange.trust import Trust
 @dataclass(frozen=True)
 class Parts:
     """One portal. `store` holds what is the portal's own (sessions, clients, webhooks, idempotency keys), never an authority's word;
-    `url` is its public address, without a slash at the end; `outbox` is None where the broker is away: people's pages work all the same."""
+    `url` is its public address, without a slash at the end; `outbox` is None where the broker is away: people's pages work all the same;
+    `outside` asks identity providers."""
 
     ledger: Door
     outbox: Outbox | None
@@ -28,3 +30,4 @@ class Parts:
     settings: Settings
     store: Engine
     url: str
+    outside: Outside = field(default_factory=Outside)

@@ -48,6 +48,7 @@ async def run_portal(
             store,
             url,
         )
+        stack.push_async_callback(parts.outside.close)
         await serve(create_app(parts), listener, lambda: ready(url))
 
 

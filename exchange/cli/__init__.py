@@ -33,6 +33,7 @@ COMMANDS = {
     "connector": "connector:app",
     "sandbox": "roles:sandbox",
     "portal": "portal:app",
+    "identity": "roles:identity",
     "bench": "bench:app",
 }
 """Command → file and name, in the order of `accord --help`."""

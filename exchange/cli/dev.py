@@ -21,7 +21,10 @@ from exchange.stopping import stopping
 if TYPE_CHECKING:
     from exchange.local import LocalBus
 
-PARTS = ("broker", "ledger", "journal", "connectors", "collectivities", "portal", "run", "traces", "trust.json")
+PARTS = (
+    "broker", "ledger", "journal", "connectors", "collectivities", "portal", "identity", "run", "traces", "trust.json", "issuers.json",
+    "identity.json",
+)  # fmt: skip
 
 
 def dev(

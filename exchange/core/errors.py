@@ -70,6 +70,11 @@ class Code(StrEnum):
     FRANCECONNECT_EXPIRED = "franceconnect_expired"
     FRANCECONNECT_USED = "franceconnect_used"
     FRANCECONNECT_UNAVAILABLE = "franceconnect_unavailable"
+    LOGIN_REFUSED = "login_refused"
+    LOGIN_INVALID = "login_invalid"
+    LOGIN_EXPIRED = "login_expired"
+    NOT_ADMITTED = "not_admitted"
+    IDENTITY_PROVIDER_UNAVAILABLE = "identity_provider_unavailable"
     EVIDENCE_MISSING = "evidence_missing"
     EVIDENCE_INVALID = "evidence_invalid"
     REPRESENTATION_INVALID = "representation_invalid"
@@ -197,6 +202,16 @@ CATALOGUE: dict[Code, Entry] = {
         "refaire l'identification", "identify again"),
     Code.FRANCECONNECT_UNAVAILABLE: _entry("provider", True, "pas de réponse de FranceConnect, ou pas celle convenue", "no answer from FranceConnect, or not as documented",
         "refaire l'identification plus tard", "identify again later"),
+    Code.LOGIN_REFUSED: _entry("citizen", True, "identification abandonnée ou refusée", "the login was given up or refused",
+        "recommencer, ou choisir une autre voie : le code du reçu, le guichet", "start again, or go another way: the receipt's code, the counter"),
+    Code.LOGIN_INVALID: _entry("citizen", True, "réponse d'identification qui n'est pas celle attendue", "a login answer that is not the one expected",
+        "recommencer l'identification depuis le début, dans la même fenêtre", "log in again from the start, in the same window"),
+    Code.LOGIN_EXPIRED: _entry("citizen", True, "identification trop ancienne", "the login took too long",
+        "recommencer l'identification", "log in again"),
+    Code.NOT_ADMITTED: _entry("caller", False, "ce compte n'ouvre pas cet espace", "this account does not open this space",
+        "faire inscrire le compte par l'exploitant du bus", "have the bus operator enter the account"),
+    Code.IDENTITY_PROVIDER_UNAVAILABLE: _entry("provider", True, "le fournisseur d'identité ne répond pas comme convenu", "the identity provider does not answer as documented",
+        "recommencer plus tard, ou choisir une autre voie : le code du reçu, le guichet", "try later, or go another way: the receipt's code, the counter"),
     Code.EVIDENCE_MISSING: _entry("caller", False, "recueil de l'accord sans preuve", "agreement collected without evidence",
         "joindre la preuve prévue pour ce canal", "attach the evidence this channel needs"),
     Code.EVIDENCE_INVALID: _entry("caller", False, "la preuve ne couvre pas cet accord", "the evidence does not cover this agreement",

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -18,8 +17,11 @@ import httpx
 import pytest
 
 from connectors.rest.descriptions import parts_of
+from consent.issuers import DECLARED, write_issuers
 from exchange.cli.dev import clear
 from exchange.embedded import jars
+from exchange.places import Places
+from tests.running import left_behind, running
 
 STATE_CASES = Path("../shared/state-api-cases/api_particulier_v3_cnav_quotient_familial_with_civility")
 EVERY_STATE_CASE = Path("../shared/state-api-cases")
@@ -36,23 +38,6 @@ def accord(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def left_behind(folder: Path) -> list[str]:
-    return [command for _, command in processes(folder)]
-
-
-def processes(folder: Path) -> list[tuple[int, str]]:
-    """Live processes whose command line names the folder."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if str(folder) in command and int(process.name) != os.getpid():
-            found.append((int(process.name), command))
-    return found
 
 
 class TestDemo:
@@ -136,18 +121,6 @@ def _payload(path: Path) -> str:
     import yaml
 
     return str(yaml.safe_load(path.read_text(encoding="utf-8"))["payload"])
-
-
-@contextmanager
-def running(folder: Path, **env: str) -> Iterator[dict[str, Any]]:
-    """A bus kept up by `accord dev`, ended by Ctrl-C, leaving nothing."""
-    argv = [sys.executable, "-m", "exchange.cli", "dev", "--json", "--data", str(folder)]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=os.environ | env)
-    assert process.stdout is not None
-    yield json.loads(process.stdout.readline())
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
-    assert left_behind(folder) == []
 
 
 @pytest.fixture(scope="module")
@@ -294,6 +267,7 @@ class TestLedgerAlone:
         person = tmp_path / "person.json"
         person.write_text(json.dumps(_family()), encoding="utf-8")
         where = ("--data", str(tmp_path / "bus"), "--json")
+        write_issuers(Places(tmp_path / "bus").issuers, DECLARED)
         argv = [sys.executable, "-m", "exchange.cli", "ledger", "run", *where]
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
+from exchange.bounded import Outside
 from exchange.settings import Settings
 from exchange.testing import MemoryBus, MemoryReader
 from portal.app import create_app
@@ -19,7 +20,7 @@ from portal.parts import Parts
 from portal.store import open_store
 from tests.world import ScriptedApi
 
-URL = "http://portal.test"
+URL = "http://127.0.0.1:8600"
 
 
 @dataclass
@@ -46,10 +47,12 @@ def token_of(html: str) -> str:
 
 
 @asynccontextmanager
-async def portal(folder: Path, bus: MemoryBus | None = None, **chosen: Any) -> AsyncIterator[Stand]:
+async def portal(
+    folder: Path, bus: MemoryBus | None = None, outside: Outside | None = None, **chosen: Any
+) -> AsyncIterator[Stand]:
     """One over a bus of its own, or over this one, which its maker has entered; `chosen` are settings."""
     if bus is None:
-        async with MemoryBus(ScriptedApi()) as own, portal(folder, own, **chosen) as stand:
+        async with MemoryBus(ScriptedApi()) as own, portal(folder, own, outside, **chosen) as stand:
             yield stand
         return
     settings = Settings(data=folder, **chosen)
@@ -63,6 +66,7 @@ async def portal(folder: Path, bus: MemoryBus | None = None, **chosen: Any) -> A
         settings=settings,
         store=open_store(None),
         url=URL,
+        outside=outside or Outside(),
     )
     app = create_app(parts)
     async with (

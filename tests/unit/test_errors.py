@@ -26,7 +26,7 @@ from consent.core.facts import DeadLetter, Evidence, Outcome, Representation, St
 from consent.core.query import Officer, Query
 from consent.core.rules import REFUSAL, usable
 from consent.grants import ASSISTED_A_DAY_MAX
-from consent.issuers import Issuer
+from consent.issuers import Issuer, Issuers
 from consent.keys import BadKeyFile, ephemeral, open_keys
 from consent.keys import files as keys_files
 from consent.ledger import Ledger
@@ -51,6 +51,8 @@ from exchange.ports import BadStore, Message, Recovering, Refused
 from exchange.sealing import public_bytes
 from exchange.testing import MemoryBus, VirtualClock
 from exchange.trust import Trust
+from portal.core.login import Going, NotLoggedIn, Provider, came_back
+from portal.identity.accounts import Directory, admit
 from portal.store import open_store
 from portal.web.pages import Asked, Page, Pages
 from portal.web.sessions import Sessions
@@ -226,8 +228,8 @@ async def collecting(code: Code) -> str:
     """An agreement without its notice, level or evidence, with a token nobody signed, by a wrong representative, or one too many."""
     world = await World.open()
     if code is Code.EVIDENCE_INVALID:
-        known = (Issuer("https://login.test", "citizen", {"keys": []}, {}),)
-        world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: b"", known)
+        known = Issuers(issuers=(Issuer("https://login.test", "citizen", {"keys": []}, {}),))
+        world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: b"", lambda: known)
     changes, evidence = COLLECTED[code]
     agreed = terms(RECIPIENT, world.clock.now_ms(), **changes)
     for number in range(ASSISTED_A_DAY_MAX + 1):
@@ -426,6 +428,30 @@ async def france_connect(code: Code) -> str:
             with pytest.raises(NotIdentified) as refused:
                 await reader.introspect(token)
     return refused.value.code
+
+
+LOGIN: dict[Code, dict[str, str]] = {
+    Code.LOGIN_REFUSED: {"error": "access_denied"},
+    Code.LOGIN_INVALID: {"state": "another"},
+    Code.LOGIN_EXPIRED: {"began_ms": "1"},
+    Code.IDENTITY_PROVIDER_UNAVAILABLE: {"error": "server_error"},
+    Code.NOT_ADMITTED: {},
+}
+
+
+@gives(*LOGIN)
+async def logging_in(code: Code) -> str:
+    """Somebody who turns back, another browser's answer, one too late, a provider in trouble, and an agent nobody entered."""
+    changes = LOGIN[code]
+    going = Going(
+        client="fc", state="s", nonce="n", verifier="v", began_ms=int(changes.get("began_ms", 10**12)), role="agent"
+    )
+    try:
+        came_back(Provider("https://fc.test", "", "", "", ""), going, {"state": "s", "code": "c"} | changes, 10**12)
+        admit(Directory(), going.role, "somebody")
+    except NotLoggedIn as refused:
+        return refused.code
+    return ""
 
 
 @gives(Code.BAD_WEBHOOK)
