@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     """File of its OAuth2 account: client id, secret, `ID_Teleservice` of Impôt particulier and of SFiP, one a line; None: the sandbox's."""
     portal_port: int = 8600
     """Port of the portal, on the loopback; 0, or one that is taken: a free one."""
+    identity_port: int = 8601
+    """Port of the identity sandbox, likewise."""
     portal_proxies: str = ""
     """Addresses of the proxies in front of the portal, comma-separated: who alone may say a caller's certificate (`Client-Cert`, RFC 9440)."""
     webhook_networks: str = ""
@@ -57,8 +59,6 @@ class Settings(BaseSettings):
     """Name under which that bus knows the SDK."""
     client_key_file: Path | None = None
     """File of the SDK's private key (JWK), mode 0600."""
-    identity_port: int = 8601
-    """Port of the identity sandbox, likewise."""
     traces: bool = True
     """Whether spans are written to `traces/` in the data directory."""
     suite: Literal["x25519", "mlkem768-x25519"] = "x25519"

@@ -12,6 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from portal.api.app import ApiMount, HttpApi
+from portal.dpo import space as dpo
+from portal.guichet import space as guichet
 from portal.identity.logins import Logins
 from portal.identity.routes import routes as identity
 from portal.parts import Parts
@@ -55,6 +57,8 @@ def _routes(parts: Parts, pages: Pages, http: HttpApi, logins: Logins) -> list[B
         ApiMount(API, http.asgi),
         Mount("/static", Static()),
         *identity(pages, logins),
+        *guichet.routes(parts, pages),
+        *dpo.routes(parts, pages),
     ]
 
 

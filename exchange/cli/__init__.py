@@ -32,8 +32,9 @@ COMMANDS = {
     "worker": "roles:worker",
     "connector": "connector:app",
     "sandbox": "roles:sandbox",
-    "portal": "portal:app",
     "identity": "roles:identity",
+    "portal": "portal:app",
+    "facade": "facade:app",
     "bench": "bench:app",
 }
 """Command → file and name, in the order of `accord --help`."""

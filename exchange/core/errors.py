@@ -40,6 +40,7 @@ class Code(StrEnum):
     DEADLINE_PASSED = "deadline_passed"
     CONFLICT = "conflict"
     CANCELLED = "cancelled"
+    NOTHING_WAITS = "nothing_waits"
     # Who may ask
     DELEGATION_ABSENT = "delegation_absent"
     HABILITATION_ABSENT = "habilitation_absent"
@@ -159,6 +160,9 @@ CATALOGUE: dict[Code, Entry] = {
     Code.CONFLICT: _entry("caller", False, "ce numéro de demande a déjà servi pour une autre demande", "this request id was used for another request",
         "choisir un nouveau numéro", "choose a new id"),
     Code.CANCELLED: _entry("caller", False, "demande annulée par son opérateur", "request cancelled by its operator", "refaire la demande s'il le faut", "ask again if need be"),
+    Code.NOTHING_WAITS: _entry("caller", True, "aucune réponse n'attend sous ce numéro de demande", "no answer waits under this request id",
+        "attendre qu'elle soit annoncée ; si elle a été remise ou est échue, refaire la demande",
+        "wait until it is announced; where it was handed over or is too late, ask again"),
     Code.DELEGATION_ABSENT: _entry("caller", False, "l'opérateur n'a pas de délégation de la collectivité", "the operator has no delegation from the collectivity",
         "faire enregistrer la délégation", "have the delegation recorded"),
     Code.HABILITATION_ABSENT: _entry("caller", False, "la collectivité n'est pas habilitée pour ces données et cette finalité",

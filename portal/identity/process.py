@@ -103,6 +103,6 @@ def _introduce(root: Path, name: str, sandbox: Sandbox) -> None:
         )
         for kind, (short, label) in LABELS.items()
     ]  # fmt: skip
-    admitted = known.admitted if others else dict.fromkeys(ROLES, (EVERYBODY,))
+    admitted: dict[str, tuple[str, ...]] = known.admitted if others else dict.fromkeys(ROLES, (EVERYBODY,))
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     files.write(root / IDENTITY, msgspec.json.format(msgspec.json.encode(Directory((*others, *ours), admitted))))

@@ -114,6 +114,10 @@ class Pages:
             Route(path, self._endpoint(handler, needs), methods=["GET"]),
         ]
 
+    def download(self, path: str, handler: Handler, needs: str = "") -> list[BaseRoute]:
+        """The route of a file: it has no twin."""
+        return [Route(path, self._endpoint(handler, needs), methods=["GET"])]
+
     def action(self, path: str, handler: Handler, needs: str = "") -> list[BaseRoute]:
         """The route of what changes something: a POST that bears the session's token."""
         return [Route(path, self._endpoint(handler, needs, is_action=True), methods=["POST"])]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from connectors.sandbox import FAMILIES, load_cases
-from consent.core.facts import Acknowledgement
+from consent.core.facts import Acknowledgement, Handover
 from consent.door import Door
 from exchange import introduction
 from exchange.adapters.http import HttpDoor, HttpOutbox, HttpReader, http_ledger
@@ -39,6 +39,7 @@ class Stand(Protocol):
     async def resume(self, agent: str) -> None: ...
     async def records(self, topic: str) -> list[Record]: ...
     async def moment(self) -> None: ...
+    async def hand_over(self, handover: Handover) -> None: ...
 
 
 class MemoryStand:
@@ -47,6 +48,7 @@ class MemoryStand:
     def __init__(self, bus: MemoryBus) -> None:
         self._bus, self.sdk, self.ledger, self.outbox = bus, bus.sdk, bus.ledger, bus.broker
         self.give, self.withdraw, self.pause, self.resume = bus.give, bus.withdraw, bus.pause, bus.resume
+        self.hand_over = bus.hand_over
 
     async def records(self, topic: str) -> list[Record]:
         return list(self._bus.broker.records(topic))
@@ -75,6 +77,10 @@ class KafkaStand:
             self._local.start_connector(agent.partition(".")[2])
         else:
             self._local.start_worker(agent, (agent,))
+
+    async def hand_over(self, handover: Handover) -> None:
+        wallet, until_ms = self.sdk.wallet, SystemClock().now_ms() + introduction.KEY_LIFE_MS
+        await self.ledger.delegate(wallet.recipient, wallet.operator, until_ms, handover)
 
     async def records(self, topic: str) -> list[Record]:
         async with KafkaReader(self._local.bootstrap, topic) as reader:

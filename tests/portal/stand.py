@@ -18,6 +18,8 @@ from exchange.testing import MemoryBus, MemoryReader
 from portal.app import create_app
 from portal.parts import Parts
 from portal.store import open_store
+from portal.web.pages import SESSION
+from portal.web.sessions import Sessions
 from tests.world import ScriptedApi
 
 URL = "http://127.0.0.1:8600"
@@ -31,6 +33,14 @@ class Stand:
     parts: Parts
     app: Starlette
     browser: httpx.AsyncClient
+
+    def log_in(self, role: str, who: Mapping[str, Any]) -> None:
+        """Somebody is logged in, as an identity provider's answer would leave them."""
+        sessions = Sessions(self.parts.store, self.parts.clock.now_ms)
+        held = sessions.read(self.browser.cookies.get(SESSION))
+        held.let_in(role, dict(who))
+        sessions.keep(held)
+        self.browser.cookies.set(SESSION, held.cookie, domain="portal.test")
 
     async def submit(self, page: str, path: str, fields: Mapping[str, Any] | None = None) -> httpx.Response:
         """Send the form of a page that posts to `path`, with its token."""
