@@ -19,10 +19,10 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, import_key
 
-from consent.core.facts import DirectoryEntry, Grant
+from consent.core.facts import DirectoryEntry, Grant, Outcome, Submission
 from consent.keys import BadKeyFile
 from consent.keys.files import read as read_secret
-from exchange import outcomes
+from exchange import outcomes, wire
 from exchange.core import topics
 from exchange.core.errors import Code
 from exchange.core.urls import secure_url
@@ -215,7 +215,7 @@ class HttpReader:
             raise outcomes.of(refused.code) from None
 
     def _record(self, event: Mapping[str, Any]) -> Record:
-        message = base64.b64decode(event["outcome"]["message"])
+        message = base64.b64decode(event["message"])
         return _Told(self._topic, 0, _number(event["cursor"]) - 1, 0, bytes.fromhex(event["authorisation"]), message)
 
 
@@ -229,7 +229,7 @@ def _text(number: int) -> str:
 
 
 class _HttpLedger:
-    """What the SDK asks of the ledger: public keys, and the capsules of its own agreements."""
+    """What the SDK asks of the ledger: public keys, the capsules of its own agreements, and to open what waits."""
 
     def __init__(self, door: HttpDoor) -> None:
         self._door = door
@@ -250,6 +250,19 @@ class _HttpLedger:
         one = await self._door.call("GET", f"/consents/{authorisation.hex()}/capsule")
         certificate, capsule = base64.b64decode(one["certificate"]), base64.b64decode(one["capsule"])
         return Grant(authorisation, certificate, capsule, one["leaf_index"])
+
+    async def open(self, submission: Submission, worker: str = "") -> Outcome:
+        """By this door's own hand: it has the lease, and so has who called."""
+        said = await self._door.call("POST", f"/requests/{submission.key.request.hex()}/answer")
+        key = bytes.fromhex(said["authorisation"])
+        outcome = wire.read_outcome(_Told("", 0, 0, 0, key, base64.b64decode(said["message"])))
+        if (outcome.key, outcome.digest) != (submission.key, submission.digest):
+            raise Refused(Code.NOTHING_WAITS)
+        return outcome
+
+    async def received(self, submissions: Sequence[Submission]) -> None:
+        for submission in submissions:
+            await self._door.call("POST", f"/requests/{submission.key.request.hex()}/reception")
 
 
 def http_ledger(door: HttpDoor) -> Ledger:

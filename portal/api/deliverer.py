@@ -6,12 +6,12 @@ Its cursor is its only state: what could not be delivered is on the topic for se
 from __future__ import annotations
 
 import asyncio
-from hashlib import sha256
 
 import structlog
 from sqlalchemy import Engine
 
 from exchange.bounded import Outside
+from exchange.core.encoding import digest
 from exchange.ports import Clock, Unavailable
 from portal.api import calling, hooks
 from portal.api.calling import Resolve
@@ -81,9 +81,11 @@ class Deliverer:
             return
         standing, offsets = hook.standing, dict(hook.offsets)
         for told in found:
-            tried = await self.send(hook, self._delivery(hook, told))
-            standing = standing.after(tried.delivered, self._clock.now_ms())
-            if not tried.delivered:
+            one = self._delivery(hook, told)
+            if not one.delivered:  # the bus may tell the same outcome again
+                one = await self.send(hook, one)
+                standing = standing.after(one.delivered, self._clock.now_ms())
+            if not one.delivered:
                 break
             offsets[told.partition] = told.offset + 1
             hooks.stand(self._store, hook.id, standing, offsets)
@@ -93,11 +95,13 @@ class Deliverer:
             structlog.get_logger().warning("webhook_paused", webhook=hook.id, operator=hook.operator)
 
     def _delivery(self, hook: Hook, told: Told) -> Delivery:
-        """The same id each time it is tried."""
-        place = f"{hook.id} {told.partition} {told.offset}"
-        id = sha256(place.encode()).hexdigest()[:32]
+        """The same id each time it is tried, or told."""
+        kind, key = event_type(told.told), told.told.key
+        id = digest(
+            b"accord.delivery.v1", hook.id.encode(), kind.encode(), key.authorisation, key.request, told.told.digest
+        ).hex()[:32]
         known = hooks.delivery_of(self._store, hook.id, id)
         if known is not None:
             return known
-        body = signing.body_of(told.outcome, told.at_ms)
-        return Delivery(0, id, hook.id, event_type(told.outcome), body, told.at_ms, 0, 0, False, 0)
+        body = signing.body_of(told.told, told.at_ms)
+        return Delivery(0, id, hook.id, kind, body, told.at_ms, 0, 0, False, 0)

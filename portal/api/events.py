@@ -32,14 +32,15 @@ _STREAM_LIMIT = 100
 
 
 class Event(Answer):
-    """One outcome. `cursor` goes on after it."""
+    """One outcome, or that an answer waits. `cursor` goes on after it."""
 
     cursor: str
     type: str
     at: str
     request: Id
     authorisation: Id
-    outcome: Outcome
+    outcome: Outcome | None
+    message: str
 
 
 class Meta(Answer):
@@ -108,7 +109,7 @@ def _events(
     for one in found:
         offsets[one.partition] = one.offset + 1
         cursor = cursors.write(api.key("cursors"), caller.operator, offsets)
-        told.append(views.event(cursor, one.at_ms, one.outcome, one.message, language))
+        told.append(views.event(cursor, one.at_ms, one.told, one.message, language))
     return told
 
 
