@@ -23,6 +23,8 @@ import structlog
 from consent.client import connect, hang_up
 from consent.door import Door
 from consent.issuers import DECLARED, write_issuers
+from consent.keys import BadKeyFile
+from exchange.adapters.http import HttpDoor, HttpOutbox, HttpReader, http_ledger, read_key
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
 from exchange.clock import SystemClock
 from exchange.core import topics
@@ -258,10 +260,27 @@ async def client(settings: Settings, places: Places, bootstrap: str) -> AsyncIte
 
 
 @asynccontextmanager
+async def by_http(settings: Settings, places: Places) -> AsyncIterator[Bus]:
+    """The SDK of the settings' collectivity, on a bus's HTTP API; its wallet and what it trusts are in its own data directory."""
+    if settings.client_key_file is None:
+        raise BadKeyFile("ACCORD_CLIENT_KEY_FILE: absent")
+    spans = to_file("sdk", places.traces("sdk")) if settings.traces else Tracing()
+    wallet, trust, clock = open_wallet(places, settings), Trust.load(places.trust), SystemClock()
+    async with HttpDoor(settings.url, settings.client, read_key(settings.client_key_file), clock) as door:
+        reader = lambda topic, offsets: HttpReader(door, topic, offsets)  # noqa: E731  # a reader for any topic
+        async with Bus(wallet, HttpOutbox(door), reader, http_ledger(door), trust, clock, spans) as bus:
+            yield bus
+
+
+@asynccontextmanager
 async def open_bus(settings: Settings | None = None, data: Path | None = None) -> AsyncIterator[Bus]:
-    """The SDK on the bus that the environment names (`ACCORD_…`), or that runs over this data directory; else `Unavailable`."""
+    """The SDK on the bus that the environment names (`ACCORD_…`), by HTTP where that is a URL, or that runs over this data directory; else `Unavailable`."""
     settings = settings or Settings()
     places = settings.places(data)
+    if settings.url:
+        async with by_http(settings, places) as bus:
+            yield bus
+        return
     bootstrap = settings.broker or places.running()["kafka"]
     async with client(settings, places, bootstrap) as bus:
         yield bus
