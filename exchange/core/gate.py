@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from consent.core.facts import Authorisation, State
-from exchange.core.batches import Fetched, length
+from exchange.core.batches import Fetched
 from exchange.core.decision import TTL_MAX_MS, TTL_MIN_MS, Ask, DataSet, instant, standing
 from exchange.core.errors import Code
 from exchange.core.heads import HEAD, SIZE_MAX_BYTES, SIZES, TAIL_AT, BadRequest, bytes_at
@@ -20,7 +20,8 @@ from exchange.core.sealing import ask_hash, request_digest
 REMEMBERED = 4096
 """Most asks kept per terms."""
 
-_TASK_HEAD = struct.Struct(">5s16s16s9sQ")
+_TASK_HEAD = struct.Struct(">5s16s16s9sQ32sx")
+"""Frame, request id, authorisation id, operator, deadline, certificate hash; no certificate."""
 _NOWHERE = 1 << 40
 """Beyond the end of any message."""
 
@@ -52,9 +53,7 @@ class View:
 
     __slots__ = (
         "asks",
-        "certificate",
         "certificate_hash",
-        "certificate_size",
         "held",
         "live",
         "not_after_ms",
@@ -66,11 +65,10 @@ class View:
         self.held, self.provider, self.asks = held, held.provider, asks
         self.live = held.state is State.LIVE and held.uses < held.max_uses
         self.not_before_ms, self.not_after_ms = held.not_before_ms, held.not_after_ms
-        self.certificate, self.certificate_hash = held.certificate, held.certificate_hash
-        self.certificate_size = length(len(held.certificate))
+        self.certificate_hash = held.certificate_hash
 
 
-Task = tuple[int, str, bytes, bytes, tuple[bytes, bytes, bytes, bytes]]
+Task = tuple[int, str, bytes, bytes, tuple[bytes, bytes]]
 """Place in the chunk, provider, authorisation, request, and the parts of the message's value."""
 
 
@@ -148,16 +146,8 @@ def judge(
             and now_ms < deadline_ms
             and ((operator, ask) in view.asks or _within(view, operator, ask, rules))
         ):
-            head = pack(task_prefix, request, authorisation, siren, deadline_ms)
-            tasks.append(
-                (
-                    place,
-                    view.provider,
-                    authorisation,
-                    request,
-                    (head, view.certificate_size, view.certificate, data[at + TAIL_AT : end]),
-                )
-            )
+            head = pack(task_prefix, request, authorisation, siren, deadline_ms, certificate_hash)
+            tasks.append((place, view.provider, authorisation, request, (head, data[at + TAIL_AT : end])))
         elif fresh:
             asked = (request, authorisation, certificate_hash, ttl_ms, ask, deadline_ms)
             _refuse(judged, place, operator, view, rules, now_ms, asked)

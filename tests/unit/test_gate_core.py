@@ -80,7 +80,7 @@ def test_a_good_request_becomes_its_providers_task() -> None:
     assert (place, provider, authorisation, request_id) == (0, "cnaf", A, b"r" * 16)
     assert wire.read("exchange-task", b"".join(parts)) == {
         "request_id": b"r" * 16, "authorisation_id": A, "operator": OPERATOR.encode(),
-        "deadline_ms": (NOW_MS + 5_000).to_bytes(8, "big"), "certificate": b"certificate",
+        "deadline_ms": (NOW_MS + 5_000).to_bytes(8, "big"), "certificate_hash": b"c" * 32, "certificate": b"",
         "ask": wire.write_ask(ASK), "identity": b"identity",
     }  # fmt: skip
 
