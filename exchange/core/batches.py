@@ -59,6 +59,11 @@ class Head(NamedTuple):
         return bool(self.attributes & _COMPRESSED)
 
     @property
+    def has_append_time(self) -> bool:
+        """Whether all its records bear the broker's time, `max_ms`."""
+        return bool(self.attributes & _LOG_APPEND_TIME)
+
+    @property
     def is_control(self) -> bool:
         return bool(self.attributes & _CONTROL)
 
@@ -159,7 +164,7 @@ def entries(data: bytes, head: Head) -> list[Entry]:
     """Where the records of an uncompressed batch lie; BadBatch unless they fill it exactly. One loop, written out: every record of the
     bus goes through it."""
     at, sizes, found = head.begin, SIZES, list[Entry]()
-    push, append_ms = found.append, head.max_ms if head.attributes & _LOG_APPEND_TIME else None
+    push, append_ms = found.append, head.max_ms if head.has_append_time else None
     contiguous = head.next_offset - head.base_offset == head.records
     try:
         for number in range(head.records):
