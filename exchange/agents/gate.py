@@ -17,7 +17,7 @@ from consent.core.facts import Authorisation, RequestKey, Verdict
 from exchange import wire
 from exchange.agents.base import Outgoing, Quiet, ended
 from exchange.core import gate
-from exchange.core.allowing import Allowed, Asks, allow, bodies, ending_with_ids
+from exchange.core.allowing import Allowed, Asks, allow, batches, bodies
 from exchange.core.batches import Fetched, in_place, sized, written_headers
 from exchange.core.columns import Requests, requests
 from exchange.core.errors import Code
@@ -104,13 +104,13 @@ class Gate(Quiet):
         """The tasks of requests allowed at once: all of one chunk go to the partitions that follow from its own."""
         outgoing, plain = Outgoing(self._outbox), self._headers["exchange-task"]
         for provider, own in allowed:
+            common = own, chunk.data, operator, self._rules.task_prefix
             if after == self._plain:
-                headers = ending_with_ids(plain, own)
+                outgoing.whole(tasks(provider), chunk.partition, batches(*common, plain))
             else:
                 ids = zip(own.place.tolist(), own.ids, strict=True)
                 headers = [after("exchange-task", chunk, place, request) for place, request in ids]
-            laid = bodies(own, chunk.data, operator, self._rules.task_prefix, headers)
-            outgoing.extend(tasks(provider), chunk.partition, laid)
+                outgoing.extend(tasks(provider), chunk.partition, bodies(*common, headers))
         return outgoing
 
     def _plain(self, subject: str, _chunk: Fetched, _place: int, request: bytes) -> bytes:

@@ -22,8 +22,8 @@ LEAST = 32
 """Records from which on arrays are quicker than a loop."""
 _KEY_BYTES, _KEY_SIZE = 16, 0x20
 """How long a key is, and how a record says it."""
-TWO_BYTES_MAX = (1 << 13) - 1
-"""The greatest length that takes two bytes."""
+ONE_BYTE_MAX, TWO_BYTES_MAX = (1 << 6) - 1, (1 << 13) - 1
+"""The greatest lengths that take one byte, and two."""
 REQUEST = np.dtype(
     [
         ("magic", "u1"), ("schema", ">u4"), ("request", "V16"), ("authorisation", "<u8", 2), ("certificate", "<u8", 4), ("ttl_ms", ">u4"),
@@ -156,10 +156,16 @@ class Requests(NamedTuple):
     def authorisations(self) -> list[bytes]:
         return _each_16(self.head["authorisation"])
 
-    def only(self, which: Ints | Bools) -> Requests:
+    def only(self, which: slice | Ints | Bools) -> Requests:
         """Some of them, in order."""
         place, head, timestamp, ask_at, ask_end, end = self
         return Requests(place[which], head[which], timestamp[which], ask_at[which], ask_end[which], end[which])
+
+
+def same(some: NDArray[np.uint64], others: NDArray[np.uint64]) -> Bools:
+    """Which have the same first 128 bits."""
+    equal: Bools = (some[:, 0] == others[:, 0]) & (some[:, 1] == others[:, 1])
+    return equal
 
 
 def _each_16(column: NDArray[Any]) -> list[bytes]:
@@ -180,7 +186,7 @@ def requests(chunk: Fetched, prefix: bytes) -> Requests:
     identity, usual_too = _sizes(data, ask_end)
     whole = usual & usual_too & (ask_at + size == ask_end) & (ask_end + 2 + identity == end)
     ours = (head["magic"] == prefix[0]) & (head["schema"] == int.from_bytes(prefix[1:], "big"))
-    kept = np.flatnonzero(whole & ours & (key == head["authorisation"]).all(1) & (end - at <= TWO_BYTES_MAX))
+    kept = np.flatnonzero(whole & ours & same(key, head["authorisation"]) & (end - at <= TWO_BYTES_MAX))
     return Requests(place[kept], head[kept], timestamp[kept], ask_at[kept], ask_end[kept], end[kept])
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consent.core.facts import REGISTER, Authorisation, State
+from exchange.core.columns import same
 
 SILENCE_MAX_MS = 5_000
 SIZE_MAX = 2_500_000
@@ -127,7 +128,7 @@ class Memory:
             slots = self._slots(new["id"][left])
             self._used += int((self._rows["terms"][np.unique(slots)] == 0).sum())
             self._rows[slots] = new[left]  # of two on one place the last is there
-            left = left[(self._rows["id"][slots] != new["id"][left]).any(1)]
+            left = left[~same(self._rows["id"][slots], new["id"][left])]
 
     def _rebuild(self, more: int) -> None:
         """A table with room for as many again, without what was forgotten."""
@@ -143,7 +144,7 @@ class Memory:
         left = np.arange(len(slots))
         while left.size:
             rows = self._rows[slots[left]]
-            left = left[(rows["terms"] != 0) & (rows["id"] != ids[left]).any(1)]
+            left = left[(rows["terms"] != 0) & ~same(rows["id"], ids[left])]
             slots[left] = (slots[left] + 1) & mask
         return slots
 

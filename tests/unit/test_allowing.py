@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consent.core.facts import Authorisation, State
 from exchange import wire
-from exchange.core.allowing import REMEMBERED, Asks, allow, bodies, ending_with_ids
-from exchange.core.batches import Bodies, Fetched, lay, written_headers
+from exchange.core.allowing import REMEMBERED, Asks, allow, batches, bodies
+from exchange.core.batches import Fetched, Sections, lay, written, written_headers
 from exchange.core.columns import requests
 from exchange.core.decision import TTL_MAX_MS, TTL_MIN_MS
 from exchange.core.gate import judge, read
@@ -89,11 +92,33 @@ def test_only_what_the_rule_allows_is_allowed_and_written_alike(
     places = [place for one in allowed for place in one.requests.place.tolist()]
     assert sorted([*places, *rest.place.tolist()]) == found.place.tolist()
     for one in allowed:
-        laid = bodies(one.requests, chunk.data, OPERATOR, RULES.task_prefix, ending_with_ids(HEADERS, one.requests))
-        for place, message in zip(one.requests.place.tolist(), Bodies(laid), strict=True):
+        own = one.requests, chunk.data, OPERATOR, RULES.task_prefix
+        whole = Sections(list(batches(*own, HEADERS)))
+        assert whole.laid == bodies(*own, [HEADERS + request.hex().encode() for request in one.requests.ids])
+        for place, message in zip(one.requests.place.tolist(), whole, strict=True):
             task = by_rule[place]
             assert task.provider == one.provider
             assert message == Message(task.authorisation, task.value, [("ce_id", task.request.hex().encode())])
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 200, 5_000])
+def test_tasks_fill_batches_that_a_broker_takes(count: int) -> None:
+    """However many: aiokafka reads them as they are read one by one, in batches of 1 MiB at most."""
+    chunk, memory = fetched([(A, request(ASKS[0], number=n)) for n in range(count)]), Memory(SALT)
+    memory.learn([GOOD])
+    allowed, _ = allow(requests(chunk, PREFIX), chunk.data, Asks(OPERATOR, RULES), memory, NOW_MS)
+    made = [one for each in allowed for one in batches(each.requests, chunk.data, OPERATOR, RULES.task_prefix, HEADERS)]
+    tasks, _ = judge(read(chunk, range(count), RULES)[0], OPERATOR, {A: GOOD}, RULES, NOW_MS)
+    found = []
+    for one in made:
+        data = bytes(written(one, NOW_MS, (7, 2, 40), calc_crc32c))
+        assert len(data) <= 1 << 20
+        batch = MemoryRecords(data).next_batch()
+        assert batch.validate_crc()
+        found += [(r.offset, r.key, r.value, r.headers) for r in batch]
+    numbers = [number for one in made for number in range(one.records)]
+    headers = [[("ce_id", task.request.hex().encode())] for task in tasks]
+    assert found == [(n, t.authorisation, t.value, h) for n, t, h in zip(numbers, tasks, headers, strict=True)]
 
 
 @given(st.lists(st.sampled_from(ASKS), max_size=10))

@@ -9,7 +9,7 @@ from aiokafka.record.util import calc_crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.core.batches import BadBatch, Entry, Fetched, body, entries, heads, written
+from exchange.core.batches import BadBatch, Entry, Fetched, body, entries, heads, numbered, written
 from exchange.core.columns import LEAST, Located, entries_at, located, requests
 from exchange.core.heads import HEAD, SIZE_MAX_BYTES, BadRequest, read_head, varint
 from exchange.ports import Message
@@ -29,7 +29,7 @@ def stamped(batch: bytes, offset: int = 0) -> bytes:
 
 
 def batch(messages: Sequence[Message], offset: int = 0) -> bytes:
-    return stamped(bytes(written([body(*one) for one in messages], NOW_MS, (1, 0, 0), calc_crc32c)), offset)
+    return stamped(bytes(written(numbered([body(*one) for one in messages]), NOW_MS, (1, 0, 0), calc_crc32c)), offset)
 
 
 def request(ask: bytes = b"a" * 80, identity: bytes = b"i" * 200, prefix: bytes = PREFIX, authorisation: bytes = KEY) -> bytes:  # fmt: skip
@@ -82,7 +82,7 @@ def test_bad_bytes_are_left_to_the_loop_or_said_as_it_says_them(data: st.DataObj
 
 def test_a_time_that_is_not_the_brokers_is_left_to_the_loop() -> None:
     """Each record then has its own."""
-    data = bytes(written([body(KEY, bytes(70), HEADERS)] * LEAST, NOW_MS, (1, 0, 0), calc_crc32c))
+    data = bytes(written(numbered([body(KEY, bytes(70), HEADERS)] * LEAST), NOW_MS, (1, 0, 0), calc_crc32c))
     assert located(data, list(heads(data))) is None
 
 
