@@ -294,7 +294,8 @@ async def certificate(_: Code) -> str:
     async with MemoryBus(ScriptedApi()) as bus:
         body = {
             "request_id": b"r" * 16, "authorisation_id": b"a" * 16, "operator": bus.operator.encode(),
-            "deadline_ms": (bus.clock.now_ms() + 60_000).to_bytes(8, "big"), "certificate": b"none", "ask": b"", "identity": b"",
+            "deadline_ms": (bus.clock.now_ms() + 60_000).to_bytes(8, "big"), "certificate_hash": bytes(32), "certificate": b"none",
+            "ask": b"", "identity": b"",
         }  # fmt: skip
         await bus.broker.send({(topics.tasks("cnaf"), 0): [Message(b"a" * 16, wire.write("exchange-task", body), [])]})
         return (await outcome_of(bus, b"r" * 16)).reason
