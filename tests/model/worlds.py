@@ -19,7 +19,7 @@ WORLDS = {
 }
 """A: one request, two sealed answers. B: two requests, one use. C: one id, two byte strings. D: an application that lags."""
 
-PULLED = World(given=True, acts=frozenset({"withdraw", "deadline"}), pull=True)
+PULLED = World(answers=2, given=True, acts=frozenset({"withdraw", "deadline"}), pull=True)
 """An operator that opens its answers itself."""
 
 SMALL = {

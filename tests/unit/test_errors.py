@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from connectors.contract import Failure, Found, Reading, Retry
 from consent import paper
 from consent.core import record as receipt_text
-from consent.core.facts import DeadLetter, Evidence, Outcome, Representation, State, Tokens
+from consent.core.facts import DeadLetter, Evidence, Outcome, Representation, State, Submission, Tokens
 from consent.core.query import Officer, Query
 from consent.core.rules import REFUSAL, usable
 from consent.grants import ASSISTED_A_DAY_MAX
@@ -45,7 +45,7 @@ from exchange.datapass.server import Receiver
 from exchange.franceconnect import FranceConnect, NotIdentified
 from exchange.introduction import record, terms
 from exchange.locks import InUse
-from exchange.outcomes import ConsentRequired, ConsentWithdrawn, ExchangeError, UnknownDataSet
+from exchange.outcomes import ConsentRequired, ConsentWithdrawn, ExchangeError, NothingWaits, UnknownDataSet
 from exchange.places import Places, RoleFailed
 from exchange.ports import BadStore, Message, Recovering, Refused
 from exchange.sealing import public_bytes
@@ -325,6 +325,17 @@ async def seal(code: Code) -> str:
     (dead,) = await world.release(world.answer(asked, mac=bytes(32)))
     assert isinstance(dead, DeadLetter)
     return dead.reason
+
+
+@gives(Code.NOTHING_WAITS)
+async def pushed(_: Code) -> str:
+    """An answer that came with its outcome is opened as if it waited."""
+    async with MemoryBus(ScriptedApi()) as bus:
+        request = await bus.sdk.request(DATA_SET, consent=await bus.give(JEANNE), purpose="tarification-cantine")
+        await request.answer()
+        with pytest.raises(NothingWaits) as nothing:
+            await bus.sdk.pull(Submission(request.key, request.digest))
+        return nothing.value.code
 
 
 @gives(Code.OFFICER_UNKNOWN, Code.REASON_MISSING, Code.OUTSIDE_PERIMETER, Code.NOTHING_FOUND)
