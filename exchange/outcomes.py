@@ -110,6 +110,10 @@ def ruled(request: bytes, said: Mapping[str, Any], outcome: Outcome) -> Answer:
 
 def error(outcome: Outcome) -> ExchangeError:
     """The error an outcome without an answer is."""
-    code = Code.WITHDRAWN if outcome.delivery == "cut" else Code(outcome.reason)
+    return of(Code.WITHDRAWN if outcome.delivery == "cut" else Code(outcome.reason), outcome)
+
+
+def of(code: Code, outcome: Outcome | None = None) -> ExchangeError:
+    """The error of a code."""
     kind = next((kind for kind, codes in _CLASSES.items() if code in codes), ExchangeError)
     return kind(code, outcome)

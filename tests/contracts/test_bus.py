@@ -21,7 +21,7 @@ from exchange.outcomes import Answer, ExchangeError
 from exchange.ports import Message
 from exchange.sdk import Request
 from exchange.wallet import Capsule
-from tests.contracts.stands import Stand, kafka_stand, memory_stand
+from tests.contracts.stands import Stand, http_stand, kafka_stand, memory_stand
 
 DATA_SET, PURPOSE = "cnaf.quotient-familial.v1", "tarification-cantine"
 CASES = {case.name: case for case in load_cases(FAMILIES)}
@@ -30,11 +30,12 @@ FAMILY = read_case(CASES["01-couple-deux-enfants"])[0]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["memory", "kafka"])
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["memory", "http", "kafka"])
 async def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    """The same scenarios on both."""
-    opened = memory_stand() if request.param == "memory" else kafka_stand(tmp_path_factory.mktemp("bus"))
-    async with opened as bus:
+    """The same scenarios on all."""
+    folder = tmp_path_factory.mktemp("bus")
+    opened = {"memory": memory_stand, "http": lambda: http_stand(folder), "kafka": lambda: kafka_stand(folder)}
+    async with opened[request.param]() as bus:
         yield bus
 
 
@@ -328,7 +329,7 @@ class TestBadBytes:
         topic = topics.requests(stand.sdk.wallet.operator)
         poison = [b"", b"\0", b"\0\0\0\0\x63" + bytes(80), os.urandom(300), b"{}"]
         before = len(await stand.records(topics.DEAD_LETTERS))
-        await stand.sdk.outbox.send({(topic, 0): [Message(os.urandom(16), value, []) for value in poison]})
+        await stand.outbox.send({(topic, 0): [Message(os.urandom(16), value, []) for value in poison]})
         assert (await (await ask(stand, await stand.give(FAMILY))).answer()).status == "found"
         for _ in range(100):
             letters = [wire.read("dead-letter", r.value) for r in await stand.records(topics.DEAD_LETTERS)][before:]
@@ -346,7 +347,7 @@ class TestBadBytes:
         await until(stand, topics.tasks("cnaf"), request)
         forged = wire.write_answer(request.key, request.digest, bytes(32), b"x" * 80, b"y" * 100)
         message = wire.message("exchange-answer", agreement, forged, request.key.request.hex())
-        await stand.sdk.outbox.send({(topics.answers("cnaf"), 0): [message]})
+        await stand.outbox.send({(topics.answers("cnaf"), 0): [message]})
         await stand.resume("connector.cnaf")
         assert (await request.answer(60)).status == "found"
 
