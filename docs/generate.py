@@ -193,7 +193,7 @@ def accessibility_page() -> str:
             "| --- | --- | --- | --- |",
         ]
         for each in theme["criteria"]:
-            where = f"`{each['by']}` : " if "by" in each else f"{each['on']} : " if "day" in each else ""
+            where = f"`{each['by']}` : " if "by" in each else f"{each['day']} : " if "day" in each else ""
             lines.append(f"| {each['id']} | {each['subject']} | {words[each['shown']]} | {where}{each['how']} |")
     return "\n".join(lines) + "\n"
 
