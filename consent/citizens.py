@@ -93,7 +93,7 @@ def uses(connection: Connection, authorisation: bytes) -> list[Use]:
     told = [
         Use(
             r.request, r.at, r.code, r.reason, r.provider_code, scopes.get(r.request, ()),
-            delivery(r.code, r.confirmed_at is not None, r.with_key),
+            delivery(r.code, r.with_key),
         )
         for r in ends
     ]  # fmt: skip

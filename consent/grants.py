@@ -31,7 +31,7 @@ from exchange.sealing import public_bytes, seal
 ASSISTED_A_DAY_MAX = 200
 """Agreements one agent may record in 24 h on the other channels than online."""
 
-_DAY_MS = 86_400_000
+DAY_MS = 86_400_000
 
 
 class Kept(Collected, frozen=True):
@@ -187,10 +187,15 @@ def vouched_for(
 
 
 def _within_quota(tx: Transaction, evidence: Evidence) -> None:
-    a = t.authorisation.c
-    today = select(func.count()).where(a.agent == evidence.agent, a.channel != "online", a.at > tx.now_ms - _DAY_MS)
-    if tx.connection.execute(today).scalar_one() >= ASSISTED_A_DAY_MAX:
+    if assisted(tx.connection, evidence.agent, tx.now_ms) >= ASSISTED_A_DAY_MAX:
         raise Refused(Code.AGENT_QUOTA)
+
+
+def assisted(connection: Connection, agent: str, now_ms: int) -> int:
+    """How many agreements an agent recorded for others in the last 24 h."""
+    a = t.authorisation.c
+    today = select(func.count()).where(a.agent == agent, a.channel != "online", a.at > now_ms - DAY_MS)
+    return int(connection.execute(today).scalar_one())
 
 
 def _check(tx: Transaction, terms: Terms, evidence: Evidence, identity: bytes) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, func, select
 from consent import (
     changes,
     citizens,
+    desk,
     grants,
     heads,
     recovery,
@@ -23,6 +24,7 @@ from consent import (
     releases,
     rotation,
     sweeps,
+    waiting,
     withdrawals,
 )
 from consent.attempts import attempt
@@ -43,10 +45,13 @@ from consent.core.facts import (
     Evidence,
     Grant,
     Habilitation,
+    Handover,
     Outcome,
     Submission,
+    Tally,
     Terms,
     Verdict,
+    Waiting,
 )
 from consent.core.lost import Recovered
 from consent.core.rules import Happening
@@ -133,6 +138,15 @@ class Ledger(Receipts, Office, Citizens):
         with self._begin(recovering=True) as tx:
             return withdrawals.acknowledge(tx, closing)
 
+    async def consult(self, authorisation: bytes, agent: str, recipient: str) -> None:
+        with self._begin() as tx:
+            desk.consult(tx, authorisation, agent, recipient)
+
+    async def tally(self, agent: str) -> Tally:
+        with self._reading() as connection:
+            recorded = grants.assisted(connection, agent, self._clock.now_ms())
+        return Tally(recorded, grants.ASSISTED_A_DAY_MAX)
+
     async def lookup(self, authorisations: Sequence[bytes]) -> list[Authorisation | None]:
         with self._reading() as connection:
             held = read_authorisations(connection, authorisations, self._clock.now_ms())
@@ -144,7 +158,12 @@ class Ledger(Receipts, Office, Citizens):
 
     async def release(
         self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation], worker: str = ""
-    ) -> list[Outcome | Dropped | DeadLetter]:
+    ) -> list[Outcome | Waiting | Dropped | DeadLetter]:
+        return await self._release(items, confirmed, worker)
+
+    async def _release(
+        self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation], worker: str, *, pulled: bool = False
+    ) -> list[Outcome | Waiting | Dropped | DeadLetter]:
         answers: list[releases.Met] = []
         if items:
             with reading(self._engine) as connection:
@@ -153,14 +172,33 @@ class Ledger(Receipts, Office, Citizens):
         with self._begin() as tx:
             if tx.clock_went_back:
                 raise Unavailable("ledger clock went back: no release")
-            told = releases.release(tx, checked, worker)
+            told = releases.release(tx, checked, worker, pulled=pulled)
             releases.confirm(tx, confirmed)
-        results: list[Outcome | Dropped | DeadLetter] = [Dropped()] * len(items)
+        results: list[Outcome | Waiting | Dropped | DeadLetter] = [Dropped()] * len(items)
         for place, result in zip(checked.places, releases.tell(self._keys, tx.now_ms, told), strict=True):
             results[place] = result
         for place, dead in checked.dead.items():
             results[place] = dead
         return results
+
+    async def open(self, submission: Submission, worker: str = "") -> Outcome:
+        with self._reading() as connection:
+            items = waiting.answers(connection, [submission])
+        for result in await self._release(items, [], worker, pulled=True):
+            if isinstance(result, Outcome):
+                return result
+        raise Refused(Code.NOTHING_WAITS)
+
+    async def received(self, submissions: Sequence[Submission]) -> None:
+        with self._begin() as tx:
+            waiting.received(tx, submissions)
+
+    async def over(self, worker: str = "") -> list[Outcome]:
+        with self._reading() as connection:
+            if not waiting.over(connection, self._clock.now_ms()):
+                return []
+        with self._begin() as tx:
+            return releases.over(tx, self._mac, worker)
 
     async def unconfirmed(self, submissions: Sequence[Submission]) -> list[bool]:
         with self._reading() as connection:
@@ -210,9 +248,9 @@ class Ledger(Receipts, Office, Citizens):
         with self._reading() as connection:
             return register.habilitations(connection)
 
-    async def delegate(self, recipient: str, operator: str, not_after_ms: int) -> None:
+    async def delegate(self, recipient: str, operator: str, not_after_ms: int, handover: Handover = "push") -> None:
         with self._begin() as tx:
-            register.delegate(tx, recipient, operator, not_after_ms)
+            register.delegate(tx, recipient, operator, not_after_ms, handover)
 
     async def delegations(self) -> list[Delegation]:
         with self._reading() as connection:
@@ -234,6 +272,7 @@ class Ledger(Receipts, Office, Citizens):
         """Record what time has done (`consent.sweeps`); how many leaves."""
         with self._begin() as tx:
             sweeps.destroy_retired(tx)
+            waiting.forget(tx)
             return sweeps.expire(tx) + sweeps.settle(tx)
 
     async def rotate(self, now: bool = False, content: bool = False) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -34,12 +34,19 @@ class Outside:
 
     async def read(self, method: str, url: str, form: Mapping[str, str] | None = None, bearer: str = "") -> Said:
         """What is said; `Unavailable` where nothing is, in time, within 64 KiB."""
-        headers = {"accept-encoding": "identity"} | ({"authorization": f"Bearer {bearer}"} if bearer else {})
+        return await self._said(method, url, {"authorization": f"Bearer {bearer}"} if bearer else {}, data=form)
+
+    async def post(self, url: str, sent: bytes, headers: Mapping[str, str], name: str) -> Said:
+        """Send a body to a URL that holds an address, as the server of this name: its certificate is asked for. As `read`."""
+        return await self._said("POST", url, headers, content=sent, extensions={"sni_hostname": name})
+
+    async def _said(self, method: str, url: str, headers: Mapping[str, str], **more: Any) -> Said:
+        told = {**headers, "accept-encoding": "identity"}
         body = bytearray()
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
-                self._client.stream(method, url, data=form, headers=headers, follow_redirects=False) as answer,
+                self._client.stream(method, url, headers=told, follow_redirects=False, **more) as answer,
             ):
                 async for chunk in answer.aiter_raw():
                     body += chunk

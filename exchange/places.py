@@ -103,6 +103,10 @@ class Places:
     def collectivity(self, recipient: str) -> Path:
         return self.root / "collectivities" / recipient
 
+    def facade_token(self, recipient: str) -> Path:
+        """What a collectivity's software shows its façade, mode 0600."""
+        return self.collectivity(recipient) / "facade.token"
+
     @property
     def token(self) -> Path:
         """The State API's bearer token, mode 0600: never in argv."""

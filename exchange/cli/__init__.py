@@ -34,6 +34,8 @@ COMMANDS = {
     "sandbox": "roles:sandbox",
     "identity": "roles:identity",
     "portal": "portal:app",
+    "facade": "facade:app",
+    "demarche": "demarche:app",
     "bench": "bench:app",
 }
 """Command → file and name, in the order of `accord --help`."""

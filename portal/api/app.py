@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,12 +17,12 @@ from starlette.types import ASGIApp
 from exchange.data_sets import DATA_SETS
 from exchange.reference import openapi
 from exchange.schemas import catalogue as schemas
-from portal.api import catalogue, consents, errors, events, ledger, requests, token
+from portal.api import catalogue, consents, errors, events, ledger, requests, token, webhooks
 from portal.api.context import Api
 from portal.api.models import PROBLEMS
 from portal.parts import Parts
 
-ROUTERS = (token, requests, events, consents, ledger, catalogue)
+ROUTERS = (token, requests, events, consents, webhooks, ledger, catalogue)
 
 
 class HttpApi:
@@ -36,9 +37,12 @@ class HttpApi:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """From the portal's start to its end."""
+        delivering = asyncio.create_task(self.api.deliverer.run())
         try:
             yield
         finally:
+            delivering.cancel()
+            await asyncio.gather(delivering, return_exceptions=True)
             await self.api.feeds.close()
 
 

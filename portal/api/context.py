@@ -19,6 +19,7 @@ from exchange.publishing import Publishing
 from exchange.tracing import Tracing, to_file
 from portal.api import tokens
 from portal.api.certificates import thumbprint
+from portal.api.deliverer import Deliverer
 from portal.api.feeds import Feeds
 from portal.api.tokens import Caller
 from portal.core.addresses import Network, networks
@@ -80,6 +81,19 @@ class Api:
     @cached_property
     def publishing(self) -> Publishing:
         return Publishing(self.outbox)
+
+    @cached_property
+    def deliverer(self) -> Deliverer:
+        parts = self.parts
+        return Deliverer(
+            parts.store,
+            self.feeds,
+            parts.clock,
+            self.key("webhooks"),
+            self.allowed_networks,
+            sandbox=self.sandbox,
+            outside=parts.outside,
+        )
 
     @cached_property
     def tracing(self) -> Tracing:

@@ -22,6 +22,8 @@ from portal.core.problems import Problem
 
 router = APIRouter(route_class=StrictRoute, tags=["events"])
 STREAM, PAGE = "text/event-stream", "application/json"
+LATEST = "latest"
+"""In place of a cursor: only what is yet to come."""
 ALIVE_S = 15
 STREAM_S = 3600
 STREAMS_MAX = 8
@@ -30,14 +32,15 @@ _STREAM_LIMIT = 100
 
 
 class Event(Answer):
-    """One outcome. `cursor` goes on after it."""
+    """One outcome, or that an answer waits. `cursor` goes on after it."""
 
     cursor: str
     type: str
     at: str
     request: Id
     authorisation: Id
-    outcome: Outcome
+    outcome: Outcome | None
+    message: str
 
 
 class Meta(Answer):
@@ -69,16 +72,17 @@ async def events(
     request: Request, api: ApiDep, caller: CallerDep, language: LanguageDep, after: Cursor = "", limit: Limit = 100,
     prefer: Prefer = "", last_event_id: Annotated[str, Header(pattern=r"^[A-Za-z0-9_-]*$", max_length=4096)] = "",
 ) -> Response:  # fmt: skip
-    """Les issues de l'opérateur après un curseur ; vide : depuis la plus ancienne gardée. · The operator's outcomes after a cursor; empty: from
-    the oldest kept."""
+    """Les issues de l'opérateur après un curseur ; vide : depuis la plus ancienne gardée ; `latest` : celles à venir. · The operator's outcomes
+    after a cursor; empty: from the oldest kept; `latest`: those to come."""
     form = accepted(request.headers.get("accept", ""), (PAGE, STREAM))
     if not form:
         raise Problem(Code.NOT_ACCEPTABLE)
     key = api.key("cursors")
-    offsets = cursors.read(key, caller.operator, last_event_id if form == STREAM and last_event_id else after)
+    feed, wanted = api.feeds.of(caller.operator), last_event_id if form == STREAM and last_event_id else after
+    offsets = await feed.ends() if wanted == LATEST else cursors.read(key, caller.operator, wanted)
     if form == STREAM:
         return _stream(api, caller, offsets, language)
-    found = await api.feeds.of(caller.operator).after(offsets, limit, wait_s(prefer))
+    found = [] if wanted == LATEST else await feed.after(offsets, limit, wait_s(prefer))
     return _page(api, caller, offsets, found, limit, language)
 
 
@@ -105,7 +109,7 @@ def _events(
     for one in found:
         offsets[one.partition] = one.offset + 1
         cursor = cursors.write(api.key("cursors"), caller.operator, offsets)
-        told.append(views.event(cursor, one.at_ms, one.outcome, one.message, language))
+        told.append(views.event(cursor, one.at_ms, one.told, one.message, language))
     return told
 
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
-from consent.core.facts import Outcome, RequestKey
+from consent.core.facts import Outcome, RequestKey, Waiting
 from exchange import wire
 from exchange.core import topics
 from exchange.core.decision import TTL_MAX_MS
@@ -34,12 +34,12 @@ READ_AGAIN_S = 0.5
 
 
 class Told(NamedTuple):
-    """An outcome, and where it lies. `message` is its framed bytes."""
+    """What was told of a request, and where that lies. `message` is its framed bytes."""
 
     partition: int
     offset: int
     at_ms: int
-    outcome: Outcome
+    told: Outcome | Waiting
     message: bytes
 
 
@@ -140,8 +140,10 @@ class Feed:
 
     @staticmethod
     def _own(one: Accepted, told: Sequence[Told]) -> Told | None:
-        """The outcome of this submission; one that conflicts with another under its id has an outcome of its own."""
-        return next((each for each in told if (each.outcome.key, each.outcome.digest) == (one.key, one.digest)), None)
+        """What was told of this submission last: its outcome, or else that it waits. One that conflicts with another under its id has an
+        outcome of its own."""
+        own = [each for each in told if (each.told.key, each.told.digest) == (one.key, one.digest)]
+        return next((each for each in own if isinstance(each.told, Outcome)), own[0] if own else None)
 
     async def _awaited(self, what: Callable[[], T], timeout_s: float) -> T:
         until_ms = self._clock.monotonic_ms() + round(1000 * timeout_s)
@@ -205,7 +207,7 @@ class Feed:
         if told is None:
             return
         self._told.setdefault(told.partition, []).append(told)
-        self._by_request.setdefault(told.outcome.key.request, []).append(told)
+        self._by_request.setdefault(told.told.key.request, []).append(told)
         self._order.append(told)
         self._size_bytes += len(told.message)
         while self._size_bytes > KEPT_BYTES:
@@ -215,7 +217,7 @@ class Feed:
         self._size_bytes -= len(told.message)
         self._told[told.partition].remove(told)
         self._first[told.partition] = told.offset + 1
-        request = told.outcome.key.request
+        request = told.told.key.request
         kept = [one for one in self._by_request[request] if one is not told]
         if kept:
             self._by_request[request] = kept
@@ -260,6 +262,6 @@ class Feed:
 
 def _told(record: Record) -> Told | None:
     try:
-        return Told(record.partition, record.offset, record.timestamp, wire.read_outcome(record), record.value or b"")
+        return Told(record.partition, record.offset, record.timestamp, wire.read_told(record), record.value or b"")
     except wire.BadBytes:
         return None

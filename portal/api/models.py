@@ -104,26 +104,27 @@ class ProblemMembers(Answer):
 
 
 class Outcome(Answer):
-    """The one fate of a request. `message` is the bus's own, sealed: `exchange.adapters.http` opens it with the collectivity's key."""
+    """The one fate of a request."""
 
     code: Literal["released", "refused", "failed", "expired", "cancelled", "conflict"]
     delivery: Literal["none", "key", "cut"]
     reason: str
     provider_code: str
     decided_at: str
-    message: str
     problem: ProblemMembers | None
 
 
 class Requested(Answer):
-    """A request, and its outcome once it has one."""
+    """A request, and its outcome once it has one. `message` is the bus's own word, sealed: `exchange.adapters.http` and the collectivity's
+    key open it. `waiting`: its answer is there to be opened (`/answer`)."""
 
     id: Id
     authorisation: Id
-    status: Literal["accepted", "released", "refused", "failed", "expired", "cancelled", "conflict"]
+    status: Literal["accepted", "waiting", "released", "refused", "failed", "expired", "cancelled", "conflict"]
     accepted_at: str
     deadline: str
     outcome: Outcome | None
+    message: str
 
 
 class Links(Answer):

@@ -8,12 +8,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from consent.core.facts import Outcome, Submission, Waiting
 from exchange import wire
 from exchange.core import topics
 from exchange.core.errors import Code
 from exchange.core.heads import SIZE_MAX_BYTES
 from exchange.data_sets import DATA_SETS
-from exchange.ports import Unavailable
+from exchange.ports import LEASE_MS, Unavailable
 from exchange.schemas import catalogue
 from portal.api.context import Api, ApiDep, CallerDep, LanguageDep
 from portal.api.feeds import Told
@@ -30,6 +31,7 @@ router = APIRouter(route_class=StrictRoute, tags=["requests"])
 _LINKS = {
     "follow": {"operationId": "get_request", "parameters": {"id": "$response.body#/id"}},
     "cancel": {"operationId": "cancel_request", "parameters": {"id": "$response.body#/id"}},
+    "open": {"operationId": "open_answer", "parameters": {"id": "$response.body#/id"}},
 }
 _ENDED: dict[int | str, dict[str, Any]] = {
     200: {"description": "Son issue · its outcome.", "model": Requested},
@@ -99,6 +101,25 @@ async def cancel_request(
     return _answer(api, one, told, patience_s, language)
 
 
+@router.post("/requests/{id:id}/answer", response_model=Requested, operation_id="open_answer")
+async def open_answer(id: PathId, api: ApiDep, caller: CallerDep, language: LanguageDep) -> Response:
+    """Ouvrir la réponse qui attend : c'est la remise, et un usage. · Open the answer that waits: this is the release, and a use."""
+    one, _ = await _found(api, caller, id)
+    started_ms = api.parts.clock.monotonic_ms()
+    outcome = await api.parts.ledger.open(Submission(one.key, one.digest), "portal")
+    if outcome.delivery == "key" and api.parts.clock.monotonic_ms() - started_ms > LEASE_MS:
+        raise Unavailable("a key that came too late")
+    return _shown(api, one, outcome, wire.write_outcome(outcome), language)
+
+
+@router.post("/requests/{id:id}/reception", response_model=Requested, operation_id="received")
+async def received(id: PathId, api: ApiDep, caller: CallerDep, language: LanguageDep) -> Response:
+    """La collectivité a la réponse qu'elle a ouverte. · The collectivity has the answer it opened."""
+    one, told = await _found(api, caller, id)
+    await api.parts.ledger.received([Submission(one.key, one.digest)])
+    return _answer(api, one, told, 0, language, 200)
+
+
 async def _publish(api: Api, asked: Submitted, value: bytes, request: Request) -> Accepted:
     key, feed = asked.key, api.feeds.of(asked.key.operator)
     topic = topics.requests(key.operator)
@@ -143,8 +164,15 @@ def _answer(
     api: Api, one: Accepted, told: Told | None, patience_s: int, language: Language, without: int = 202
 ) -> Response:
     """The request as it stands: 200 with an outcome, `without` otherwise."""
-    outcome, message = (told.outcome, told.message) if told else (None, b"")
-    headers = {"location": f"{api.parts.url}/v1/requests/{one.key.request.hex()}"}
-    if patience_s:
-        headers["preference-applied"] = f"wait={patience_s}"
-    return JSONResponse(views.accepted(one, outcome, message, language), 200 if told else without, headers)
+    headers = {"preference-applied": f"wait={patience_s}"} if patience_s else {}
+    if told is None:
+        return _shown(api, one, None, b"", language, without, headers)
+    return _shown(api, one, told.told, told.message, language, 200, headers)
+
+
+def _shown(
+    api: Api, one: Accepted, told: Outcome | Waiting | None, message: bytes, language: Language, status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response:  # fmt: skip
+    location = {"location": f"{api.parts.url}/v1/requests/{one.key.request.hex()}"}
+    return JSONResponse(views.accepted(one, told, message, language), status, location | (headers or {}))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from consent.core.facts import Outcome
 from exchange.core.rendering import rfc3339
-from portal.core.views import event_type
+from portal.core.views import Told, code_of, event_type
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  # how secrets of Standard Webhooks begin
 SECRET_BYTES = 32
@@ -56,12 +56,11 @@ def headers(secret: bytes, message_id: str, at_s: int, body: bytes) -> dict[str,
     }
 
 
-def body_of(told: Outcome, at_ms: int) -> bytes:
-    """An outcome as a webhook tells it: ids and codes only."""
-    data = {
-        "request": told.key.request.hex(), "code": told.code, "delivery": told.delivery, "reason": told.reason,
-        "provider_code": told.provider_code,
-    }  # fmt: skip
+def body_of(told: Told, at_ms: int) -> bytes:
+    """What the bus told, as a webhook tells it: ids and codes only."""
+    data = {"request": told.key.request.hex(), "code": code_of(told)}
+    if isinstance(told, Outcome):
+        data |= {"delivery": told.delivery, "reason": told.reason, "provider_code": told.provider_code}
     return written(event_type(told), at_ms, data)
 
 

@@ -5,29 +5,33 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from consent.core.facts import Acknowledgement, Authorisation, DirectoryEntry, Grant, Outcome, Terms
+from consent.core.facts import Acknowledgement, Authorisation, DirectoryEntry, Grant, Outcome, Terms, Waiting
 from exchange.core.errors import Code
 from exchange.core.rendering import rfc3339
 from portal.core.language import Language
 from portal.core.problems import explained
 from portal.core.submissions import Accepted
 
+Told = Outcome | Waiting
+"""What the bus says of a request: its one outcome, or that an answer waits to be opened."""
 
-def accepted(one: Accepted, told: Outcome | None, message: bytes, language: Language) -> dict[str, Any]:
-    """A request: where it stands and, once it has ended, its outcome as the bus told it."""
+
+def accepted(one: Accepted, told: Told | None, message: bytes, language: Language) -> dict[str, Any]:
+    """A request: where it stands and, once it has ended, its outcome. `message` is what the bus told (`outcome.v1.avsc`, `waiting.v1.avsc`),
+    framed: receipt and sealed answer, which the collectivity alone can open."""
     return {
         "id": one.key.request.hex(),
         "authorisation": one.key.authorisation.hex(),
-        "status": "accepted" if told is None else told.code,
+        "status": "accepted" if told is None else code_of(told),
         "accepted_at": rfc3339(one.at_ms),
         "deadline": rfc3339(one.deadline_ms),
-        "outcome": None if told is None else outcome(told, message, language),
+        "outcome": outcome(told, language) if isinstance(told, Outcome) else None,
+        "message": text(message),
     }
 
 
-def outcome(told: Outcome, message: bytes, language: Language) -> dict[str, Any]:
-    """The one fate of a request. `message` is the outcome of `outcome.v1.avsc`, framed, as the bus wrote it: receipt and sealed answer, which
-    the collectivity alone can open."""
+def outcome(told: Outcome, language: Language) -> dict[str, Any]:
+    """The one fate of a request."""
     code = Code.WITHDRAWN if told.delivery == "cut" else told.reason
     return {
         "code": told.code,
@@ -35,26 +39,30 @@ def outcome(told: Outcome, message: bytes, language: Language) -> dict[str, Any]
         "reason": told.reason,
         "provider_code": told.provider_code,
         "decided_at": rfc3339(told.decided_at_ms),
-        "message": text(message),
         "problem": explained(Code(code), language, told.provider_code) if code else None,
     }
 
 
-def event(cursor: str, at_ms: int, told: Outcome, message: bytes, language: Language) -> dict[str, Any]:
-    """One outcome of an operator; `cursor` resumes after it."""
+def event(cursor: str, at_ms: int, told: Told, message: bytes, language: Language) -> dict[str, Any]:
+    """What an operator was told of one request; `cursor` resumes after it."""
     return {
         "cursor": cursor,
         "type": event_type(told),
         "at": rfc3339(at_ms),
         "request": told.key.request.hex(),
         "authorisation": told.key.authorisation.hex(),
-        "outcome": outcome(told, message, language),
+        "outcome": outcome(told, language) if isinstance(told, Outcome) else None,
+        "message": text(message),
     }
 
 
-def event_type(told: Outcome) -> str:
+def code_of(told: Told) -> str:
+    return "waiting" if isinstance(told, Waiting) else told.code
+
+
+def event_type(told: Told) -> str:
     """What happened to a request, in a word."""
-    return f"request.{told.code}"
+    return f"request.{code_of(told)}"
 
 
 def agreement(held: Authorisation, terms: Terms) -> dict[str, Any]:

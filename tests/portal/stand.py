@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from exchange.testing import MemoryBus, MemoryReader
 from portal.app import create_app
 from portal.parts import Parts
 from portal.store import open_store
+from portal.web.pages import SESSION
+from portal.web.sessions import Sessions
 from tests.world import ScriptedApi
 
 URL = "http://127.0.0.1:8600"
@@ -31,6 +33,14 @@ class Stand:
     parts: Parts
     app: Starlette
     browser: httpx.AsyncClient
+
+    def log_in(self, role: str, who: Mapping[str, Any]) -> None:
+        """Somebody is logged in, as an identity provider's answer would leave them."""
+        sessions = Sessions(self.parts.store, self.parts.clock.now_ms)
+        held = sessions.read(self.browser.cookies.get(SESSION))
+        held.let_in(role, dict(who))
+        sessions.keep(held)
+        self.browser.cookies.set(SESSION, held.cookie, domain="portal.test")
 
     async def submit(self, page: str, path: str, fields: Mapping[str, Any] | None = None) -> httpx.Response:
         """Send the form of a page that posts to `path`, with its token."""
@@ -48,11 +58,16 @@ def token_of(html: str) -> str:
 
 @asynccontextmanager
 async def portal(
-    folder: Path, bus: MemoryBus | None = None, outside: Outside | None = None, **chosen: Any
+    folder: Path,
+    bus: MemoryBus | None = None,
+    outside: Outside | None = None,
+    changes: Mapping[str, Any] = {},
+    **chosen: Any,
 ) -> AsyncIterator[Stand]:
-    """One over a bus of its own, or over this one, which its maker has entered; `chosen` are settings."""
+    """One over a bus of its own, or over this one, which its maker has entered; `changes` replace parts, `chosen`
+    are settings."""
     if bus is None:
-        async with MemoryBus(ScriptedApi()) as own, portal(folder, own, outside, **chosen) as stand:
+        async with MemoryBus(ScriptedApi()) as own, portal(folder, own, outside, changes, **chosen) as stand:
             yield stand
         return
     settings = Settings(data=folder, **chosen)
@@ -68,9 +83,10 @@ async def portal(
         url=URL,
         outside=outside or Outside(),
     )
+    parts = replace(parts, **changes)
     app = create_app(parts)
     async with (
         app.state.http.running(),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as browser,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=parts.url) as browser,
     ):
         yield Stand(bus, parts, app, browser)

@@ -77,6 +77,12 @@ class Stand:
     async def login(self, name: str = "mairie", key: Key | None = None) -> str:
         return str((await self.ask_token(self.assertion(name, key))).json()["access_token"])
 
+    async def another(self, operator: str, name: str = "") -> str:
+        """The token of a client of another operator."""
+        key, name = ECKey.generate_key("P-256"), name or f"client-{operator}"
+        self.register(name, operator, key)
+        return await self.login(name, key)
+
     async def call(self, method: str, path: str, token: str | None = None, **more: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {token or self.token}"} | more.pop("headers", {})
         return await self.http.request(method, f"/v1{path}", headers=headers, **more)
@@ -103,6 +109,7 @@ class Stand:
 
 @asynccontextmanager
 async def open_stand(folder: Path, clock: VirtualClock | None = None, **settings: Any) -> AsyncIterator[Stand]:
+    """`settings` are the portal's; `outside` among them is whom it asks."""
     async with MemoryBus(CasesApi(load_cases(FAMILIES)), clock=clock) as bus, over(bus, folder, **settings) as stand:
         yield stand
 
