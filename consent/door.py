@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from consent.core.citizen import Agreement, Use
 from consent.core.facts import Delegation, DirectoryEntry, Evidence, Grant, Habilitation, Handover, Tally, Terms
 from consent.core.lost import Recovered
 from consent.core.query import (
@@ -40,6 +41,23 @@ class Door(Ledger, Protocol):
 
     async def rebind(self, authorisation: bytes, identity: bytes, evidence: Evidence, operator: str) -> Grant:
         """The same person under a corrected identity: new commitment, epoch, key and certificate."""
+
+    async def claim(self, authorisation: bytes, identity: bytes, evidence: Evidence) -> None:
+        """A live agreement that an agent recorded becomes the person's own: `rebind` to the canonical identity they logged in with, which
+        must be of the person recorded (`consent.core.citizen.same_person`): else `Refused` `evidence_invalid`."""
+
+    async def agreements(self, identity: bytes) -> list[Agreement]:
+        """Every agreement about the person of canonical `identity`, or that they gave for another; the newest first. Erased ones are not
+        there, nor those recorded under another spelling (`claim`)."""
+
+    async def agreement(self, authorisation: bytes) -> Agreement:
+        """One agreement; `Refused` `authorisation_unknown` if it is unknown or erased."""
+
+    async def agreement_of_code(self, code: str) -> Agreement:
+        """The agreement whose receipt bears this code (`consent.core.codes`), however it was typed; `Refused` as above."""
+
+    async def uses(self, authorisation: bytes) -> list[Use]:
+        """The requests made under an agreement that have ended, the newest first, 200 at most."""
 
     async def receipt(self, authorisation: bytes) -> str:
         """Its receipt, as signed JSON-LD (`consent.receipts`): the tlog-proof is in it, the page is drawn from it. `Refused` if it is

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, func, select
 
 from consent import (
     changes,
+    citizens,
     desk,
     grants,
     heads,
@@ -27,6 +28,7 @@ from consent import (
     withdrawals,
 )
 from consent.attempts import attempt
+from consent.citizens import Citizens
 from consent.core.facts import (
     Acknowledgement,
     Answer,
@@ -67,8 +69,8 @@ from exchange.core.errors import Code
 from exchange.ports import Clock, Recovering, Refused, Unavailable
 
 
-class Ledger(Receipts, Office):
-    """`exchange.ports.Ledger`, and what only its owner may do; the log, receipts and what officers ask are its bases."""
+class Ledger(Receipts, Office, Citizens):
+    """`exchange.ports.Ledger`, and what only its owner may do; the log, receipts, what officers and what people ask are its bases."""
 
     def __init__(
         self,
@@ -109,6 +111,10 @@ class Ledger(Receipts, Office):
     async def rebind(self, authorisation: bytes, identity: bytes, evidence: Evidence, operator: str) -> Grant:
         with self._begin() as tx:
             return changes.rebind(tx, self.issuers(), authorisation, identity, evidence, operator)
+
+    async def claim(self, authorisation: bytes, identity: bytes, evidence: Evidence) -> None:
+        with self._begin() as tx:
+            citizens.claim(tx, self.issuers(), authorisation, identity, evidence)
 
     async def refuse(self, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
         with self._begin() as tx:

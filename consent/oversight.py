@@ -64,7 +64,7 @@ def _uses(tx: Transaction, authorisation: bytes) -> list[Use]:
     ends = sorted(chain(*found), key=lambda row: (row.at, row.leaf_index))
     uses = [
         Use(
-            r.request, r.operator, r.code, r.reason, r.provider_code, delivery(r.code, r.confirmed_at is not None, r.with_key),
+            r.request, r.operator, r.code, r.reason, r.provider_code, delivery(r.code, r.with_key),
             r.at, r.worker, calls.pop((r.request, r.operator), 0), r.leaf_index,
         )
         for r in ends

@@ -57,6 +57,7 @@ class LocalBus:
     bootstrap: str = ""
     sandbox_url: str = ""
     portal_url: str = ""
+    demarche_url: str = ""
     cases: Sequence[Path] = ()
     notices: list[str] = field(default_factory=list)
     nursery: Nursery | None = None
@@ -70,7 +71,12 @@ class LocalBus:
     def addresses(self) -> dict[str, str]:
         """Where everything is: broker, State API, portal and its parts, data directory; the portal's are empty where there is none."""
         at = self.portal_url
-        portal = {"portal": at, "api": at and f"{at}/v1", "console": at and f"{at}/console"}
+        portal = {
+            "portal": at,
+            "api": at and f"{at}/v1",
+            "console": at and f"{at}/console",
+            "demarche": self.demarche_url,
+        }
         return {"kafka": self.bootstrap, "state_api": self.sandbox_url, **portal, "data": str(self.places.root)}
 
     def spawn(self, name: str, *arguments: str) -> None:
@@ -143,6 +149,10 @@ class LocalBus:
         """Fictitious people to log in as."""
         self.spawn("identity", "identity", "--port", str(self.settings.identity_port))
 
+    def start_demarche(self) -> None:
+        """The collectivity's own process: it uses the bus as any application does."""
+        self.spawn("demarche", "demarche", "run", "--port", str(self.settings.demarche_port))
+
     async def make_topics(self) -> None:
         operator = self.settings.operator_of(self.settings.recipient)
         cluster = bool(self.settings.broker)
@@ -205,10 +215,14 @@ async def local_bus(
                 if portal:
                     bus.start_identity()
                     bus.start_portal()
-                    names += ["identity", "portal"]
+                    bus.start_demarche()
+                    names += ["identity", "portal", "demarche"]
                 await bus.ready(*names)
                 if portal:
-                    bus.portal_url = json.loads(places.ready("portal").read_text(encoding="utf-8"))["url"]
+                    bus.portal_url, bus.demarche_url = (
+                        json.loads(places.ready(name).read_text(encoding="utf-8"))["url"]
+                        for name in ("portal", "demarche")
+                    )
                 places.announce(places.address, **bus.addresses(), pid=os.getpid())
                 supervisor = asyncio.create_task(bus.supervise())
                 try:

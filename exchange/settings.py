@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """Name under which that bus knows the SDK."""
     client_key_file: Path | None = None
     """File of the SDK's private key (JWK), mode 0600."""
+    demarche_port: int = 8610
+    """Port of the collectivity's démarches, likewise."""
     traces: bool = True
     """Whether spans are written to `traces/` in the data directory."""
     suite: Literal["x25519", "mlkem768-x25519"] = "x25519"

@@ -291,7 +291,7 @@ class MemoryBus:
         self.ledger = Ledger(open_sqlite(None), self.keys, self.clock, lambda provider: self._connector_keys.mac)
         self.trust = Trust(self.keys.verifier, public_bytes(self.keys.certificate), public_bytes(self.keys.registrar))
         self.wallet = Wallet.new(self.recipient, self.operator)
-        self._memory, self._relay = Memory(), Relay(self.ledger, self.broker, self.clock)
+        self._memory, self._relay = Memory(os.urandom(32)), Relay(self.ledger, self.broker, self.clock)
         self.journal = JournalStore(None)
         common = (self.ledger, self.broker, self.clock)
         agents: list[Agent] = [

@@ -89,6 +89,13 @@ class Wallet:
         kept = self._kept(authorisation)
         return None if kept is None else self._opened(authorisation, kept)
 
+    @property
+    def stamp(self) -> int | None:
+        """A number that changes when another capsule is kept, whoever keeps it; None where only looking tells."""
+        if self.folder is None:
+            return None
+        return self.folder.stat().st_mtime_ns if self.folder.exists() else 0
+
     def held(self) -> Iterator[tuple[bytes, int]]:
         """The agreements there are capsules of, each with a number that another capsule of it changes."""
         if self.folder is None:

@@ -17,7 +17,7 @@ from exchange.core.errors import CATALOGUE, Code
 from exchange.core.frame import BadFrame, unframe
 from exchange.core.topics import middle
 from exchange.ports import Headers, Message, Record
-from exchange.schemas import catalogue
+from exchange.schemas import UnknownSchema, catalogue
 
 OUTER_MAX_BYTES = 960 << 10
 """Of a sealed answer: its outcome adds a receipt and must still be one message of 1 MiB."""
@@ -34,13 +34,10 @@ class BadBytes(Exception):
 
 
 def read(subject: str, value: bytes | None) -> dict[str, Any]:
-    """The record of this schema in a framed value."""
+    """The record of this subject in a framed value, of whatever version: what an older bus wrote is still read."""
     try:
-        schema_id, datum = unframe(value)
-        if schema_id != catalogue().id(subject):
-            raise BadBytes(Code.BAD_FRAME)
-        return catalogue().codec(subject).decode(datum)
-    except BadFrame:
+        return catalogue().read_framed(subject, *unframe(value))
+    except (BadFrame, UnknownSchema):
         raise BadBytes(Code.BAD_FRAME) from None
     except BadAvro:
         raise BadBytes(Code.BAD_AVRO) from None

@@ -12,8 +12,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from portal.api.app import ApiMount, HttpApi
+from portal.citizen.routes import routes as citizen
+from portal.console.routes import routes as console
 from portal.dpo import space as dpo
 from portal.guichet import space as guichet
+from portal.home import routes as home
 from portal.identity.logins import Logins
 from portal.identity.routes import routes as identity
 from portal.parts import Parts
@@ -56,8 +59,11 @@ def _routes(parts: Parts, pages: Pages, http: HttpApi, logins: Logins) -> list[B
         Route("/healthz", _healthz),
         ApiMount(API, http.asgi),
         Mount("/static", Static()),
+        *home(parts, pages),
+        *console(parts, pages),
         *identity(pages, logins),
-        *guichet.routes(parts, pages),
+        *citizen(parts, pages, logins),
+        *guichet.routes(parts, pages, logins),
         *dpo.routes(parts, pages),
     ]
 

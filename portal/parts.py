@@ -13,13 +13,14 @@ from exchange.ports import Clock, Outbox
 from exchange.sdk import ReaderFactory
 from exchange.settings import Settings
 from exchange.trust import Trust
+from portal.console.meter import Meter
 
 
 @dataclass(frozen=True)
 class Parts:
     """One portal. `store` holds what is the portal's own (sessions, clients, webhooks, idempotency keys), never an authority's word;
     `url` is its public address, without a slash at the end; `outbox` is None where the broker is away: people's pages work all the same;
-    `outside` asks identity providers."""
+    `outside` asks identity providers; `meter` tells how far topics and groups have come, None where nobody asks."""
 
     ledger: Door
     outbox: Outbox | None
@@ -31,3 +32,4 @@ class Parts:
     store: Engine
     url: str
     outside: Outside = field(default_factory=Outside)
+    meter: Meter | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, closing
@@ -11,11 +12,13 @@ from starlette.applications import Starlette
 
 from consent.client import connect, hang_up
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader
+from exchange.adapters.progress import KafkaProgress
 from exchange.clock import SystemClock
 from exchange.places import Places
 from exchange.settings import Settings
 from exchange.trust import Trust
 from portal.app import create_app
+from portal.console.meter import Meter
 from portal.parts import Parts
 from portal.store import open_store
 
@@ -37,16 +40,22 @@ async def run_portal(
         outbox = await stack.enter_async_context(KafkaOutbox(bootstrap))
         store = open_store(places.portal)
         stack.callback(store.dispose)
+        source, clock = KafkaProgress(bootstrap), SystemClock()
+        stack.push_async_callback(source.close)
+        meter = Meter(source, clock)
+        metering = asyncio.create_task(meter.run())
+        stack.callback(metering.cancel)
         parts = Parts(
             ledger,
             outbox,
             lambda topic, offsets: KafkaReader(bootstrap, topic, offsets),
             Trust.load(places.trust),
-            SystemClock(),
+            clock,
             places,
             settings,
             store,
             url,
+            meter=meter,
         )
         stack.push_async_callback(parts.outside.close)
         await serve(create_app(parts), listener, lambda: ready(url))

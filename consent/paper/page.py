@@ -61,7 +61,7 @@ class _Page:
             "live": self._open(),
             "lead": self._lead(),
             "sections": [self._what(), self._how(), self._since()],
-            "mind": {"title": w["mind"], "paragraphs": [self._mind(), w["mind_rights"]]},
+            "mind": {"title": w["mind"], "paragraphs": [self._mind(), *self._code(), w["mind_rights"]]},
             "proof": self._proof(),
             "issued": w["issued"].format(date=self._moment(self.created_ms)),
             "page": w["page"],
@@ -95,6 +95,10 @@ class _Page:
         if self._open():
             kind = "legal" if self.legal else "consent"
         return self.words[f"mind_{kind}"].format(contact=self._contact())
+
+    def _code(self) -> list[str]:
+        code = self.document["accord:shortCode"]
+        return [self.words["mind_code"].format(code=code.replace("-", "\u2011"))] if code and self._open() else []
 
     def _what(self) -> dict[str, Any]:
         w, t, process = self.words, self.said.terms, self.record["dpv:hasProcess"]

@@ -206,5 +206,8 @@ officer = Table("officer", metadata, _text("name", key=True), _text("recipients"
 nonce = Table("nonce", metadata, _bytes("nonce", key=True), _int("at"))
 """Nonces of identity tokens already used for a grant."""
 
+short_code = Table("short_code", metadata, _bytes("digest", key=True), _bytes("authorisation"))
+"""The SHA-256 of each code printed on a receipt: a copy of the store opens nothing."""
+
 aside = Table("aside", metadata, _bytes("authorisation", key=True), _text("happening"), _int("at"))
 """Withdrawals recorded while the log is recovering, to be appended once it has caught up."""

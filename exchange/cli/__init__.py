@@ -35,6 +35,7 @@ COMMANDS = {
     "identity": "roles:identity",
     "portal": "portal:app",
     "facade": "facade:app",
+    "demarche": "demarche:app",
     "bench": "bench:app",
 }
 """Command → file and name, in the order of `accord --help`."""

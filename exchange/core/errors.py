@@ -120,6 +120,7 @@ class Code(StrEnum):
     PAGE_NOT_COMPARED = "page_not_compared"
     # Pages and the HTTP API
     BAD_FORM = "bad_form"
+    RETRY_IMPOSSIBLE = "retry_impossible"
     BAD_JSON = "bad_json"
     BAD_FIELD = "bad_field"
     BAD_CURSOR = "bad_cursor"
@@ -280,6 +281,8 @@ CATALOGUE: dict[Code, Entry] = {
         "page of another edition: the proofs it carries hold, what is printed could not be compared", "se fier au fichier receipt.jsonld joint à la page", "rely on the file receipt.jsonld attached to the page"),
     Code.BAD_FORM: _entry("caller", True, "formulaire d'une autre page, périmé ou illisible", "a form of another page, out of date or unreadable",
         "revenir à la page, la recharger et recommencer", "go back to the page, reload it and try again"),
+    Code.RETRY_IMPOSSIBLE: _entry("caller", False, "ce message n'est pas un rebut, a déjà été renvoyé ou n'est plus gardé", "this message is no dead letter, was sent again already, or is no longer kept",
+        "voir ce qu'il en est dans la liste des rebuts", "look at it in the list of dead letters"),
     Code.BAD_JSON: _entry("caller", False, "corps qui n'est pas du JSON strict (UTF-8, chaque clé une fois, nombres finis)",
         "a body that is no strict JSON (UTF-8, each key once, finite numbers)", "corriger le corps de la requête HTTP", "mend the body of the HTTP request"),
     Code.BAD_FIELD: _entry("caller", False, "champ ou paramètre absent, inconnu ou mal formé", "a field or parameter that is absent, unknown or ill-formed",

@@ -55,6 +55,11 @@ def time(at_ms: int, language: str = "fr") -> str:
     return f"{at.hour}\u00a0h\u00a0{at.minute:02}" if language == "fr" else f"{at:%H:%M}"
 
 
+def clock(at_ms: int) -> str:
+    """`14:05:09.123`, in Paris: for whoever compares instants."""
+    return f"{paris(at_ms):%H:%M:%S}.{at_ms % 1000:03}"
+
+
 def moment(at_ms: int, language: str = "fr") -> str:
     """`3 février 2026 à 14 h 05`."""
     return f"{day(at_ms, language)} {'à' if language == 'fr' else 'at'} {time(at_ms, language)}"

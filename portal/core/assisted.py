@@ -64,10 +64,11 @@ class Draft(msgspec.Struct, frozen=True):
 
 def steps(draft: Draft) -> tuple[Step, ...]:
     """The steps of this draft, in order."""
-    found: list[Step] = ["lecture"]
-    if draft.act == "give":
-        found += ["personne"] + (["representant"] if draft.speaks != "self" else [])
-    return (*found, "recapitulatif", "confirmation")
+    if draft.act == "renew":
+        return ("lecture", "recapitulatif", "confirmation")
+    if draft.speaks == "self":
+        return ("lecture", "personne", "recapitulatif", "confirmation")
+    return ("lecture", "personne", "representant", "recapitulatif", "confirmation")
 
 
 def next_step(draft: Draft, *, person: bool, speaker: bool) -> Step:

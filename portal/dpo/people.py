@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -24,52 +25,20 @@ WORDS = ("EFFACER", "ERASE")
 
 def routes(office: Office, pages: Pages) -> list[BaseRoute]:
     """The person asked about is kept in the session, as a reference; an identity only while its form is filled in."""
-
-    async def who(asked: Asked) -> Page:
-        return _who(office, asked)
-
-    async def refer(asked: Asked) -> Page | Response:
-        return await _refer(office, asked)
-
-    async def chosen(asked: Asked) -> Response:
-        return _chosen(asked)
-
-    async def dossier(asked: Asked) -> Page:
-        return await _dossier(office, asked)
-
-    async def dossier_file(asked: Asked) -> Response:
-        signed = await office.parts.ledger.dossier(*asker(asked), _subject(asked))
-        return attached(told.bundle(signed), "dossier.zip", "application/zip")
-
-    async def before(asked: Asked) -> Page:
-        return await _before(office, asked, problem=False)
-
-    async def erase(asked: Asked) -> Page | Response:
-        return await _erase(office, asked)
-
-    async def certificate(asked: Asked) -> Page:
-        return Page(
-            "dpo/certificate.html",
-            {"certificate": kept(asked, "certificate") or "", "vkey": str(office.parts.trust.log)},
-        )
-
-    async def certificate_file(asked: Asked) -> Response:
-        return attached(str(kept(asked, "certificate") or "").encode(), "effacement.txt", "text/plain; charset=utf-8")
-
     return [
-        *pages.page("/dpo/personne", with_reason(who), ROLE),
-        *pages.action("/dpo/personne", with_reason(refer), ROLE),
-        *pages.action("/dpo/sujet", with_reason(chosen), ROLE),
-        *pages.page("/dpo/dossier", with_reason(dossier), ROLE),
-        *pages.download("/dpo/dossier.zip", with_reason(dossier_file), ROLE),
-        *pages.page("/dpo/effacement", with_reason(before), ROLE),
-        *pages.action("/dpo/effacement", with_reason(erase), ROLE),
-        *pages.page("/dpo/effacement/certificat", with_reason(certificate), ROLE),
-        *pages.download("/dpo/effacement/certificat.txt", with_reason(certificate_file), ROLE),
+        *pages.page("/dpo/personne", with_reason(partial(_who, office)), ROLE),
+        *pages.action("/dpo/personne", with_reason(partial(_refer, office)), ROLE),
+        *pages.action("/dpo/sujet", with_reason(_chosen), ROLE),
+        *pages.page("/dpo/dossier", with_reason(partial(_dossier, office)), ROLE),
+        *pages.download("/dpo/dossier.zip", with_reason(partial(_dossier_file, office)), ROLE),
+        *pages.page("/dpo/effacement", with_reason(partial(_before, office)), ROLE),
+        *pages.action("/dpo/effacement", with_reason(partial(_erase, office)), ROLE),
+        *pages.page("/dpo/effacement/certificat", with_reason(partial(_certificate, office)), ROLE),
+        *pages.download("/dpo/effacement/certificat.txt", with_reason(_certificate_file), ROLE),
     ]
 
 
-def _who(office: Office, asked: Asked) -> Page:
+async def _who(office: Office, asked: Asked) -> Page:
     held = kept(asked, "person") or {}
     shown = person.shown(person.of(held), office.atlas(), office.parts.clock.now_ms())
     return Page(
@@ -92,7 +61,7 @@ async def _refer(office: Office, asked: Asked) -> Page | Response:
     return asked.see("/dpo/accords")
 
 
-def _chosen(asked: Asked) -> Response:
+async def _chosen(asked: Asked) -> Response:
     """The person of an authorisation that was looked at."""
     subject, then = asked.text("subject"), asked.text("suite")
     try:
@@ -145,7 +114,21 @@ def _checked(office: Office, signed: Signed) -> dict[str, Any]:
     return {"holds": True, "origin": found.origin, "size": found.size, "facts": found.facts}
 
 
-async def _before(office: Office, asked: Asked, *, problem: bool) -> Page:
+async def _dossier_file(office: Office, asked: Asked) -> Response:
+    signed = await office.parts.ledger.dossier(*asker(asked), _subject(asked))
+    return attached(told.bundle(signed), "dossier.zip", "application/zip")
+
+
+async def _certificate(office: Office, asked: Asked) -> Page:
+    held = {"certificate": kept(asked, "certificate") or "", "vkey": str(office.parts.trust.log)}
+    return Page("dpo/certificate.html", held)
+
+
+async def _certificate_file(asked: Asked) -> Response:
+    return attached(str(kept(asked, "certificate") or "").encode(), "effacement.txt", "text/plain; charset=utf-8")
+
+
+async def _before(office: Office, asked: Asked, *, problem: bool = False) -> Page:
     """What will go; nothing does yet."""
     subject = _subject(asked)
     found = await office.parts.ledger.query(*asker(asked), Query(subject=subject, limit=200), False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -28,32 +29,13 @@ WITHOUT = frozenset({
 
 def routes(office: Office, pages: Pages) -> list[BaseRoute]:
     """Periods and processes are in the address: they are nobody's."""
-
-    async def register(asked: Asked) -> Page:
-        return await _register(office, asked)
-
-    async def register_file(asked: Asked) -> Response:
-        return await _register_file(office, asked)
-
-    async def breach(asked: Asked) -> Page:
-        return await _breach(office, asked)
-
-    async def breach_file(asked: Asked) -> Response:
-        return await _breach_file(office, asked)
-
-    async def alerts(asked: Asked) -> Page:
-        return await _alerts(office, asked)
-
-    async def own(asked: Asked) -> Page:
-        return await _own(office, asked)
-
     return [
-        *pages.page("/dpo/registre", with_reason(register), ROLE),
-        *pages.action("/dpo/registre/export", with_reason(register_file), ROLE),
-        *pages.page("/dpo/violation", with_reason(breach), ROLE),
-        *pages.action("/dpo/violation/export", with_reason(breach_file), ROLE),
-        *pages.page("/dpo/alertes", with_reason(alerts), ROLE),
-        *pages.page("/dpo/consultations", with_reason(own), ROLE),
+        *pages.page("/dpo/registre", with_reason(partial(_register, office)), ROLE),
+        *pages.action("/dpo/registre/export", with_reason(partial(_register_file, office)), ROLE),
+        *pages.page("/dpo/violation", with_reason(partial(_breach, office)), ROLE),
+        *pages.action("/dpo/violation/export", with_reason(partial(_breach_file, office)), ROLE),
+        *pages.page("/dpo/alertes", with_reason(partial(_alerts, office)), ROLE),
+        *pages.page("/dpo/consultations", with_reason(partial(_own, office)), ROLE),
     ]
 
 

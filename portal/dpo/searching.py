@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -31,49 +32,21 @@ _PAGE_MAX = 1_000
 
 def routes(office: Office, pages: Pages) -> list[BaseRoute]:
     """Filters are kept in the session: no address names a person, not even by reference."""
-
-    async def form(asked: Asked) -> Page:
-        return _form(asked, "")
-
-    async def sought(asked: Asked) -> Page | Response:
-        return await _sought(asked)
-
-    async def results(asked: Asked) -> Page:
-        return await _results(office, asked)
-
-    async def export(asked: Asked) -> Response:
-        return await _export(office, asked)
-
-    async def one(asked: Asked) -> Page:
-        return await _one(office, asked)
-
-    async def bundle(asked: Asked) -> Response:
-        return await _bundle(office, asked)
-
-    async def receipt(asked: Asked) -> Response:
-        return await _receipt(office, asked)
-
-    async def which(asked: Asked) -> Page | Response:
-        return _which(asked)
-
-    async def basis(asked: Asked) -> Page:
-        return await _basis(office, asked)
-
     return [
-        *pages.page("/dpo/recherche", with_reason(form), ROLE),
-        *pages.action("/dpo/recherche", with_reason(sought), ROLE),
-        *pages.page("/dpo/accords", with_reason(results), ROLE),
-        *pages.action("/dpo/accords/export", with_reason(export), ROLE),
-        *pages.download("/dpo/accords/{id}/preuves.zip", with_reason(bundle), ROLE),
-        *pages.download("/dpo/accords/{id}/recu.pdf", with_reason(receipt), ROLE),
-        *pages.page("/dpo/accords/{id}", with_reason(one), ROLE),
-        *pages.page("/dpo/demandes", with_reason(which), ROLE),
-        *pages.action("/dpo/demandes", with_reason(which), ROLE),
-        *pages.page("/dpo/demandes/{id}", with_reason(basis), ROLE),
+        *pages.page("/dpo/recherche", with_reason(_form), ROLE),
+        *pages.action("/dpo/recherche", with_reason(_sought), ROLE),
+        *pages.page("/dpo/accords", with_reason(partial(_results, office)), ROLE),
+        *pages.action("/dpo/accords/export", with_reason(partial(_export, office)), ROLE),
+        *pages.download("/dpo/accords/{id}/preuves.zip", with_reason(partial(_bundle, office)), ROLE),
+        *pages.download("/dpo/accords/{id}/recu.pdf", with_reason(partial(_receipt, office)), ROLE),
+        *pages.page("/dpo/accords/{id}", with_reason(partial(_one, office)), ROLE),
+        *pages.page("/dpo/demandes", with_reason(_which), ROLE),
+        *pages.action("/dpo/demandes", with_reason(_which), ROLE),
+        *pages.page("/dpo/demandes/{id}", with_reason(partial(_basis, office)), ROLE),
     ]
 
 
-def _form(asked: Asked, problem: str, fields: dict[str, str] | None = None) -> Page:
+async def _form(asked: Asked, problem: str = "", fields: dict[str, str] | None = None) -> Page:
     data = {
         "typed": fields if fields is not None else dict.fromkeys(oversight.FIELDS, "") | (kept(asked, "query") or {}),
         "problem": problem,
@@ -90,7 +63,7 @@ async def _sought(asked: Asked) -> Page | Response:
     try:
         oversight.query_of(fields)
     except ValueError as error:
-        return _form(asked, str(error), fields)
+        return await _form(asked, str(error), fields)
     keep(asked, query=fields)
     return asked.see("/dpo/accords")
 
@@ -207,7 +180,7 @@ async def _receipt(office: Office, asked: Asked) -> Response:
     return attached(await asyncio.to_thread(paper.draw, document, asked.language), "recu.pdf", "application/pdf")
 
 
-def _which(asked: Asked) -> Page | Response:
+async def _which(asked: Asked) -> Page | Response:
     """By the number of a request: on what basis was it answered?"""
     wanted = number(asked.text("numero"))
     if wanted:

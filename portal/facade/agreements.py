@@ -1,7 +1,7 @@
 """Which agreement a query passes under: the one named, or the collectivity's own for that person and data set, from its wallet.
 
-The index lives in this process, which is the collectivity's, and nowhere else. It is brought up to date when a query finds nothing in
-it; a capsule is read again at each use, so one that was replaced or renewed counts as it is now.
+The index lives in this process, which is the collectivity's, and nowhere else. It follows the wallet's folder; a capsule is read again
+at each use, so one that was replaced or renewed counts as it is now.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Agreements:
         self._wallet, self._offered = wallet, offered
         self._found: defaultdict[tuple[str, Designated], set[bytes]] = defaultdict(set)
         self._seen: dict[bytes, int] = {}
+        self._stamp: int | None = None
+        self._over: set[bytes] = set()
 
     def named(self, agreement: bytes) -> Agreement | None:
         """The one of this id; None if the wallet has no capsule of it that opens."""
@@ -41,19 +43,23 @@ class Agreements:
             return None
         return Agreement(agreement, certificates.read_checked(capsule.certificate), identity.read(capsule.identity))
 
-    def find(self, offered: Offered, person: Designated, now_ms: int) -> Agreement | None:
-        """The one in force for what is asked about this person, to the data themselves; the last to end where there are several."""
-        held = self._known(offered, person, now_ms)
-        if not held:
-            self._look_again()
-            held = self._known(offered, person, now_ms)
-        return max(held, key=lambda one: one.certificate.not_after_ms, default=None)
-
-    def _known(self, offered: Offered, person: Designated, now_ms: int) -> list[Agreement]:
+    def find(self, offered: Offered, person: Designated, now_ms: int) -> list[Agreement]:
+        """Those in force for what is asked about this person, to the data themselves, in the order to try them: first those the bus has
+        not said to be over, the last to end before the others."""
+        self._follow()
         ids = self._found.get((offered.operation.id, person), ())
-        return [one for i in ids if (one := self.named(i)) is not None and serves(one, offered, person, now_ms)]
+        held = [one for i in ids if (one := self.named(i)) is not None and serves(one, offered, person, now_ms)]
+        return sorted(held, key=lambda one: (one.certificate.hash in self._over, -one.certificate.not_after_ms))
 
-    def _look_again(self) -> None:
+    def over(self, agreement: Agreement) -> None:
+        """The bus says that nothing can be asked under it any more, as it stands."""
+        self._over.add(agreement.certificate.hash)
+
+    def _follow(self) -> None:
+        stamp = self._wallet.stamp
+        if stamp is not None and stamp == self._stamp:
+            return
+        self._stamp = stamp
         for agreement, stamp in self._wallet.held():
             if self._seen.get(agreement) == stamp:
                 continue

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from connectors.core import rules
 from connectors.rest.descriptions import descriptions
 from exchange.core.errors import Code
-from exchange.outcomes import Answer, ExchangeError
+from exchange.outcomes import Answer, ConsentRequired, ExchangeError
 from exchange.ports import Unavailable
 from exchange.sdk import Bus
 from portal.core import facade
@@ -66,24 +66,40 @@ class Facade:
             return _response(facade.said(fault))
         if recipient != self._bus.wallet.recipient:
             return _response(facade.refused(Code.RECIPIENT_MISMATCH))
-        agreement = self._agreement(request, offered, pairs)
-        if isinstance(agreement, Said):
-            return _response(agreement)
+        agreements = self._allowing(request, offered, pairs)
+        if isinstance(agreements, Said):
+            return _response(agreements)
         selected = facade.parameters(offered.description, pairs)
         if selected is None:
             return _response(facade.said(self._fault(offered, pairs) or facade.BAD_PARAMETER))
-        return await self._asked(offered, agreement, selected)
+        return await self._tried(offered, agreements, selected)
 
-    def _agreement(self, request: Request, offered: Offered, pairs: list[tuple[str, str]]) -> Agreement | Said:
+    async def _tried(self, offered: Offered, agreements: list[Agreement], selected: dict[str, str]) -> Response:
+        said = facade.refused(Code.AUTHORISATION_UNKNOWN)
+        for agreement in agreements:
+            try:
+                return await self._asked(offered, agreement, selected)
+            except ExchangeError as error:
+                said = facade.refused(error.code, error.provider_code)
+                if not isinstance(error, ConsentRequired):
+                    break
+                self._agreements.over(agreement)  # another may still serve
+            except Unavailable:
+                said = facade.refused(Code.UNAVAILABLE)
+                break
+        return _response(said)
+
+    def _allowing(self, request: Request, offered: Offered, pairs: list[tuple[str, str]]) -> list[Agreement] | Said:
+        """The agreements it may pass under, in the order to try them; one at least."""
         person, name = facade.designated(offered.operation, pairs), request.headers.get(NAME)
         if name is not None:
             held = self._agreements.named(_id(name))
             if held is None or about(held, offered, person):
-                return held or facade.refused(Code.AUTHORISATION_UNKNOWN)
+                return [held] if held else facade.refused(Code.AUTHORISATION_UNKNOWN)
             same = held.certificate.data_set == offered.description.data_set
             return facade.refused(Code.SUBJECT_MISMATCH if same else Code.DATA_SET_MISMATCH)
         found = self._agreements.find(offered, person, self._bus.clock.now_ms())
-        if found is not None:
+        if found:
             return found
         fault = self._fault(offered, pairs)
         return facade.said(fault) if fault else facade.refused(Code.AUTHORISATION_UNKNOWN)
@@ -94,20 +110,15 @@ class Facade:
         return rules.check_identity(pairs, today) if "/dss/" in offered.operation.path else None
 
     async def _asked(self, offered: Offered, agreement: Agreement, selected: dict[str, str]) -> Response:
-        try:
-            sent = await self._bus.request(
-                offered.description.data_set,
-                consent=agreement.id,
-                purpose=agreement.certificate.purpose,
-                scopes=agreement.certificate.scopes,
-                parameters=selected,
-                ttl_s=ANSWERED_WITHIN_S,
-            )
-            told = _told(offered, await sent.answer(ANSWERED_WITHIN_S + 1))
-        except ExchangeError as error:
-            return _response(facade.refused(error.code, error.provider_code))
-        except Unavailable:
-            return _response(facade.refused(Code.UNAVAILABLE))
+        sent = await self._bus.request(
+            offered.description.data_set,
+            consent=agreement.id,
+            purpose=agreement.certificate.purpose,
+            scopes=agreement.certificate.scopes,
+            parameters=selected,
+            ttl_s=ANSWERED_WITHIN_S,
+        )
+        told = _told(offered, await sent.answer(ANSWERED_WITHIN_S + 1))
         return _response(told, {"x-accord-consent": agreement.id.hex(), "x-accord-request": sent.key.request.hex()})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -25,38 +26,24 @@ _RENEWABLE = (State.LIVE, State.EXPIRED, State.USED_UP)
 
 def routes(desk: Desk, pages: Pages) -> list[BaseRoute]:
     """Of the agreements this session has opened; no other is there."""
-
-    async def show(asked: Asked) -> Page:
-        return Page("guichet/agreement.html", await _agreement(desk, asked))
-
-    async def letter(asked: Asked) -> Page:
-        return await _letter(desk, asked)
-
-    async def receipt(asked: Asked) -> Response:
-        return await _receipt(desk, asked)
-
-    async def withdraw(asked: Asked) -> Page:
-        return Page("guichet/withdraw.html", await _agreement(desk, asked) | {"channels": _channels()})
-
-    async def withdrawn(asked: Asked) -> Response:
-        return await _withdrawn(desk, asked)
-
-    async def narrowed(asked: Asked) -> Response:
-        return await _narrowed(desk, asked)
-
-    async def renew(asked: Asked) -> Response:
-        return await _renew(desk, asked)
-
     at = "/guichet/accords/{id}"
     return [
-        *pages.page(f"{at}/courrier", letter, ROLE),
-        *pages.download(f"{at}/recu.pdf", receipt, ROLE),
-        *pages.page(f"{at}/retrait", withdraw, ROLE),
-        *pages.action(f"{at}/retrait", withdrawn, ROLE),
-        *pages.action(f"{at}/reduction", narrowed, ROLE),
-        *pages.action(f"{at}/renouvellement", renew, ROLE),
-        *pages.page(at, show, ROLE),
+        *pages.page(f"{at}/courrier", partial(_letter, desk), ROLE),
+        *pages.download(f"{at}/recu.pdf", partial(_receipt, desk), ROLE),
+        *pages.page(f"{at}/retrait", partial(_withdraw, desk), ROLE),
+        *pages.action(f"{at}/retrait", partial(_withdrawn, desk), ROLE),
+        *pages.action(f"{at}/reduction", partial(_narrowed, desk), ROLE),
+        *pages.action(f"{at}/renouvellement", partial(_renew, desk), ROLE),
+        *pages.page(at, partial(_shown, desk), ROLE),
     ]
+
+
+async def _shown(desk: Desk, asked: Asked) -> Page:
+    return Page("guichet/agreement.html", await _agreement(desk, asked))
+
+
+async def _withdraw(desk: Desk, asked: Asked) -> Page:
+    return Page("guichet/withdraw.html", await _agreement(desk, asked) | {"channels": _channels()})
 
 
 def _channels() -> list[dict[str, Any]]:
@@ -169,6 +156,6 @@ async def _renew(desk: Desk, asked: Asked) -> Response:
     if channel not in CHANNELS or held.state not in _RENEWABLE:
         raise Problem(Code.BAD_FORM)
     now_ms = desk.parts.clock.now_ms()
-    draft = Draft(held.id.hex(), held.recipient, now_ms, channel, asked.language, act="renew")  # type: ignore[arg-type]  # one of them
+    draft = Draft(held.id.hex(), held.recipient, now_ms, channel, asked.language, act="renew")
     keep(asked.session, draft)
     return asked.see(f"/guichet/saisies/{draft.id}/lecture")

@@ -4,6 +4,9 @@ it is recorded or given up; addresses name the draft alone."""
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -11,14 +14,13 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from consent.core.agreement import grant_nonce
 from consent.core.facts import Evidence, Terms, Tokens
 from exchange.core.errors import CATALOGUE, Code
 from exchange.core.identity import canonical
 from exchange.ports import Refused
 from portal.core import person, plain
 from portal.core.assisted import EVIDENCE_MAX_BYTES, Draft, evidence_of, fingerprint, missing, steps
-from portal.guichet.desk import ROLE, Desk, agent_of, drop, keep, open_
+from portal.guichet.desk import ROLE, Desk, agent_of, drop, keep, open_, vouched
 from portal.web.pages import Asked, Page, Pages
 
 _AT_RECAP = (Code.EVIDENCE_MISSING, Code.EVIDENCE_INVALID, Code.ASSURANCE_TOO_LOW, Code.REPRESENTATION_INVALID)
@@ -28,48 +30,25 @@ _LEVELS = ("eidas1", "eidas2")
 
 def routes(desk: Desk, pages: Pages) -> list[BaseRoute]:
     """Each step is a page and an action at one address."""
-
-    async def reading(asked: Asked) -> Page:
-        return await _reading(desk, asked)
-
-    async def answer(asked: Asked) -> Page | Response:
-        return await _answer(desk, asked)
-
-    async def form(asked: Asked) -> Page | Response:
-        return await _form(desk, asked)
-
-    async def typed(asked: Asked) -> Page | Response:
-        return _typed(desk, asked)
-
-    async def recap(asked: Asked) -> Page | Response:
-        return await _recap(desk, asked, {})
-
-    async def recapped(asked: Asked) -> Page | Response:
-        return await _recapped(desk, asked)
-
-    async def confirmation(asked: Asked) -> Page | Response:
-        return await _confirmation(desk, asked)
-
-    async def confirmed(asked: Asked) -> Page | Response:
-        return await _confirmed(desk, asked)
-
-    async def given_up(asked: Asked) -> Response:
-        drop(asked.session, desk.draft(asked))
-        asked.session.put("notice", ["Saisie abandonnée : rien n'a été enregistré.", "Given up: nothing was recorded."])
-        return asked.see("/guichet")
-
-    at = "/guichet/saisies/{id}"
+    at, of = "/guichet/saisies/{id}", partial
     return [
-        *pages.page(f"{at}/lecture", reading, ROLE),
-        *pages.action(f"{at}/lecture", answer, ROLE),
-        *pages.page(f"{at}/recapitulatif", recap, ROLE),
-        *pages.action(f"{at}/recapitulatif", recapped, ROLE),
-        *pages.page(f"{at}/confirmation", confirmation, ROLE),
-        *pages.action(f"{at}/confirmation", confirmed, ROLE),
-        *pages.action(f"{at}/abandon", given_up, ROLE),
-        *pages.page(f"{at}/{{form}}", form, ROLE),
-        *pages.action(f"{at}/{{form}}", typed, ROLE),
+        *pages.page(f"{at}/lecture", of(_reading, desk), ROLE),
+        *pages.action(f"{at}/lecture", of(_answer, desk), ROLE),
+        *pages.page(f"{at}/recapitulatif", of(_recap, desk), ROLE),
+        *pages.action(f"{at}/recapitulatif", of(_recapped, desk), ROLE),
+        *pages.page(f"{at}/confirmation", of(_confirmation, desk), ROLE),
+        *pages.action(f"{at}/confirmation", of(_confirmed, desk), ROLE),
+        *pages.download(f"{at}/proconnect", of(_identified, desk), ROLE),
+        *pages.action(f"{at}/abandon", of(_given_up, desk), ROLE),
+        *pages.page(f"{at}/{{form}}", of(_form, desk), ROLE),
+        *pages.action(f"{at}/{{form}}", of(_typed, desk), ROLE),
     ]
+
+
+async def _given_up(desk: Desk, asked: Asked) -> Response:
+    drop(asked.session, desk.draft(asked))
+    asked.session.put("notice", ["Saisie abandonnée : rien n'a été enregistré.", "Given up: nothing was recorded."])
+    return asked.see("/guichet")
 
 
 def _draft(draft: Draft, step: str) -> dict[str, Any]:
@@ -153,7 +132,7 @@ async def _form(desk: Desk, asked: Asked) -> Page | Response:
     return Page("guichet/person.html", _draft(draft, step) | {"person": shown})
 
 
-def _typed(desk: Desk, asked: Asked) -> Response:
+async def _typed(desk: Desk, asked: Asked) -> Response:
     """Kept as it was typed, right or wrong; searching for the place of birth comes back to the form."""
     draft, step = desk.draft(asked), asked.path["form"]
     if step not in steps(draft):
@@ -174,7 +153,7 @@ def _lines(desk: Desk, draft: Draft, form: str) -> list[list[str]]:
     return [list(line) for line in person.lines(found, person.of(getattr(draft, form)), desk.atlas())] if found else []
 
 
-async def _recap(desk: Desk, asked: Asked, problems: dict[str, Code]) -> Page | Response:
+async def _recap(desk: Desk, asked: Asked, problems: Mapping[str, Code] = MappingProxyType({})) -> Page | Response:
     draft = desk.draft(asked)
     if desk.step(draft) not in ("recapitulatif", "confirmation"):
         return _go_on(desk, asked, draft)
@@ -190,7 +169,7 @@ async def _recap(desk: Desk, asked: Asked, problems: dict[str, Code]) -> Page | 
             "speaker": _lines(desk, draft, "speaker"),
             "level": draft.level, "required": terms.assurance, "evidence": draft.evidence, "mandate": draft.mandate,
             "problems": {field: [CATALOGUE[code].cause_fr, CATALOGUE[code].cause_en, CATALOGUE[code].todo_fr, CATALOGUE[code].todo_en] for field, code in problems.items()},
-            "evidence_max_kb": EVIDENCE_MAX_BYTES >> 10, "bound": desk.bind is not None,
+            "evidence_max_kb": EVIDENCE_MAX_BYTES >> 10, "bound": vouched(asked),
         },
         422 if problems else 200,
     )  # fmt: skip
@@ -213,13 +192,8 @@ async def _recapped(desk: Desk, asked: Asked) -> Page | Response:
         return await _recap(desk, asked, problems)
     draft = keep(asked.session, draft, ready=True, random=os.urandom(32).hex())
     then = f"/guichet/saisies/{draft.id}/confirmation"
-    if desk.bind is not None:
-        return asked.see(
-            await desk.bind(
-                asked.session, grant_nonce(terms, draft.authorisation, bytes.fromhex(draft.random)), draft.id, then
-            )
-        )
-    return asked.see(then) if draft.channel == "phone" else await _record(desk, asked, draft, terms, None)
+    straight = draft.channel != "phone" and not vouched(asked)
+    return await _record(desk, asked, draft, terms, None) if straight else asked.see(then)
 
 
 async def _hash(asked: Asked, field: str) -> str:
@@ -236,8 +210,22 @@ async def _confirmation(desk: Desk, asked: Asked) -> Page | Response:
     terms, names = await desk.terms(draft)
     said = plain.told(terms, names, draft.language)
     return Page(
-        "guichet/confirmation.html", _draft(draft, "confirmation") | {"terms": said, "bound": desk.bind is not None}
+        "guichet/confirmation.html",
+        _draft(draft, "confirmation") | {"terms": said, "to_identify": _to_identify(asked, draft)},
     )
+
+
+async def _identified(desk: Desk, asked: Asked) -> Response:
+    """The agent's identity provider is asked to vouch for these terms. By a link: no form of ours may lead elsewhere."""
+    draft = desk.draft(asked)
+    if desk.step(draft) != "confirmation" or not vouched(asked):
+        return _go_on(desk, asked, draft)
+    terms, _ = await desk.terms(draft)
+    return asked.see(await desk.bound(asked, draft, terms, f"/guichet/saisies/{draft.id}/confirmation"))
+
+
+def _to_identify(asked: Asked, draft: Draft) -> bool:
+    return vouched(asked) and (asked.session.login(ROLE) or {}).get("for") != draft.random
 
 
 async def _confirmed(desk: Desk, asked: Asked) -> Page | Response:
@@ -247,7 +235,9 @@ async def _confirmed(desk: Desk, asked: Asked) -> Page | Response:
     if desk.step(draft) != "confirmation" or asked.text("reponse") != "oui":
         return _go_on(desk, asked, draft)
     who, tokens = asked.session.login(ROLE) or {}, None
-    if desk.bind is not None and who.get("for") == draft.id:
+    if _to_identify(asked, draft):
+        return _go_on(desk, asked, draft)
+    if vouched(asked):
         tokens = Tokens(who["id_token"], "", bytes.fromhex(draft.random))
     terms, _ = await desk.terms(draft)
     return await _record(desk, asked, draft, terms, tokens)

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
+from consent.core.agreement import grant_nonce
 from consent.core.facts import Terms
 from exchange.core.errors import Code
 from exchange.introduction import terms as usual_terms
 from exchange.ports import Refused
 from portal.core import person
 from portal.core.assisted import Draft, Step, next_step, terms_of
+from portal.core.login import NotLoggedIn
 from portal.core.person import Read
 from portal.core.plain import Names
+from portal.identity.logins import Logins
 from portal.names import Atlas, names_of
 from portal.parts import Parts
-from portal.web.pages import Asked, Missing
+from portal.web.pages import Asked, Missing, Problem
 from portal.web.sessions import Session
 
 ROLE = "agent"
 DRAFTS_MAX, OPENED_MAX = 8, 50
 _DRAFTS, _OPENED = "guichet-drafts", "guichet-opened"
-
-Bind = Callable[[Session, str, str, str], Awaitable[str]]
-"""Of a session, a nonce, a draft's id and where to go on: the address at which the agent logs in for these very terms."""
 
 
 class Agent(NamedTuple):
@@ -39,11 +38,11 @@ class Agent(NamedTuple):
 
 @dataclass(frozen=True)
 class Desk:
-    """One portal's counter. `bind` is None where no identity provider vouches for agents: what they record is then declared."""
+    """One portal's counter."""
 
     parts: Parts
     atlas: Atlas
-    bind: Bind | None = None
+    logins: Logins
 
     def draft(self, asked: Asked) -> Draft:
         """The draft of the address; `Missing` where this session has none such."""
@@ -75,6 +74,15 @@ class Desk:
             speaker=person.of(draft.speaker).sent and self.read(draft, "speaker").identity is not None,
         )
 
+    async def bound(self, asked: Asked, draft: Draft, terms: Terms, then: str) -> str:
+        """The address where the agent's identity provider vouches for them and these very terms (protocol §7), and sends them on to `then`."""
+        nonce = grant_nonce(terms, draft.authorisation, bytes.fromhex(draft.random))
+        client = (asked.session.login(ROLE) or {})["client"]
+        try:
+            return await self.logins.leave(asked.session, ROLE, client, then, nonce=nonce, subject=draft.random)
+        except NotLoggedIn as refused:
+            raise Problem(refused.code, 503) from None
+
     async def operator(self, recipient: str) -> str:
         """The operator (SIREN) who holds the recipient's key: the capsule is sealed to it."""
         held = [
@@ -86,6 +94,11 @@ class Desk:
         if not held:
             raise Refused(Code.DELEGATION_ABSENT)
         return usual if usual in held else held[-1]
+
+
+def vouched(asked: Asked) -> bool:
+    """Whether an identity provider let this agent in: then it also vouches for what they record. Else their word is declared only."""
+    return bool((asked.session.login(ROLE) or {}).get("client"))
 
 
 def agent_of(asked: Asked) -> Agent:

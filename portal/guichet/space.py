@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -15,7 +16,8 @@ from exchange.core.errors import Code
 from exchange.ports import Refused
 from portal.core.assisted import CHANNELS, LIFE_DAYS, Draft, number
 from portal.guichet import agreements, collecting
-from portal.guichet.desk import ROLE, Bind, Desk, agent_of, drafts, keep, open_
+from portal.guichet.desk import ROLE, Desk, agent_of, drafts, keep, open_
+from portal.identity.logins import Logins
 from portal.names import Atlas, party
 from portal.parts import Parts
 from portal.web.pages import Asked, Page, Pages
@@ -23,30 +25,26 @@ from portal.web.pages import Asked, Page, Pages
 _SPEAKS = ("self", "parent", "mandate")
 
 
-def routes(parts: Parts, pages: Pages, bind: Bind | None = None) -> list[BaseRoute]:
+def routes(parts: Parts, pages: Pages, logins: Logins) -> list[BaseRoute]:
     """All pages of the counter; an agent must be logged in for each."""
-    desk = Desk(parts, Atlas(parts.places.root), bind)
-
-    async def home(asked: Asked) -> Page:
-        return Page("guichet/home.html", await _home(desk, asked))
-
-    async def find(asked: Asked) -> Page | Response:
-        return await _find(desk, asked)
-
-    async def new(asked: Asked) -> Page:
-        return Page("guichet/new.html", await _new(desk, asked, {}))
-
-    async def begin(asked: Asked) -> Page | Response:
-        return await _begin(desk, asked)
+    desk = Desk(parts, Atlas(parts.places.root), logins)
 
     return [
-        *pages.page("/guichet", home, ROLE),
-        *pages.action("/guichet/recherche", find, ROLE),
-        *pages.page("/guichet/nouveau", new, ROLE),
-        *pages.action("/guichet/nouveau", begin, ROLE),
+        *pages.page("/guichet", partial(_shown, desk), ROLE),
+        *pages.action("/guichet/recherche", partial(_find, desk), ROLE),
+        *pages.page("/guichet/nouveau", partial(_choose, desk), ROLE),
+        *pages.action("/guichet/nouveau", partial(_begin, desk), ROLE),
         *collecting.routes(desk, pages),
         *agreements.routes(desk, pages),
     ]
+
+
+async def _shown(desk: Desk, asked: Asked) -> Page:
+    return Page("guichet/home.html", await _home(desk, asked))
+
+
+async def _choose(desk: Desk, asked: Asked) -> Page:
+    return Page("guichet/new.html", await _new(desk, asked, {}))
 
 
 async def _home(desk: Desk, asked: Asked, problem: str = "") -> dict[str, Any]:

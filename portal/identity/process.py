@@ -27,6 +27,7 @@ from portal.identity.sandbox import Sandbox
 from portal.process import HOST, listening, serve
 
 ROLES = ("agent", "officer", "operator")
+EVERYONE: tuple[str, ...] = (EVERYBODY,)
 LABELS: dict[Kind, tuple[str, str]] = {
     "citizen": ("franceconnect", "FranceConnect"),
     "agent": ("proconnect", "ProConnect"),
@@ -103,6 +104,6 @@ def _introduce(root: Path, name: str, sandbox: Sandbox) -> None:
         )
         for kind, (short, label) in LABELS.items()
     ]  # fmt: skip
-    admitted: dict[str, tuple[str, ...]] = known.admitted if others else dict.fromkeys(ROLES, (EVERYBODY,))
+    admitted = known.admitted if others else dict.fromkeys(ROLES, EVERYONE)
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     files.write(root / IDENTITY, msgspec.json.format(msgspec.json.encode(Directory((*others, *ours), admitted))))

@@ -89,13 +89,20 @@ class Asked:
 
 
 Handler = Callable[[Asked], Awaitable[Page | Response]]
+Open = Callable[[Request], bool]
+
+
+def never(_: Request) -> bool:
+    """Nobody does without a login."""
+    return False
 
 
 class Pages:
     """Draws the pages of one portal, and guards its actions."""
 
-    def __init__(self, sessions: Sessions, url: str) -> None:
-        self._sessions, self._secure = sessions, url.startswith("https:")
+    def __init__(self, sessions: Sessions, url: str, cookie: str = SESSION) -> None:
+        """`cookie` is its name: those of one machine are shared by all its ports."""
+        self._sessions, self._secure, self._cookie = sessions, url.startswith("https:"), cookie
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=select_autoescape(),
@@ -106,29 +113,30 @@ class Pages:
         self._templates.filters.update(_FILTERS)
         self._templates.globals["asset"] = _asset
 
-    def page(self, path: str, handler: Handler, needs: str = "") -> list[BaseRoute]:
-        """The routes of a page and of its twin. `needs`: the role somebody must be logged in with (`Session.login`)."""
+    def page(self, path: str, handler: Handler, needs: str = "", unless: Open = never) -> list[BaseRoute]:
+        """The routes of a page and of its twin. `needs`: the role somebody must be logged in with (`Session.login`), `unless` this
+        request may do without."""
         twin = "/index.json" if path == "/" else f"{path}.json"
         return [
-            Route(twin, self._endpoint(handler, needs, is_json=True), methods=["GET"]),
-            Route(path, self._endpoint(handler, needs), methods=["GET"]),
+            Route(twin, self._endpoint(handler, needs, unless, is_json=True), methods=["GET"]),
+            Route(path, self._endpoint(handler, needs, unless), methods=["GET"]),
         ]
 
     def download(self, path: str, handler: Handler, needs: str = "") -> list[BaseRoute]:
         """The route of a file: it has no twin."""
-        return [Route(path, self._endpoint(handler, needs), methods=["GET"])]
+        return [Route(path, self._endpoint(handler, needs, never), methods=["GET"])]
 
-    def action(self, path: str, handler: Handler, needs: str = "") -> list[BaseRoute]:
+    def action(self, path: str, handler: Handler, needs: str = "", unless: Open = never) -> list[BaseRoute]:
         """The route of what changes something: a POST that bears the session's token."""
-        return [Route(path, self._endpoint(handler, needs, is_action=True), methods=["POST"])]
+        return [Route(path, self._endpoint(handler, needs, unless, is_action=True), methods=["POST"])]
 
     def _endpoint(
-        self, handler: Handler, needs: str, *, is_json: bool = False, is_action: bool = False
+        self, handler: Handler, needs: str, unless: Open, *, is_json: bool = False, is_action: bool = False
     ) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             asked = self._asked(request, is_json=is_json)
             try:
-                if needs and asked.session.login(needs) is None:
+                if needs and asked.session.login(needs) is None and not unless(request):
                     response = self._to_login(asked, needs, is_action=is_action)
                 else:
                     if is_action:
@@ -144,7 +152,7 @@ class Pages:
     def _asked(self, request: Request, *, is_json: bool = False) -> Asked:
         wished = request.query_params.get("lang")
         language = choose(wished, request.cookies.get(LANGUAGE), request.headers.get("accept-language", ""))
-        held = self._sessions.read(request.cookies.get(SESSION))
+        held = self._sessions.read(request.cookies.get(self._cookie))
         return Asked(request, held, language, FormData(), translator(language), is_json)
 
     async def _answered(self, handler: Handler, asked: Asked) -> Response:
@@ -193,9 +201,9 @@ class Pages:
             self._sessions.keep(held)
         flags: dict[str, Any] = {"httponly": True, "secure": self._secure, "samesite": "lax", "path": "/"}
         if held.ended:
-            response.delete_cookie(SESSION, **flags)
+            response.delete_cookie(self._cookie, **flags)
         elif held.changed and (held.is_new or held.former):
-            response.set_cookie(SESSION, held.cookie, **flags)
+            response.set_cookie(self._cookie, held.cookie, **flags)
         if asked.request.query_params.get("lang") == asked.language:
             response.set_cookie(LANGUAGE, asked.language, max_age=365 * 86_400, **flags)
         response.headers.setdefault("vary", "cookie, accept-language")
@@ -242,5 +250,5 @@ def _asset(name: str) -> str:
 
 
 _HASHES: dict[str, str] = {}
-_FILTERS = {"day": rendering.day, "moment": rendering.moment, "iso": rendering.rfc3339}
-"""`{{ at_ms | day(lang) }}`, `{{ at_ms | moment(lang) }}`; `iso` for `<time datetime>`."""
+_FILTERS = {"day": rendering.day, "moment": rendering.moment, "clock": rendering.clock, "iso": rendering.rfc3339}
+"""`{{ at_ms | day(lang) }}`, `{{ at_ms | moment(lang) }}`, `{{ at_ms | clock }}`; `iso` for `<time datetime>`."""

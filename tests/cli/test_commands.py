@@ -126,7 +126,7 @@ def _payload(path: Path) -> str:
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("dev")
-    with running(folder) as ready:
+    with running(folder, "--no-seed") as ready:
         yield folder, ready
 
 
@@ -138,6 +138,8 @@ class TestDev:
         folder, ready = dev
         portal = ready["portal"]
         parts = {"api": f"{portal}/v1", "console": f"{portal}/console", "data": str(folder)}
+        parts["demarche"] = ready["demarche"]
+        assert httpx.get(ready["demarche"]).status_code == 200
         assert ready == {"kafka": ready["kafka"], "state_api": ready["state_api"], "portal": portal, **parts}
         assert httpx.get(f"{portal}/healthz").text == "ok\n"
         assert ready["kafka"].startswith("127.0.0.1:")
@@ -245,9 +247,9 @@ class TestKept:
         for jar in jars.kafka_cache().glob("*.jar"):
             if not jar.name.startswith("argparse4j"):
                 shutil.copy2(jar, cache)
-        with running(tmp_path / "bus", ACCORD_CACHE=str(tmp_path / "cache")):
+        with running(tmp_path / "bus", "--no-seed", ACCORD_CACHE=str(tmp_path / "cache")):
             consent = lines(accord("consent", "give", "--identity", str(person), *where))[0]["consent"]
-        with running(tmp_path / "bus"):
+        with running(tmp_path / "bus", "--no-seed"):
             assert accord("request", "cnaf.quotient-familial.v1", "--consent", consent, *where).returncode == 0
 
     def test_reset(self, tmp_path: Path) -> None:

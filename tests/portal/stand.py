@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,16 @@ def token_of(html: str) -> str:
 
 @asynccontextmanager
 async def portal(
-    folder: Path, bus: MemoryBus | None = None, outside: Outside | None = None, **chosen: Any
+    folder: Path,
+    bus: MemoryBus | None = None,
+    outside: Outside | None = None,
+    changes: Mapping[str, Any] = {},
+    **chosen: Any,
 ) -> AsyncIterator[Stand]:
-    """One over a bus of its own, or over this one, which its maker has entered; `chosen` are settings."""
+    """One over a bus of its own, or over this one, which its maker has entered; `changes` replace parts, `chosen`
+    are settings."""
     if bus is None:
-        async with MemoryBus(ScriptedApi()) as own, portal(folder, own, outside, **chosen) as stand:
+        async with MemoryBus(ScriptedApi()) as own, portal(folder, own, outside, changes, **chosen) as stand:
             yield stand
         return
     settings = Settings(data=folder, **chosen)
@@ -78,9 +83,10 @@ async def portal(
         url=URL,
         outside=outside or Outside(),
     )
+    parts = replace(parts, **changes)
     app = create_app(parts)
     async with (
         app.state.http.running(),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as browser,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=parts.url) as browser,
     ):
         yield Stand(bus, parts, app, browser)

@@ -52,6 +52,7 @@ from exchange.sealing import public_bytes
 from exchange.testing import MemoryBus, VirtualClock
 from exchange.trust import Trust
 from portal.api.errors import problem_of
+from portal.console import dead_letters
 from portal.core.idempotency import Met, judge
 from portal.core.login import Going, NotLoggedIn, Provider, came_back
 from portal.identity.accounts import Directory, admit
@@ -60,6 +61,7 @@ from portal.web.pages import Asked, Page, Pages
 from portal.web.sessions import Sessions
 from tests import franceconnect, receipts
 from tests.portal.api.stand import open_stand
+from tests.portal.stand import portal
 from tests.world import JEANNE, PAUL, QUOTIENT, RECIPIENT, ScriptedApi, World, outcome_of, publish, until
 
 DATA_SET = "cnaf.quotient-familial.v1"
@@ -295,7 +297,8 @@ async def certificate(_: Code) -> str:
     async with MemoryBus(ScriptedApi()) as bus:
         body = {
             "request_id": b"r" * 16, "authorisation_id": b"a" * 16, "operator": bus.operator.encode(),
-            "deadline_ms": (bus.clock.now_ms() + 60_000).to_bytes(8, "big"), "certificate": b"none", "ask": b"", "identity": b"",
+            "deadline_ms": (bus.clock.now_ms() + 60_000).to_bytes(8, "big"), "certificate_hash": bytes(32), "certificate": b"none",
+            "ask": b"", "identity": b"",
         }  # fmt: skip
         await bus.broker.send({(topics.tasks("cnaf"), 0): [Message(b"a" * 16, wire.write("exchange-task", body), [])]})
         return (await outcome_of(bus, b"r" * 16)).reason
@@ -589,6 +592,16 @@ async def idempotency(code: Code) -> str:
 async def http_bug(code: Code) -> str:
     """What nobody foresaw."""
     return problem_of(ZeroDivisionError()).code
+
+
+@gives(Code.RETRY_IMPOSSIBLE)
+async def retry(_: Code) -> str:
+    """An operator sends again what is no dead letter."""
+    with TemporaryDirectory() as folder:
+        async with portal(Path(folder)) as stand:
+            with pytest.raises(Refused) as refused:
+                await dead_letters.retry(stand.parts, dead_letters.Place("verdicts.v1", 0, 0), "operator")
+    return refused.value.code
 
 
 def test_every_code_has_a_producer() -> None:

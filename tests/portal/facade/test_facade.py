@@ -18,7 +18,7 @@ from tests.portal.facade.stand import PATH, Told, cases, get, identity, query, s
 CASES = cases()
 SETTLED = list(settled(CASES))
 FAMILY = next(case for case in SETTLED if case.name == "01-couple-deux-enfants")
-TOKEN = "jeton"  # of a façade that ends with its test
+TOKEN = "jeton"
 NOBODY = next(case for case in SETTLED if case.status == 404)
 
 
@@ -102,6 +102,16 @@ async def test_an_agreement_renewed_or_given_later_is_found(bus: MemoryBus, faca
     grant = await bus.ledger.narrow(agreement, ("cnaf_adresse",), bus.operator)
     bus.wallet.keep(agreement, grant.capsule)
     assert list((await asked(facade, FAMILY)).body["data"]) == ["adresse"]  # type: ignore[index]  # as above
+
+
+async def test_of_several_agreements_one_that_serves(bus: MemoryBus, facade: httpx.AsyncClient) -> None:
+    """The one that ends last was withdrawn: another to the same person's data serves in its place."""
+    later = bus.clock.now_ms() + 10**9
+    withdrawn, _ = [await bus.give(identity(FAMILY), not_after_ms=later - ended) for ended in (0, 1)]
+    await bus.withdraw(withdrawn)
+    assert (await asked(facade, FAMILY)).status == 200
+    told = await asked(facade, FAMILY, **{"X-Accord-Consent": withdrawn.hex()})
+    assert (told.status, accord(told)) == (403, Code.WITHDRAWN)
 
 
 async def test_an_answer_that_waits_is_opened(bus: MemoryBus, facade: httpx.AsyncClient) -> None:
