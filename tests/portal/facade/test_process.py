@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import httpx
+import pytest
 
 from connectors.core.cases import QUOTIENT_FAMILIAL
 from exchange import introduction
@@ -15,6 +16,7 @@ from exchange.settings import Settings
 from tests.portal.facade.stand import STATE, cases, get, identity, query, settled
 
 
+@pytest.mark.timeout(900)
 async def test_the_states_cases_through_the_bus(tmp_path: Path) -> None:
     """Each case answers through façade, bus and sandbox as the sandbox answers alone; what was withdrawn no longer does."""
     settings = Settings(data=tmp_path)
