@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from connectors.core.cases import QUOTIENT_FAMILIAL
+from connectors.sandbox import FAMILIES
 from exchange import introduction
 from exchange.clock import SystemClock
 from exchange.local import client, local_bus
@@ -23,7 +24,7 @@ async def test_the_states_cases_through_the_bus(tmp_path: Path) -> None:
     places, clock = settings.places(), SystemClock()
     states = STATE / QUOTIENT_FAMILIAL
     async with (
-        local_bus(settings, places, cases=[states] if states.exists() else [], brief=True) as local,
+        local_bus(settings, places, cases=[*([states] if states.exists() else []), FAMILIES], brief=True) as local,
         client(settings, places, local.bootstrap) as sdk,
         httpx.AsyncClient(timeout=60) as http,
     ):
