@@ -271,8 +271,8 @@ class Ledger(Receipts, Office, Citizens):
     async def sweep(self) -> int:
         """Record what time has done (`consent.sweeps`); how many leaves."""
         with self._begin() as tx:
-            sweeps.destroy_retired(tx)
             waiting.forget(tx)
+            sweeps.destroy_retired(tx)
             return sweeps.expire(tx) + sweeps.settle(tx)
 
     async def rotate(self, now: bool = False, content: bool = False) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import delete, exists, select
 
+from consent import waiting
 from consent.core.facts import State
 from consent.core.rules import CLOSED, Happening
 from consent.stores import tables as t
@@ -32,11 +33,13 @@ def expire(tx: Transaction) -> int:
 
 
 def destroy_retired(tx: Transaction) -> None:
-    """A retired key dies once nothing is unconfirmed: destroyed earlier, a crash would lose the last answer (protocol §4)."""
+    """A retired key dies once nothing is unconfirmed, nor opened and not yet received: destroyed earlier, a crash would lose the last
+    answer (protocol §4)."""
     c, k = t.terminal.c, t.release_key
     retired = select(t.authorisation.c.id).where(t.authorisation.c.state.in_(_RETIRED))
     needed = exists().where(t.releases(k.c.authorisation), c.confirmed_at.is_(None))
-    tx.connection.execute(delete(k).where(k.c.authorisation.in_(retired), ~needed))
+    opened = waiting.opened(k.c.authorisation)
+    tx.connection.execute(delete(k).where(k.c.authorisation.in_(retired), ~needed, ~opened))
 
 
 def settle(tx: Transaction) -> int:

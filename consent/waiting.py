@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select
 
 from consent.attempts import by_request, row_key
 from consent.core.facts import Answer, Position, RequestKey, State, Submission
@@ -82,6 +82,12 @@ def received(tx: Transaction, submissions: Sequence[Submission]) -> None:
     given = [(True, s.key.request, s.key.authorisation, s.key.operator, s.digest) for s in submissions]
     key = ("request", "authorisation", "operator", "digest")
     update_values(tx.connection, t.terminal, ("with_key",), key, given, f"code = '{RELEASED}'")
+
+
+def opened(authorisation: Any) -> ColumnElement[bool]:
+    """Whether an answer of an authorisation (an id, or a column of ids) was opened, is not known to have arrived, and may be asked for again."""
+    lost = exists().where(_ended, t.terminal.c.code == RELEASED, t.terminal.c.with_key.is_not(True))
+    return exists().where(_W.authorisation == authorisation, lost)
 
 
 def forget(tx: Transaction) -> None:

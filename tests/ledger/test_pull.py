@@ -162,6 +162,19 @@ async def test_kept_no_longer_than_needed(pulling: World) -> None:
         await pulling.ledger.open(submission(lost))
 
 
+async def test_the_last_use_may_be_opened_again_until_it_arrived(pulling: World) -> None:
+    """Its key outlives the agreement's exhaustion as long as it may be asked for, and no longer."""
+    authorisation = await pulling.give(max_uses=1)
+    asked = await waits(pulling, authorisation)
+    await pulling.ledger.open(submission(asked))
+    await pulling.ledger.release([], [Confirmation(o.key, o.digest, None) for o in await pulling.ledger.over()])
+    await pulling.ledger.sweep()
+    assert (await pulling.ledger.open(submission(asked))).delivery == "key"
+    await pulling.ledger.received([submission(asked)])
+    await pulling.ledger.sweep()
+    assert not await pulling.ledger.has_key(authorisation) and kept(pulling) == 0
+
+
 async def test_an_operator_pushed_to_is_not_concerned(world: World) -> None:
     """By default the outcome carries the answer, and nothing waits."""
     asked, answer = await world.answered(await world.give())

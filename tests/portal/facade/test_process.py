@@ -6,8 +6,10 @@ import asyncio
 from pathlib import Path
 
 import httpx
+import pytest
 
 from connectors.core.cases import QUOTIENT_FAMILIAL
+from connectors.sandbox import FAMILIES
 from exchange import introduction
 from exchange.clock import SystemClock
 from exchange.local import client, local_bus
@@ -15,13 +17,14 @@ from exchange.settings import Settings
 from tests.portal.facade.stand import STATE, cases, get, identity, query, settled
 
 
+@pytest.mark.timeout(900)
 async def test_the_states_cases_through_the_bus(tmp_path: Path) -> None:
     """Each case answers through façade, bus and sandbox as the sandbox answers alone; what was withdrawn no longer does."""
     settings = Settings(data=tmp_path)
     places, clock = settings.places(), SystemClock()
     states = STATE / QUOTIENT_FAMILIAL
     async with (
-        local_bus(settings, places, cases=[states] if states.exists() else [], brief=True) as local,
+        local_bus(settings, places, cases=[*([states] if states.exists() else []), FAMILIES], brief=True) as local,
         client(settings, places, local.bootstrap) as sdk,
         httpx.AsyncClient(timeout=60) as http,
     ):
