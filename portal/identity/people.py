@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from connectors.core.cases import Case
+from connectors.core.cases import QUOTIENT_FAMILIAL, Case
 from exchange.core.identity import BadIdentity, Identity
 
 _FILE = Path(__file__).with_name("people.json")
@@ -37,10 +37,11 @@ class People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def people(cases: Iterable[Case]) -> People:
-    """The people of the file, after those whom these cases of the State API's sandbox are about: one for each whole pivot identity."""
+    """The people of the file, after those whom these cases of the State API's sandbox are about: one for each whole pivot identity, the
+    families of the quotient familial first."""
     known = msgspec.json.decode(_FILE.read_bytes(), type=People)
     found: dict[Identity, Person] = {}
-    for case in cases:
+    for case in sorted(cases, key=lambda case: case.operation != QUOTIENT_FAMILIAL):
         who = _asked(case)
         if who is not None and who not in found:
             words = case.description or case.name

@@ -53,7 +53,7 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def dev(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What `accord dev --json` says once it is up: `portal`, `api`, `console`, `data`, …"""
-    with running(tmp_path_factory.mktemp("dev"), ACCORD_PORTAL_PORT="0") as ready:
+    with running(tmp_path_factory.mktemp("dev"), ACCORD_PORTAL_PORT="0", ACCORD_IDENTITY_PORT="0") as ready:
         yield ready
 
 
