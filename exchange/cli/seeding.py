@@ -16,7 +16,6 @@ from connectors.sandbox import FAMILIES, load_cases
 from consent.core.facts import Channel, Evidence
 from consent.door import Door
 from exchange.cli.story import read_case
-from exchange.clock import SystemClock
 from exchange.core import topics
 from exchange.core.identity import Identity, canonical
 from exchange.core.referentials import purposes_of
@@ -94,7 +93,7 @@ class Seed:
             "notice_hash": sha256(b"notice").digest(),
             "notice_version": "demo-1",
         }
-        agreed = terms(self.bus.wallet.recipient, SystemClock().now_ms(), CANDIDATURE, **law)
+        agreed = terms(self.bus.wallet.recipient, self.bus.clock.now_ms(), CANDIDATURE, **law)
         company = Identity(siret="90000001900019")
         await record(self.ledger, self.bus.wallet, authorisation, agreed, company, Evidence("online"))
         await self._ask(authorisation, CANDIDATURE, context="marchés publics", object="demo-2026-1")
@@ -110,7 +109,7 @@ class Seed:
         await request.answer(WAIT_S)
 
     def _terms(self, purpose: str, data_set: str = QUOTIENT_FAMILIAL.name) -> Any:
-        return terms(self.bus.wallet.recipient, SystemClock().now_ms(), data_set, purpose=purpose)
+        return terms(self.bus.wallet.recipient, self.bus.clock.now_ms(), data_set, purpose=purpose)
 
     async def _give(
         self, authorisation: bytes, family: str, channel: Channel, data_set: str = QUOTIENT_FAMILIAL.name
