@@ -7,6 +7,7 @@ key that only the private key's holder can derive: no identity lies there in cle
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -28,6 +29,7 @@ from exchange.core.sealing import capsule_info
 from exchange.schemas import catalogue
 from exchange.sealing import Unopenable, public_bytes, unseal
 
+_NAME = re.compile(r"[0-9a-f]{32}")
 _OPENED_MAX = 16_384
 """Capsules kept opened in memory, about 1 kB each: an agreement that serves once serves again, at least to open its answer."""
 
@@ -103,7 +105,7 @@ class Wallet:
         elif self.folder.exists():
             with os.scandir(self.folder) as files:
                 for file in files:
-                    if "." not in file.name:
+                    if _NAME.fullmatch(file.name):
                         yield bytes.fromhex(file.name), file.stat().st_mtime_ns
 
     def _kept(self, authorisation: bytes) -> bytes | None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from starlette.routing import BaseRoute
 
+from connectors.core.cases import QUOTIENT_FAMILIAL
 from connectors.sandbox import FAMILIES, load_cases
 from consent.core.wording import Words
 from portal.console.vitals import sandbox, vitals
@@ -26,7 +27,7 @@ DOORS = (
     Door("/mes-accords", Words("Je suis citoyen", "I am a citizen"), Words("Voir mes accords et ce qui en a été fait, en donner, en retirer un en un bouton.", "See my agreements and what was done with them, give one, withdraw one with one button.")),
     Door("/guichet", Words("Je suis agent d'accueil", "I am a counter agent"), Words("Recueillir un accord au guichet, par téléphone ou sur papier, pour qui ne va pas en ligne.", "Record an agreement at the counter, by phone or on paper, for those who do not go online.")),
     Door("/dpo", Words("Je suis délégué à la protection des données", "I am a data protection officer"), Words("Savoir sur quelle base chaque réponse est partie, avec la preuve ; droits d'accès et d'effacement.", "Know on what basis each answer left, with its proof; rights of access and erasure.")),
-    Door("/v1/docs", Words("Je développe une application", "I develop an application"), Words("L'API HTTP, avec sa description OpenAPI ; le SDK Python fait la même chose sur Kafka.", "The HTTP API and its OpenAPI description; the Python SDK does the same over Kafka.")),
+    Door("/v1/openapi.json", Words("Je développe une application", "I develop an application"), Words("L'API HTTP, avec sa description OpenAPI ; le SDK Python fait la même chose sur Kafka.", "The HTTP API and its OpenAPI description; the Python SDK does the same over Kafka.")),
     Door("/console", Words("J'exploite le bus", "I operate the bus"), Words("Suivre une demande pas à pas, voir les retards, renvoyer ce qui est au rebut.", "Follow a request step by step, see what lags, send dead letters again.")),
 )  # fmt: skip
 PEOPLE_MAX = 6
@@ -60,7 +61,8 @@ async def _inside(parts: Parts, here: dict[str, str]) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def people() -> list[str]:
-    """The first few fictitious people, by name."""
-    named = (case.wire for case in load_cases(FAMILIES) if case.status == 200 and case.wire.get("nomNaissance"))
+    """The first few fictitious people, by name, of those whose quotient familial the sandbox knows."""
+    known = (case for case in load_cases(FAMILIES) if case.status == 200 and case.operation == QUOTIENT_FAMILIAL)
+    named = (case.wire for case in known if case.wire.get("nomNaissance"))
     found = dict.fromkeys(f"{' '.join(wire.get('prenoms') or ())} {wire['nomNaissance']}" for wire in named)
     return list(found)[:PEOPLE_MAX]

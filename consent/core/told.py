@@ -32,7 +32,7 @@ WORDS = {
     "attempt": ("appel", "call"), "terminal": ("issue", "outcome"), "queried": ("consultation", "consultation"),
     "vouched": ("parole d'un fournisseur d'identité", "an identity provider's word"), "rebound": ("identité corrigée", "identity corrected"),
     "withdrawal_settled": ("retrait soldé", "withdrawal settled"), "rekeyed": ("clé remplacée", "key replaced"),
-    "recovered": ("relu après une perte", "read back after a loss"),
+    "recovered": ("relu après une perte", "read back after a loss"), "later": ("à venir", "to come"),
 }  # fmt: skip
 COLUMNS = (*(name for name in Row.__struct_fields__ if name != "fact"), "leaf_index")
 """Of an authorisation, as a line of a sheet."""

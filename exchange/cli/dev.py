@@ -115,7 +115,7 @@ def _screen(local: LocalBus, cases: list[Path], took_s: float) -> None:
     rows = [
         (show.tr("Portail", "Portal"), f"{at['portal']}  ({show.tr('commencez ici', 'start here')})"),
         ("Console", at["console"]),
-        ("API", f"{at['api']}/docs"),
+        ("API", f"{at['api']}/openapi.json"),
         (show.tr("Démarches", "Services"), at["demarche"]),
         ("Kafka", local.bootstrap),
         (show.tr("API de l'État", "State API"), f"{local.sandbox_url}  ({show.tr('bac à sable', 'sandbox')})"),

@@ -135,7 +135,7 @@ _SCHEME = OAuth2(
 )
 
 
-def caller_of(request: Request, _: Annotated[str | None, Security(_SCHEME)] = None) -> Caller:
+async def caller_of(request: Request, _: Annotated[str | None, Security(_SCHEME)] = None) -> Caller:
     """Who calls, known by a token; a `Problem` for anybody else, and for one who calls too often."""
     if (known := getattr(request.state, "caller", None)) is not None:
         caller: Caller = known
@@ -161,6 +161,15 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-ApiDep = Annotated[Api, Depends(api_of)]
+async def _api(request: Request) -> Api:
+    return api_of(request)
+
+
+async def _language(request: Request) -> Language:
+    return language_of(request)
+
+
+# Coroutines all: FastAPI calls anything else in a thread, and the store has one connection.
+ApiDep = Annotated[Api, Depends(_api)]
 CallerDep = Annotated[Caller, Depends(caller_of)]
-LanguageDep = Annotated[Language, Depends(language_of)]
+LanguageDep = Annotated[Language, Depends(_language)]

@@ -90,11 +90,15 @@ async def _bug(request: Request, error: Exception) -> Response:
 
 
 class Quiet:
-    """Around the application: a bug was told to its caller and logged in one line, so it goes no further, and no trace with it."""
+    """Around the application: a bug was told to its caller and logged in one line, so it goes no further, and no trace with it. An address that
+    holds a line's end is nobody's."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not str(scope.get("path", "")).isprintable():
+            await answer(Request(scope), Problem(Code.NOT_THERE))(scope, receive, send)
+            return
         with suppress(Exception):
             await self._app(scope, receive, send)

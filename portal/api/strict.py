@@ -70,7 +70,7 @@ class StrictRoute(APIRoute):
 async def _once(request: Request, key: str, body: bytes, handle: Handler) -> Response:
     if not 0 < len(key) <= KEY_MAX_CHARS or not key.isascii() or not key.isprintable():
         raise Problem(Code.BAD_FIELD, "header.idempotency-key")
-    api, caller = api_of(request), caller_of(request)
+    api, caller = api_of(request), await caller_of(request)
     asked = digest(b"accord.call.v1", request.url.path.encode(), request.url.query.encode(), body)
     return await kept.once(api.parts.store, caller.client, key, asked, api.now_ms(), lambda: handle(request))
 

@@ -14,7 +14,8 @@ COMMITMENT_BYTES = 32
 
 
 class Step(NamedTuple):
-    """One step: what it shows, in French and English, what was found, and whether it holds; None where an earlier one did not."""
+    """One step: what it shows, in French and English, what was found, and whether it holds; None where there is nothing to look at: no
+    witness has seen the head, or an earlier step does not hold."""
 
     fr: str
     en: str
@@ -51,7 +52,7 @@ def steps(text: str, policy: Policy, now_s: int, salt: bytes = b"", content: byt
         return f"{found.leaf_index} → {head.root.hex()}"
 
     def seen() -> str:
-        return ", ".join(sorted(cosigners(found.checkpoint, policy.witnesses, now_s))) or "–"
+        return ", ".join(sorted(cosigners(found.checkpoint, policy.witnesses, now_s)))
 
     def opens() -> str:
         if found.extra[-COMMITMENT_BYTES:] != commit(salt, content):
@@ -65,16 +66,17 @@ def steps(text: str, policy: Policy, now_s: int, salt: bytes = b"", content: byt
 def _run(checks: Sequence[Callable[[], str]]) -> list[Step]:
     done: list[Step] = []
     for (fr, en), check in zip(_STEPS, checks, strict=False):
-        if done and done[-1].holds is not True:
+        if not holds(done):
             done.append(Step(fr, en, "", None))
             continue
         try:
-            done.append(Step(fr, en, check(), True))
+            detail = check()
+            done.append(Step(fr, en, detail, True if detail else None))
         except ValueError as error:
             done.append(Step(fr, en, str(error), False))
     return done
 
 
 def holds(done: Sequence[Step]) -> bool:
-    """Whether every step holds."""
-    return all(step.holds for step in done)
+    """Whether no step fails."""
+    return all(step.holds is not False for step in done)

@@ -43,13 +43,13 @@ def told(terms: Terms, names: Names, language: Language) -> dict[str, Any]:
 def script(terms: Terms, names: Names, language: Language) -> tuple[str, ...]:
     """What is read to a person before they answer, a sentence or two at a time. Its hash is the notice of the agreement: the same terms
     and names give the same words."""
-    said = told(terms, names, language)
+    said, who = told(terms, names, language), _who(terms, names, language)
     data = ", ".join(each["text"][:1].lower() + each["text"][1:] for each in said["data"])
     tr, until = translator(language), said["until"]
     lines = [
         tr(
-            f"{said['recipient']} voudrait recevoir des informations sur vous, pour {said['purpose']}.",
-            f"{said['recipient']} would like to receive information about you, to {said['purpose']}.",
+            f"{who} voudrait recevoir des informations sur vous, pour {said['purpose']}.",
+            f"{who} would like to receive information about you, to {said['purpose']}.",
         ),
         tr(
             f"Ce serait : {data}. Rien d'autre. Elles viendraient directement de : {said['provider']}. Vous n'auriez aucun papier à apporter.",
@@ -88,6 +88,14 @@ def _legal(terms: Terms, language: Language) -> tuple[str, ...]:
         ),
         tr("Vous y opposez-vous ?", "Do you object?"),
     )
+
+
+def _who(terms: Terms, names: Names, language: Language) -> str:
+    """The recipient at the start of a sentence, said with its number where nothing names it."""
+    number = siret(terms.recipient)
+    if names.recipient != number:
+        return names.recipient
+    return translator(language)(f"La collectivité de SIRET {number}", f"The local authority with SIRET {number}")
 
 
 def siret(number: str) -> str:

@@ -1,24 +1,19 @@
-"""An agreement recorded and a question put, by the SDK alone; what came of it, as JSON values that a session may keep."""
+"""A question put by the SDK, and what came of it, as JSON values that a session may keep."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from consent.core.facts import Evidence, Terms
+from exchange.core.errors import CATALOGUE, Code
 from exchange.outcomes import BusUnavailable, ExchangeError, Expired, ProviderUnavailable
 from exchange.ports import Unavailable
 from exchange.sdk import Bus
+from portal.web.pages import Asked
 
 WAIT_S, TTL_S = 25.0, 60.0
 LATER = (ProviderUnavailable, Expired, BusUnavailable)
 """What another try may mend: the agreement stands meanwhile."""
-
-
-async def agree(bus: Bus, authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence) -> None:
-    """Record what the person agreed to; the identity, sealed to our key, comes into our wallet. `Refused`, `Unavailable`."""
-    grant = await bus.ledger.grant(authorisation, terms, identity, evidence, bus.wallet.operator)
-    bus.wallet.keep(authorisation, grant.capsule)
 
 
 async def ask(
@@ -36,3 +31,11 @@ async def ask(
         return {"status": "stopped", "code": error.code.value}
     told = {"status": answer.status, "code": answer.code, "title": answer.title, "request": answer.request.hex()}
     return told | {"data": answer.data, "leaf": answer.outcome.leaf_index}
+
+
+def trouble(told: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
+    """`texts`: why there is no answer and what to do, in the reader's language; empty where there is one."""
+    if told["status"] not in ("later", "stopped"):
+        return {"texts": {}}
+    entry = CATALOGUE[Code(told["code"])]
+    return {"texts": {"cause": entry.cause(asked.language), "todo": entry.todo(asked.language)}}

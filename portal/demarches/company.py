@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from hashlib import sha256
 from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from consent.core.facts import Evidence
-from exchange.core.errors import CATALOGUE, Code
-from exchange.core.identity import Identity, canonical
+from exchange.core.identity import Identity
 from exchange.core.referentials import is_siret
 from exchange.data_sets import DATA_SETS
-from exchange.introduction import terms
+from exchange.introduction import record, terms
 from exchange.sdk import Bus
-from portal.demarches.asking import agree, ask
-from portal.demarches.kinds import DAY_MS, LEGAL_REFERENCE, NOTICE, NOTICE_VERSION
+from portal.demarches.asking import ask, trouble
+from portal.demarches.kinds import DAY_MS, LEGAL_REFERENCE, NOTICE, NOTICE_HASH, NOTICE_VERSION
 from portal.web.pages import Asked, Page, Pages
 
 DATA_SET, PURPOSE, AT = "marche-public.candidature.v1", "marche-public", "/demarche/marche"
@@ -50,22 +48,11 @@ class Company:
             return self._form(asked, siret, tender, wrong="siret")
         if not 0 < len(tender) <= OBJECT_MAX or not tender.isprintable():
             return self._form(asked, siret, tender, wrong="tender")
-        authorisation, now_ms = os.urandom(16), self._bus.clock.now_ms()
-        said = {
-            "legal_reference": LEGAL_REFERENCE,
-            "notice_hash": sha256(NOTICE.fr.encode()).digest(),
-            "notice_version": NOTICE_VERSION,
-        }
-        agreed = terms(
-            self._bus.wallet.recipient,
-            now_ms,
-            DATA_SET,
-            basis="legal",
-            not_after_ms=now_ms + 180 * DAY_MS,
-            max_uses=5,
-            **said,
-        )
-        await agree(self._bus, authorisation, agreed, canonical(Identity(siret=siret)), Evidence("online"))
+        authorisation, now_ms, wallet = os.urandom(16), self._bus.clock.now_ms(), self._bus.wallet
+        law: dict[str, object] = {"basis": "legal", "legal_reference": LEGAL_REFERENCE, "notice_hash": NOTICE_HASH}
+        law |= {"notice_version": NOTICE_VERSION, "not_after_ms": now_ms + 180 * DAY_MS, "max_uses": 5}
+        agreed = terms(wallet.recipient, now_ms, DATA_SET, **law)
+        await record(self._bus.ledger, wallet, authorisation, agreed, Identity(siret=siret), Evidence("online"))
         asked.session.put("marche", {"siret": siret, "tender": tender, "agreement": authorisation.hex()})
         return await self.ask_again(asked)
 
@@ -73,9 +60,8 @@ class Company:
         if file := asked.session.data.get("marche"):
             parameters = {"context": "marchés publics", "object": file["tender"]}
             scopes = sorted(DATA_SETS[DATA_SET].scopes)
-            file["answer"] = await ask(
-                self._bus, bytes.fromhex(file["agreement"]), DATA_SET, PURPOSE, scopes, parameters
-            )
+            agreement = bytes.fromhex(file["agreement"])
+            file["answer"] = await ask(self._bus, agreement, DATA_SET, PURPOSE, scopes, parameters)
             asked.session.put("marche", file)
         return asked.see(f"{AT}/reponse")
 
@@ -84,23 +70,20 @@ class Company:
         if "answer" not in file:
             return asked.see(AT)
         told = file["answer"]
-        entry = CATALOGUE[Code(told["code"])] if told["status"] in ("later", "stopped") else None
-        texts = {"cause": entry.cause(asked.language), "todo": entry.todo(asked.language)} if entry else {}
         parts = [
-            {"name": name, "status": part["status"], "code": part["code"], "title": part["title"]}
-            for name, part in (told.get("data") or {}).items()
+            {name: part[name] for name in ("status", "code", "title")} | {"name": root}
+            for root, part in (told.get("data") or {}).items()
         ]
-        shown = {
-            "siret": file["siret"],
-            "tender": file["tender"],
+        shown = {name: file[name] for name in ("siret", "tender")} | {
             "status": told["status"],
-            "leaf": told.get("leaf", ""),
-            "company": _name(told),
+            "leaf": told.get("leaf"),
         }
-        return Page("demarches/company_answer.html", shown | {"parts": parts, "texts": texts})
+        return Page(
+            "demarches/company_answer.html", shown | {"company": _name(told), "parts": parts} | trouble(told, asked)
+        )
 
     def _form(self, asked: Asked, siret: str, tender: str, *, wrong: str) -> Page:
-        shown = {"siret": siret[:20], "tender": tender[: OBJECT_MAX + 1], "wrong": wrong, "notice": None}
+        shown = {"siret": siret[:20], "tender": tender[: OBJECT_MAX + 1], "wrong": wrong}
         legal = {"notice_text": list(NOTICE), "notice_version": NOTICE_VERSION, "legal_reference": LEGAL_REFERENCE}
         return Page("demarches/company.html", shown | legal, 400 if wrong else 200)
 

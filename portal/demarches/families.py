@@ -13,15 +13,16 @@ from starlette.routing import BaseRoute
 
 from consent.core.agreement import grant_nonce
 from consent.core.facts import Evidence, Terms, Tokens
-from exchange.core.errors import CATALOGUE, Code
+from exchange.core.errors import Code
 from exchange.core.identity import read
+from exchange.introduction import record
 from exchange.sdk import Bus
 from portal.core.login import NotLoggedIn
-from portal.demarches.asking import agree, ask
+from portal.demarches.asking import ask, trouble
 from portal.demarches.kinds import FAMILIES, Demarche
 from portal.identity.logins import Logins
 from portal.store import metadata
-from portal.web.pages import Asked, Page, Pages, Problem
+from portal.web.pages import Asked, Handler, Page, Pages, Problem
 
 enrolment = Table(
     "enrolment", metadata, Column("number", Integer, primary_key=True), Column("demarche", String, nullable=False),
@@ -36,20 +37,22 @@ def routes(pages: Pages, logins: Logins, bus: Bus, store: Engine, portal: Callab
     found = list[BaseRoute]()
     for demarche in FAMILIES:
         steps, at = Steps(demarche, logins, bus, store, portal), f"/demarche/{demarche.slug}"
-        found += [
-            *pages.page(at, steps.start),
-            *pages.action(f"{at}/enfant", steps.child),
-            *pages.page(f"{at}/identite", steps.identify),
-            *pages.page(f"{at}/identite/{{name}}", steps.leave),
-            *pages.page(f"{at}/accord", steps.agreement),
-            *pages.action(f"{at}/accord", steps.agree),
-            *pages.action(f"{at}/refus", steps.refuse),
-            *pages.page(f"{at}/papier", steps.paper),
-            *pages.page(f"{at}/reponse", steps.answer),
-            *pages.action(f"{at}/reponse", steps.ask_again),
-            *pages.action(f"{at}/inscription", steps.enrol),
-            *pages.page(f"{at}/inscription", steps.enrolled),
-        ]
+        shown: dict[str, Handler] = {
+            "": steps.start,
+            "/identite": steps.identify,
+            "/identite/{name}": steps.leave,
+            "/accord": steps.agreement,
+        }
+        shown |= {"/papier": steps.paper, "/reponse": steps.answer, "/inscription": steps.enrolled}
+        done: dict[str, Handler] = {
+            "/enfant": steps.child,
+            "/accord": steps.agree,
+            "/refus": steps.refuse,
+            "/reponse": steps.ask_again,
+        }
+        done |= {"/inscription": steps.enrol}
+        found += [route for path, step in shown.items() for route in pages.page(f"{at}{path}", step)]
+        found += [route for path, step in done.items() for route in pages.action(f"{at}{path}", step)]
     return found
 
 
@@ -64,15 +67,11 @@ class Steps:
         return self._page(asked, "start", {})
 
     async def child(self, asked: Asked) -> Response:
-        if not 0 < len(asked.text("child")) <= 80:
+        child, now_ms = asked.text("child"), self._bus.clock.now_ms()
+        if not 0 < len(child) <= 80:
             raise Problem(Code.BAD_FORM)
-        terms = self._it.terms(self._bus.wallet.recipient, self._bus.clock.now_ms())
-        file = {
-            "child": asked.text("child"),
-            "agreement": os.urandom(16).hex(),
-            "random": os.urandom(16).hex(),
-            "from_ms": terms.not_before_ms,
-        }
+        agreement, random = os.urandom(16).hex(), os.urandom(16).hex()
+        file = {"child": child, "agreement": agreement, "random": random, "from_ms": now_ms}
         asked.session.put(self._it.slug, file)
         return asked.see(f"{self._at}/identite")
 
@@ -90,9 +89,8 @@ class Steps:
         authorisation, random = bytes.fromhex(file["agreement"]), bytes.fromhex(file["random"])
         bound = {"nonce": grant_nonce(self._terms(file), authorisation, random), "subject": file["agreement"]}
         try:
-            address = await self._logins.leave(
-                asked.session, "citizen", asked.path["name"], f"{self._at}/accord", **bound
-            )
+            then = f"{self._at}/accord"
+            address = await self._logins.leave(asked.session, "citizen", asked.path["name"], then, **bound)
         except NotLoggedIn as refused:
             raise Problem(refused.code, 503) from None
         return RedirectResponse(address, 303)
@@ -102,11 +100,8 @@ class Steps:
         if not file or login is None or login["for"] != file["agreement"]:
             return asked.see(f"{self._at}/identite" if file else self._at)
         who, terms = read(base64.b64decode(login["identity"])), self._terms(file)
-        person = {
-            "names": " ".join((*who.prenoms, who.nom_naissance)),
-            "until_ms": terms.not_after_ms,
-            "uses": terms.max_uses,
-        }
+        names = " ".join((*who.prenoms, who.nom_naissance))
+        person = {"names": names, "until_ms": terms.not_after_ms, "uses": terms.max_uses}
         return self._page(asked, "agreement", person)
 
     async def agree(self, asked: Asked) -> Response:
@@ -115,13 +110,8 @@ class Steps:
             return asked.see(self._at)
         tokens = Tokens(login["id_token"], login["userinfo"], bytes.fromhex(file["random"]))
         evidence = Evidence("online", assurance=login["assurance"], tokens=tokens)
-        await agree(
-            self._bus,
-            bytes.fromhex(file["agreement"]),
-            self._terms(file),
-            base64.b64decode(login["identity"]),
-            evidence,
-        )
+        agreement, who = bytes.fromhex(file["agreement"]), read(base64.b64decode(login["identity"]))
+        await record(self._bus.ledger, self._bus.wallet, agreement, self._terms(file), who, evidence)
         return await self.ask_again(asked)
 
     async def ask_again(self, asked: Asked) -> Response:
@@ -135,7 +125,7 @@ class Steps:
         """A no is recorded, where something was asked, and closes nothing else: the démarche goes on with a paper."""
         if file := self._file(asked):
             await self._bus.ledger.refuse(bytes.fromhex(file["agreement"]), self._terms(file), Evidence("online"))
-        asked.session.put(self._it.slug, None if self._it.slug in asked.session.data else "")
+        asked.session.put(self._it.slug, None)
         return asked.see(f"{self._at}/papier")
 
     async def paper(self, asked: Asked) -> Page:
@@ -146,10 +136,10 @@ class Steps:
         if told is None:
             return asked.see(self._at)
         tariff = self._it.tariff(told["data"]) if told["status"] == "found" else None
-        entry = CATALOGUE[Code(told["code"])] if told["status"] in ("later", "stopped") else None
-        texts = {"cause": entry.cause(asked.language), "todo": entry.todo(asked.language)} if entry else {}
-        shown = {name: told.get(name, "") for name in ("status", "code", "title", "leaf", "request")}
-        return self._page(asked, "answer", shown | {"tariff": tariff._asdict() if tariff else None, "texts": texts})
+        shown = {name: told.get(name, "") for name in ("status", "code", "title", "leaf", "request")} | trouble(
+            told, asked
+        )
+        return self._page(asked, "answer", shown | {"tariff": tariff._asdict() if tariff else None})
 
     async def enrol(self, asked: Asked) -> Response:
         file = self._file(asked)
@@ -157,17 +147,10 @@ class Steps:
         tariff = self._it.tariff(told["data"]) if told.get("status") == "found" else None
         if tariff is None:
             return asked.see(self._at)
-        row = {
-            "demarche": self._it.slug,
-            "child": file["child"],
-            "cents": tariff.cents,
-            "agreement": file["agreement"],
-            "leaf": told["leaf"],
-        }
+        row = {"demarche": self._it.slug, "child": file["child"], "cents": tariff.cents}
+        row |= {"agreement": file["agreement"], "leaf": told["leaf"], "at_ms": self._bus.clock.now_ms()}
         with self._store.begin() as connection:
-            kept = connection.execute(
-                insert(enrolment).values(row | {"at_ms": self._bus.clock.now_ms()})
-            ).inserted_primary_key
+            kept = connection.execute(insert(enrolment).values(row)).inserted_primary_key
         asked.session.put(self._it.slug, None)
         asked.session.put(f"{self._it.slug}.done", row | {"number": kept[0] if kept else 0, "tariff": tariff._asdict()})
         return asked.see(f"{self._at}/inscription")
@@ -185,10 +168,10 @@ class Steps:
 
     def _page(self, asked: Asked, name: str, data: dict[str, Any]) -> Page:
         texts = {name: list(getattr(self._it, name)) for name in ("title", "needs", "why", "paper")}
-        common = {
+        common: dict[str, Any] = {
             "slug": self._it.slug,
             "recipient": self._bus.wallet.recipient,
             "portal": self._portal(),
-            "texts_of": texts,
         }
-        return Page(f"demarches/{name}.html", common | {"child": self._file(asked).get("child", "")} | data)
+        common |= {"texts_of": texts, "child": self._file(asked).get("child", "")}
+        return Page(f"demarches/{name}.html", common | data)

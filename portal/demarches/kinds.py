@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from consent.core.facts import Terms
@@ -66,3 +67,4 @@ NOTICE = Words(
     "certificate and its certificate of social contributions. The law says so (CRPA, article L114-8): you need not provide them. These answers serve "
     "this contract only and are kept for a year. You may object to the procurement office.",
 )
+NOTICE_HASH = sha256(NOTICE.fr.encode()).digest()

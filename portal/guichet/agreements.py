@@ -11,17 +11,17 @@ from starlette.routing import BaseRoute
 
 from consent import paper
 from consent.core import record, told, wording
-from consent.core.facts import Authorisation, Evidence, State, Terms
+from consent.core.citizen import Agreement
+from consent.core.facts import Evidence
 from exchange.core.errors import Code
 from exchange.core.rendering import day
-from exchange.ports import Recovering
-from portal.core import plain
+from exchange.ports import Recovering, Refused
+from portal.core import citizen
 from portal.core.assisted import CHANNELS, Draft
+from portal.core.citizen import OPEN
 from portal.guichet.desk import ROLE, Desk, agent_of, keep, opened
 from portal.names import names_of, party
 from portal.web.pages import Asked, Missing, Page, Pages, Problem
-
-_RENEWABLE = (State.LIVE, State.EXPIRED, State.USED_UP)
 
 
 def routes(desk: Desk, pages: Pages) -> list[BaseRoute]:
@@ -50,38 +50,28 @@ def _channels() -> list[dict[str, Any]]:
     return [{"value": channel, "text": list(wording.CHANNELS[channel])} for channel in CHANNELS]
 
 
-async def _held(desk: Desk, asked: Asked) -> tuple[Authorisation, Terms]:
-    """`Missing` unless this session has opened it, and it is the agent's collectivity's."""
-    authorisation = opened(asked)
-    (held,) = await desk.parts.ledger.lookup([authorisation])
-    if held is None or held.recipient != agent_of(asked).recipient:
+async def _held(desk: Desk, asked: Asked) -> Agreement:
+    """`Missing` unless this session has opened it, it is the agent's collectivity's, and is not erased."""
+    try:
+        held = await desk.parts.ledger.agreement(opened(asked))
+    except Refused as refused:
+        if refused.code is Code.AUTHORISATION_UNKNOWN:
+            raise Missing from None
+        raise
+    if held.terms.recipient != agent_of(asked).recipient:
         raise Missing
-    return held, await desk.parts.ledger.terms(authorisation)
-
-
-def _state(held: Authorisation, now_ms: int) -> str:
-    """As it is now, also where nothing has yet recorded that its time is over."""
-    return "expired" if held.state is State.LIVE and now_ms >= held.not_after_ms else held.state.value
+    return held
 
 
 async def _agreement(desk: Desk, asked: Asked) -> dict[str, Any]:
-    held, terms = await _held(desk, asked)
-    now_ms = desk.parts.clock.now_ms()
-    state, names = _state(held, now_ms), names_of(desk.parts.places, terms)
+    held = await _held(desk, asked)
+    document = record.parse(await desk.parts.ledger.receipt(held.id))
+    card = citizen.card(held, names_of(desk.parts.places, held.terms), asked.language, desk.parts.clock.now_ms())
     entries = await desk.parts.ledger.entries(held.id)
-    return {
-        "number": held.id.hex(),
-        "state": state,
-        "state_text": told.word(state, asked.tr),
-        "live": state == "live",
-        "terms": plain.told(terms, names, asked.language),
-        "uses": held.uses,
+    return card | {
+        "word": told.word(card["state"], asked.tr),
+        "code": document["accord:shortCode"],
         "history": [{"at_ms": e.at_ms, "text": told.word(e.kind, asked.tr), "request": e.request.hex(), "leaf": e.index} for e in entries],
-        "can_withdraw": held.state in _RENEWABLE,
-        "can_narrow": state == "live" and len(terms.scopes) > 1,
-        "can_renew": held.state in _RENEWABLE,
-        "has_receipt": held.state is not State.ERASED,
-        "acknowledgement": asked.session.data.get("guichet-acknowledgements", {}).get(held.id.hex()),
     }  # fmt: skip
 
 
@@ -95,7 +85,7 @@ async def _letter(desk: Desk, asked: Asked) -> Page:
 
 async def _receipt(desk: Desk, asked: Asked) -> Response:
     """The same page as the person gets online."""
-    held, _ = await _held(desk, asked)
+    held = await _held(desk, asked)
     document = record.parse(await desk.parts.ledger.receipt(held.id))
     drawn = await asyncio.to_thread(paper.draw, document, asked.language)
     name = f'inline; filename="recu-{held.id.hex()[:8]}.pdf"'
@@ -104,14 +94,15 @@ async def _receipt(desk: Desk, asked: Asked) -> Response:
 
 async def _withdrawn(desk: Desk, asked: Asked) -> Response:
     """Withdrawn, or objected to on a legal basis; what was already on its way is said."""
-    held, terms = await _held(desk, asked)
+    held = await _held(desk, asked)
+    terms = held.terms
     channel = asked.text("channel")
     if channel not in CHANNELS:
         raise Problem(Code.BAD_FORM)
     happening = "opposed" if terms.basis == "legal" else "withdrawn"
     evidence = Evidence(channel, agent_of(asked).reference)
     try:
-        ack = await desk.parts.ledger.withdraw(held.id, happening, evidence)
+        await desk.parts.ledger.withdraw(held.id, happening, evidence)
     except Recovering as recovering:
         if not recovering.recorded:
             raise
@@ -119,14 +110,6 @@ async def _withdrawn(desk: Desk, asked: Asked) -> Response:
             "C'est enregistré et définitif. Le registre est en reprise : son accusé viendra ensuite.",
             "It is recorded and binding. The ledger is recovering: its acknowledgement will follow."])  # fmt: skip
         return asked.see(f"/guichet/accords/{held.id.hex()}")
-    kept = asked.session.data.get("guichet-acknowledgements", {})
-    fact = {
-        "at_ms": ack.at_ms,
-        "leaf": ack.leaf_index,
-        "named": [request.hex() for request in ack.named],
-        "note": ack.note,
-    }
-    asked.session.put("guichet-acknowledgements", dict([*kept.items(), (held.id.hex(), fact)][-4:]))
     asked.session.put(
         "notice", ["Accord retiré : ses clés sont détruites.", "Agreement withdrawn: its keys are destroyed."]
     )
@@ -135,10 +118,11 @@ async def _withdrawn(desk: Desk, asked: Asked) -> Response:
 
 async def _narrowed(desk: Desk, asked: Asked) -> Response:
     """Only what is still ticked may be asked from now on."""
-    held, terms = await _held(desk, asked)
+    held = await _held(desk, asked)
+    terms = held.terms
     kept = tuple(sorted(set(asked.texts("scope")) & set(terms.scopes)))
     if kept and kept != tuple(sorted(terms.scopes)):
-        await desk.parts.ledger.narrow(held.id, kept, await desk.operator(held.recipient))
+        await desk.parts.ledger.narrow(held.id, kept, await desk.operator(terms.recipient))
         asked.session.put(
             "notice", ["Accord restreint à ce qui reste coché.", "Agreement narrowed to what is still ticked."]
         )
@@ -151,11 +135,11 @@ async def _narrowed(desk: Desk, asked: Asked) -> Response:
 
 async def _renew(desk: Desk, asked: Asked) -> Response:
     """A draft like another: the terms are read aloud again, and the person answers."""
-    held, _ = await _held(desk, asked)
+    held = await _held(desk, asked)
     channel = asked.text("channel", "counter")
-    if channel not in CHANNELS or held.state not in _RENEWABLE:
+    if channel not in CHANNELS or held.state not in OPEN:
         raise Problem(Code.BAD_FORM)
     now_ms = desk.parts.clock.now_ms()
-    draft = Draft(held.id.hex(), held.recipient, now_ms, channel, asked.language, act="renew")
+    draft = Draft(held.id.hex(), held.terms.recipient, now_ms, channel, asked.language, act="renew")
     keep(asked.session, draft)
     return asked.see(f"/guichet/saisies/{draft.id}/lecture")

@@ -61,11 +61,10 @@ async def _home(desk: Desk, asked: Asked, problem: str = "") -> dict[str, Any]:
 
 
 async def _find(desk: Desk, asked: Asked) -> Page | Response:
-    """By its number; that it was looked at is recorded."""
-    agent, wanted = agent_of(asked), number(asked.text("numero"))
+    """By its number, or by the code on its receipt; that it was looked at is recorded."""
+    agent, typed = agent_of(asked), asked.text("numero")
     try:
-        if not wanted:
-            raise Refused(Code.AUTHORISATION_UNKNOWN)
+        wanted = number(typed) or (await desk.parts.ledger.agreement_of_code(typed)).id.hex()
         await desk.parts.ledger.consult(bytes.fromhex(wanted), agent.reference, agent.recipient)
     except Refused as refused:
         if refused.code is not Code.AUTHORISATION_UNKNOWN:

@@ -17,7 +17,7 @@ async def _open(opened: Opening, dev: dict[str, Any], *, javascript: bool) -> Wi
 async def _log_in(window: Window, family: str) -> None:
     """At the identity sandbox, as the first person of this name."""
     await window.follow("Continuer avec FranceConnect")
-    await window.page.get_by_role("button", name=family).first.click()
+    await window.page.get_by_role("listitem").filter(has_text=family).first.get_by_role("button").click()
     await window.page.get_by_role("heading", name="Votre accord").wait_for()
 
 

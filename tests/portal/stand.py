@@ -40,7 +40,7 @@ class Stand:
         held = sessions.read(self.browser.cookies.get(SESSION))
         held.let_in(role, dict(who))
         sessions.keep(held)
-        self.browser.cookies.set(SESSION, held.cookie, domain="portal.test")
+        self.browser.cookies.set(SESSION, held.cookie, domain="127.0.0.1")
 
     async def submit(self, page: str, path: str, fields: Mapping[str, Any] | None = None) -> httpx.Response:
         """Send the form of a page that posts to `path`, with its token."""

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from connectors.contract import Failure, Found, Reading, Retry
 from consent import paper
 from consent.core import record as receipt_text
-from consent.core.facts import DeadLetter, Evidence, Outcome, Representation, State, Tokens
+from consent.core.facts import DeadLetter, Evidence, Outcome, Representation, State, Submission, Tokens
 from consent.core.query import Officer, Query
 from consent.core.rules import REFUSAL, usable
 from consent.grants import ASSISTED_A_DAY_MAX
@@ -45,19 +45,22 @@ from exchange.datapass.server import Receiver
 from exchange.franceconnect import FranceConnect, NotIdentified
 from exchange.introduction import record, terms
 from exchange.locks import InUse
-from exchange.outcomes import ConsentRequired, ConsentWithdrawn, ExchangeError, UnknownDataSet
+from exchange.outcomes import ConsentRequired, ConsentWithdrawn, ExchangeError, NothingWaits, UnknownDataSet
 from exchange.places import Places, RoleFailed
 from exchange.ports import BadStore, Message, Recovering, Refused
 from exchange.sealing import public_bytes
 from exchange.testing import MemoryBus, VirtualClock
 from exchange.trust import Trust
+from portal.api.errors import problem_of
 from portal.console import dead_letters
+from portal.core.idempotency import Met, judge
 from portal.core.login import Going, NotLoggedIn, Provider, came_back
 from portal.identity.accounts import Directory, admit
 from portal.store import open_store
 from portal.web.pages import Asked, Page, Pages
 from portal.web.sessions import Sessions
 from tests import franceconnect, receipts
+from tests.portal.api.stand import open_stand
 from tests.portal.stand import portal
 from tests.world import JEANNE, PAUL, QUOTIENT, RECIPIENT, ScriptedApi, World, outcome_of, publish, until
 
@@ -330,6 +333,17 @@ async def seal(code: Code) -> str:
     return dead.reason
 
 
+@gives(Code.NOTHING_WAITS)
+async def pushed(_: Code) -> str:
+    """An answer that came with its outcome is opened as if it waited."""
+    async with MemoryBus(ScriptedApi()) as bus:
+        request = await bus.sdk.request(DATA_SET, consent=await bus.give(JEANNE), purpose="tarification-cantine")
+        await request.answer()
+        with pytest.raises(NothingWaits) as nothing:
+            await bus.sdk.pull(Submission(request.key, request.digest))
+        return nothing.value.code
+
+
 @gives(Code.OFFICER_UNKNOWN, Code.REASON_MISSING, Code.OUTSIDE_PERIMETER, Code.NOTHING_FOUND)
 async def officer(code: Code) -> str:
     """A query by nobody, without reason, about another collectivity; a request that does not exist."""
@@ -528,6 +542,67 @@ async def met(code: Code) -> str:
     with redirect_stdout(said), pytest.raises(typer.Exit), show.explained(as_json=True):
         raise MET[code]
     return str(json.loads(said.getvalue())["error"])
+
+
+ASKED_BY_HTTP: dict[Code, tuple[str, str, dict[str, Any]]] = {
+    Code.BAD_JSON: ("POST", "/requests", {"content": b"{", "headers": {"content-type": "application/json"}}),
+    Code.BAD_FIELD: ("POST", "/requests", {"json": {}}),
+    Code.BAD_CURSOR: ("GET", "/events?after=AQ", {}),
+    Code.TOO_LARGE: ("POST", "/requests", {"content": bytes((1 << 20) + 1)}),
+    Code.MEDIA_TYPE: ("POST", "/requests", {"content": b"x"}),
+    Code.NOT_ACCEPTABLE: ("GET", "/events", {"headers": {"accept": "image/png"}}),
+    Code.TOKEN_INVALID: ("GET", "/me", {"token": "nobody's"}),
+    Code.NOT_THERE: ("GET", "/nothing", {}),
+    Code.METHOD_UNKNOWN: ("PUT", "/me", {}),
+    Code.REQUEST_UNKNOWN: ("GET", f"/requests/{'0' * 32}", {}),
+    Code.ADDRESS_REFUSED: ("POST", "/webhooks", {"json": {"url": "ftp://10.0.0.1/"}}),
+}
+
+
+@gives(*ASKED_BY_HTTP)
+async def http_api(code: Code) -> str:
+    """A call that is not as it should be."""
+    method, path, more = ASKED_BY_HTTP[code]
+    with TemporaryDirectory() as folder:
+        async with open_stand(Path(folder)) as stand:
+            return str((await stand.call(method, path, **more)).json()["code"])
+
+
+@gives(Code.CLIENT_INVALID, Code.TOO_MANY)
+async def http_client(code: Code) -> str:
+    """An assertion that proves nobody; the next ones, too many."""
+    with TemporaryDirectory() as folder:
+        async with open_stand(Path(folder)) as stand:
+            told = [
+                (await stand.ask_token("a.b.c")).json()["code"]
+                for _ in range(1 if code is Code.CLIENT_INVALID else 300)
+            ]
+            return str(told[-1] if code is Code.CLIENT_INVALID else next(one for one in told if one == code))
+
+
+@gives(Code.CANCELLED)
+async def cancelled(code: Code) -> str:
+    """A request taken back by its operator, at the door, while its connector is away."""
+    with TemporaryDirectory() as folder:
+        async with open_stand(Path(folder)) as stand:
+            await stand.bus.pause("connector.cnaf")
+            consent = await stand.bus.give(JEANNE)
+            request = await stand.bus.sdk.request(DATA_SET, consent=consent, purpose="tarification-cantine")
+            await stand.call("POST", f"/requests/{request.key.request.hex()}/cancellation")
+            return (await outcome_of(stand.bus, request.key.request)).reason
+
+
+@gives(Code.KEY_REUSED, Code.IN_FLIGHT)
+async def idempotency(code: Code) -> str:
+    """A key met before, with another body, or before its first answer."""
+    met = Met(b"one", 0, answered=False)
+    return judge(met, b"other" if code is Code.KEY_REUSED else b"one", 1)
+
+
+@gives(Code.INTERNAL)
+async def http_bug(code: Code) -> str:
+    """What nobody foresaw."""
+    return problem_of(ZeroDivisionError()).code
 
 
 @gives(Code.RETRY_IMPOSSIBLE)

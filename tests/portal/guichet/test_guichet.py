@@ -319,6 +319,9 @@ async def test_finding_an_agreement_leaves_a_trace(stand: Stand) -> None:
     page = (await stand.browser.get(f"/guichet/accords/{a.hex()}")).text
     assert "en vigueur" in page and "MARTIN" not in page
     assert await find(stand, bytes(16)) == ""
+    code = (await stand.browser.get(f"/guichet/accords/{a.hex()}.json")).json()["code"]
+    by_code = await stand.submit("/guichet", "/guichet/recherche", {"numero": code.lower().replace("-", " ")})
+    assert by_code.headers["location"] == f"/guichet/accords/{a.hex()}"
     await stand.bus.ledger.appoint(Officer("dpo", (), 2**52))
     subject = (await row(stand, a)).subject
     dossier = await stand.bus.ledger.dossier("dpo", "test", subject)
