@@ -28,6 +28,7 @@ from exchange.schemas import catalogue
 from portal.api.app import application, described
 
 FOLDER = Path(__file__).parent
+GRID = FOLDER / "rgaa.yaml"
 _WHO = {
     "caller": "l'appelant · the caller",
     "citizen": "le citoyen · the citizen",
@@ -166,7 +167,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 def accessibility_page() -> str:
     """The RGAA grid of `docs/rgaa.yaml`, and how far it goes."""
-    grid = yaml.safe_load((FOLDER / "rgaa.yaml").read_text("utf-8"))
+    grid = yaml.safe_load(GRID.read_text("utf-8"))
     words = {"test": "test", "manual": "vue · seen", "absent": "sans objet · none", "open": "**pas encore · not yet**"}
     rows = [(theme["theme"], each) for theme in grid["themes"] for each in theme["criteria"]]
     counts = {kind: sum(each["shown"] == kind for _, each in rows) for kind in words}
