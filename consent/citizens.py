@@ -90,14 +90,13 @@ def uses(connection: Connection, authorisation: bytes) -> list[Use]:
             select(t.terminal).where(ended).order_by(t.terminal.c.at.desc()).limit(USES_SHOWN_MAX)
         )
     )
-    told = [
+    newest = sorted(ends, key=lambda row: (-row.at, -row.leaf_index, row.request))[:USES_SHOWN_MAX]
+    return [
         Use(
-            r.request, r.at, r.code, r.reason, r.provider_code, scopes.get(r.request, ()),
-            delivery(r.code, r.with_key),
+            r.request, r.at, r.code, r.reason, r.provider_code, scopes.get(r.request, ()), delivery(r.code, r.with_key)
         )
-        for r in ends
+        for r in newest
     ]  # fmt: skip
-    return sorted(told, key=lambda use: (-use.at_ms, use.request))[:USES_SHOWN_MAX]
 
 
 def code_of(keys: KeyRing, authorisation: bytes) -> str:

@@ -149,3 +149,11 @@ class Places:
         except (OSError, ValueError):
             raise Unavailable("no bus is running here") from None
         return found
+
+    def page(self, path: str) -> str:
+        """The address of a page of the portal that runs over this data directory; empty where none does."""
+        try:
+            portal = self.running().get("portal", "")
+        except Unavailable:
+            return ""
+        return portal and f"{portal}{path}"

@@ -68,6 +68,9 @@ def request(
     ledger = connect(places.socket)
     show.run(ledger.request(authorisation, asked, ONLINE, settings.operator_of(settings.recipient)), as_json=as_json)
     _said("requested", authorisation, as_json)
+    page = places.page(f"/mes-accords/demande/{authorisation.hex()}")
+    if page and not as_json:
+        show.console.print(f"{show.tr('À faire lire', 'To be read')} : {page}", soft_wrap=True)
 
 
 @app.command("give")

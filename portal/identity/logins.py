@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
+from consent.keys import BadKeyFile
 from exchange.bounded import Outside
 from exchange.core.errors import Code
 from exchange.ports import Clock
@@ -81,7 +83,12 @@ class Logins:
         return await relying.logging_out(found["id_token"], secret(), f"{self._url}/deconnexion")
 
     def _directory(self) -> Directory:
-        return read_directory(self._root)
+        """A file that cannot be read lets nobody log in; people's other ways stay open."""
+        try:
+            return read_directory(self._root)
+        except (OSError, ValueError) as error:
+            structlog.get_logger().warning("identity_file", error=type(error).__name__)
+            return Directory()
 
     def _of(self, name: str, role: str = "") -> Relying:
         configured = next((client for client in self._directory().clients if client.name == name), None)
@@ -89,7 +96,10 @@ class Logins:
             raise NotLoggedIn(Code.IDENTITY_PROVIDER_UNAVAILABLE)
         known = self._relying.get(name)
         if known is None or known[0] != configured:
-            known = configured, Relying(read_account(self._root, configured), self._outside, self._clock)
+            try:
+                known = configured, Relying(read_account(self._root, configured), self._outside, self._clock)
+            except (BadKeyFile, ValueError):
+                raise NotLoggedIn(Code.BAD_KEY_FILE) from None
             self._relying[name] = known
         return known[1]
 

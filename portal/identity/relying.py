@@ -15,6 +15,7 @@ from exchange.bounded import Outside, Said
 from exchange.core.errors import Code
 from exchange.core.franceconnect import NotVouched, identity_of
 from exchange.core.identity import canonical
+from exchange.core.urls import secure_url
 from exchange.ports import Clock, Unavailable
 from exchange.published_keys import PublishedKeys
 from portal.core import login
@@ -49,6 +50,8 @@ class Relying:
     """Our side of one account."""
 
     def __init__(self, account: Account, outside: Outside, clock: Clock) -> None:
+        """ValueError where the issuer is not reached over https, or on this machine."""
+        secure_url(account.client.issuer)
         self.client = account.client
         self._account, self._outside, self._clock = account, outside, clock
         self._provider: Provider | None = None

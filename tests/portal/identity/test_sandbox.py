@@ -75,6 +75,24 @@ async def test_an_answer_meant_for_another_browser_is_refused(doors: Doors) -> N
     assert "login_invalid" in (await doors.stand.browser.get(back)).text
 
 
+async def test_a_secret_others_can_read_logs_nobody_in(doors: Doors) -> None:
+    """Said as such; a directory that is no JSON leaves the other doors open."""
+    root = doors.stand.parts.places.root
+    (root / "fc.secret").chmod(0o644)
+    refused = await doors.stand.browser.get(START)
+    assert (refused.status_code, "bad_key_file" in refused.text) == (503, True)
+    (root / IDENTITY).write_text("{")
+    assert (await doors.stand.browser.get("/connexion/citizen.json")).json()["providers"] == []
+    assert (await doors.stand.browser.get("/mes-accords")).status_code == 200
+
+
+async def test_an_issuer_over_plain_http_is_none(doors: Doors) -> None:
+    """Identities are asked for over https, or on this machine."""
+    path = doors.stand.parts.places.root / IDENTITY
+    path.write_bytes(path.read_bytes().replace(b"http://127.0.0.1:8601/franceconnect", b"http://fc.test"))
+    assert (await doors.stand.browser.get(START)).status_code == 503
+
+
 @pytest.mark.parametrize("address", ["https://else.test/", "//else.test", "/\\else.test", ""])
 async def test_one_is_sent_on_within_the_portal_only(doors: Doors, address: str) -> None:
     """`next` is a path of ours, or the first page."""
