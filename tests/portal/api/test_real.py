@@ -8,9 +8,10 @@ from pathlib import Path
 from joserfc.jwk import ECKey
 from typer.testing import CliRunner
 
-from connectors.sandbox import FAMILIES, load_cases, read_case
+from connectors.sandbox import FAMILIES, load_cases
 from exchange import introduction
 from exchange.cli import app
+from exchange.cli.story import read_case
 from exchange.clock import SystemClock
 from exchange.local import local_bus, open_bus
 from exchange.settings import Settings
