@@ -36,7 +36,7 @@ CHANNELS: Final = {
     "answers": Channel("exchange-answer", "connector", "release"),
     "retries": Channel("exchange-retry", "connector", "retries"),
     "watches": Channel("exchange-look", "connector", "connector"),
-    "verdicts": Channel("verdict", "gate, connector, deadline", "release, journal"),
+    "verdicts": Channel("verdict", "gate, connector, deadline, portal", "release, journal"),
     "consent": Channel("consent-event", "relay", "gate"),
     "journal": Channel("journal-entry", "journal", "journal"),
     "deadletter": Channel("dead-letter", "gate, connector, release", "exploitant · operations"),
