@@ -8,6 +8,7 @@ from pathlib import Path
 from joserfc.jwk import ECKey
 from typer.testing import CliRunner
 
+from connectors.core.cases import QUOTIENT_FAMILIAL
 from connectors.sandbox import FAMILIES, load_cases
 from exchange import introduction
 from exchange.cli import app
@@ -17,7 +18,13 @@ from exchange.local import local_bus, open_bus
 from exchange.settings import Settings
 from tests.world import RECIPIENT
 
-FAMILY = read_case(next(case for case in load_cases(FAMILIES) if case.name == "01-couple-deux-enfants"))[0]
+FAMILY = read_case(
+    next(
+        case
+        for case in load_cases(FAMILIES)
+        if (case.operation, case.name) == (QUOTIENT_FAMILIAL, "01-couple-deux-enfants")
+    )
+)[0]
 
 
 async def test_an_exchange_by_http(tmp_path: Path) -> None:
