@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from connectors.contract import Failure, Reading, Retry, StateApi
 from connectors.sdk.attempts import Attempts
+from connectors.sdk.certificates import Certificates, borne
 from connectors.sdk.core.told import Told
-from connectors.sdk.lanes import Asking, Lanes
+from connectors.sdk.lanes import Asking, Lanes, Way
 from connectors.sdk.task import Head, Later, Refused, Task, Unbegun
 from connectors.sdk.watch import TooLarge, secret_of, watch_of
 from connectors.sdk.watch import write as write_look
@@ -96,12 +97,14 @@ class Connector(Quiet):
         self._keys, self._trust, self._attempts = keys, trust, Attempts(ledger, worker or self.name)
         self._outbox, self._clock, self._tracing = outbox, clock, tracing
         self._told: Told[_Said] = Told()
-        self.secret, self._ledger = secret_of(keys.sealing), ledger
+        self.secret, self._ledger, self._certificates = secret_of(keys.sealing), ledger, Certificates(ledger, clock)
 
     async def handle(self, chunk: Sequence[Record]) -> None:
         outgoing, ready = Outgoing(self._outbox), dict[Any, Task]()
-        for record in chunk:
-            if task := self._read(record, outgoing):
+        asked = [found for record in chunk if (found := _read(record, outgoing))]
+        certificates = await self._certificates.of(body for _, body in asked)
+        for head, body in asked:
+            if task := self._prepared(head, body, borne(body, certificates), outgoing):
                 ready.setdefault(task.same, task)  # met twice in a chunk: answered once
         until_ms = self._clock.now_ms() + int(1000 * PATIENCE_S)
         said = await asyncio.gather(*(self._once(task, until_ms) for task in ready.values()), return_exceptions=True)
@@ -111,45 +114,28 @@ class Connector(Quiet):
             outgoing.add(one.topic, task.head.record, one.message)
         await outgoing.send()
 
-    def _read(self, record: Record, outgoing: Outgoing) -> Task | None:
+    def _prepared(
+        self, head: Head, body: Mapping[str, Any], certificate: bytes | Code, outgoing: Outgoing
+    ) -> Task | None:
         """(1)–(6): a task to answer, or None once its fate is gathered."""
         try:
-            body = wire.read("exchange-task", record.value)
-            key = wire.request_key(body)
-            deadline_ms = wire.time_ms(body["deadline_ms"])
-            if record.key != key.authorisation:
-                raise wire.BadBytes(Code.BAD_KEY)
-        except wire.BadBytes as bad:
-            outgoing.bury(record, bad.code)
-            return None
-        digest = sealing.request_digest(
-            key.operator, key.authorisation, key.request, sealing.ask_hash(body["ask"])
-        )  # (3)
-        head = Head(record, key, digest, deadline_ms, digest)
-        try:
-            return self.prepare(head, body)
+            return self.prepare(head, body, certificate)
         except Refused as refused:
             said = self.refusal(head, refused)
-            outgoing.add(said.topic, record, said.message)
+            outgoing.add(said.topic, head.record, said.message)
             return None
 
-    def prepare(self, head: Head, body: dict[str, Any]) -> Task:
+    def prepare(self, head: Head, body: Mapping[str, Any], signed: bytes | Code) -> Task:
+        """`signed`: the certificate relied upon, or why there is none."""
         ask = wire.read_ask(body["ask"])
         if self._clock.now_ms() >= head.deadline_ms:  # (1)
             raise Refused("expired", Code.DEADLINE_PASSED)
-        try:
-            certificate = read_certificate(body["certificate"], self._trust.certificate)  # (2)
-        except BadCertificate:
-            raise Refused("refused", Code.CERTIFICATE_INVALID) from None
-        if ask is None or not self._certified(certificate, head.key, ask):
+        if isinstance(signed, Code):  # (2)
+            raise Refused("refused", signed)
+        certificate = self._certificate(signed, head.key, ask)
+        if ask is None or certificate is None:
             raise Refused("refused", Code.CERTIFICATE_INVALID)
-        way = self._lanes.of(ask.data_set)
-        if way is None:
-            raise Refused("refused", Code.DATA_SET_UNKNOWN)
-        if not allowed(ask.watch_every_ms, ask.watch_until_ms, certificate.watch_every_ms):
-            raise Refused("refused", Code.WATCH_EXCEEDED)
-        if not {name for name, _ in ask.parameters} <= DATA_SETS[ask.data_set].parameters:
-            raise Refused("refused", Code.PARAMETER_UNKNOWN)
+        way = self._way(certificate, ask)
         try:
             identity = read_identity(
                 open_identity(self._keys.sealing, head.first, body["identity"], certificate.commitment)
@@ -161,7 +147,7 @@ class Connector(Quiet):
         scopes = sealing.effective_scopes(ask.scopes, certificate.scopes)  # (6)
         if not scopes:
             raise Refused("refused", Code.SCOPE_EXCEEDED)
-        return Task(head, certificate, ask, identity, scopes, way, self._ruled(certificate, ask, scopes))
+        return Task(head, certificate, signed, ask, identity, scopes, way, self._ruled(certificate, ask, scopes))
 
     def _ruled(self, certificate: Certificate, ask: Ask, scopes: tuple[str, ...]) -> Rule | None:
         """The rule agreed to and asked, once its signature, grammar, data set and scopes hold; None where the data are."""
@@ -178,6 +164,25 @@ class Connector(Quiet):
         if not set(rules.scopes_of(rule)) <= set(scopes):
             raise Refused("refused", Code.SCOPE_EXCEEDED)
         return rule
+
+    def _way(self, certificate: Certificate, ask: Ask) -> Way:
+        """The way of what is asked, where we have one and may take it."""
+        way = self._lanes.of(ask.data_set)
+        if way is None:
+            raise Refused("refused", Code.DATA_SET_UNKNOWN)
+        if not allowed(ask.watch_every_ms, ask.watch_until_ms, certificate.watch_every_ms):
+            raise Refused("refused", Code.WATCH_EXCEEDED)
+        if not {name for name, _ in ask.parameters} <= DATA_SETS[ask.data_set].parameters:
+            raise Refused("refused", Code.PARAMETER_UNKNOWN)
+        return way
+
+    def _certificate(self, signed: bytes, key: RequestKey, ask: Ask | None) -> Certificate | None:
+        """The certificate, if the ledger signed it and it is about this ask of this authorisation."""
+        try:
+            certificate = read_certificate(signed, self._trust.certificate)
+        except BadCertificate:
+            return None
+        return certificate if ask is not None and self._certified(certificate, key, ask) else None
 
     def _certified(self, certificate: Certificate, key: RequestKey, ask: Ask) -> bool:
         return (
@@ -230,7 +235,7 @@ class Connector(Quiet):
             return _Said(answers(self.provider), message, head.deadline_ms)
         look = Look(1, 0, fingerprint(self.secret, head.digest, task.plain(reading, 0)))
         try:
-            message = write_look(self.secret, watch, look, watch.due_ms(1), head.record.value or b"", value, headers)
+            message = write_look(self.secret, watch, look, watch.due_ms(1), task.bearing(), value, headers)
         except TooLarge:
             raise Refused("failed", Code.PROVIDER_ERROR) from None
         return _Said(watches(self.provider), message, head.deadline_ms)
@@ -317,6 +322,21 @@ class Connector(Quiet):
         value = wire.write_verdict(verdict, "connector")
         message = wire.message("verdict", key.authorisation, value, key.request.hex(), headers)
         return _Said(VERDICTS, message, head.deadline_ms)
+
+
+def _read(record: Record, outgoing: Outgoing) -> tuple[Head, dict[str, Any]] | None:
+    """A task's head and record, or None once it is with the dead letters."""
+    try:
+        body = wire.read("exchange-task", record.value)
+        key = wire.request_key(body)
+        deadline_ms = wire.time_ms(body["deadline_ms"])
+        if record.key != key.authorisation:
+            raise wire.BadBytes(Code.BAD_KEY)
+    except wire.BadBytes as bad:
+        outgoing.bury(record, bad.code)
+        return None
+    digest = sealing.request_digest(key.operator, key.authorisation, key.request, sealing.ask_hash(body["ask"]))  # (3)
+    return Head(record, key, digest, deadline_ms, digest), body
 
 
 def _postponed(head: Head, later: Later) -> Message:

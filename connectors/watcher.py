@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from connectors.agent import Connector
 from connectors.contract import Failure, Reading, Retry
-from connectors.sdk.task import Head, Refused, Task, Unbegun
+from connectors.sdk.certificates import borne
+from connectors.sdk.task import Head, Refused, Task, Unbegun, bearing
 from connectors.sdk.watch import TooLarge, Waiting, read, write
 from consent.core.facts import CALLS_MAX, Attempted, Submission
 from exchange import wire
@@ -161,7 +162,7 @@ class Watcher(Prompt):
         deadline_ms = watch.answer_by_ms(number, now_ms)
         head = Head(one.record, asked.key, asked.digest, deadline_ms, watch.first.digest, last)
         try:
-            return await self._look(one, look, self._connector.prepare(head, one.body))
+            return await self._look(one, look, self._connector.prepare(head, one.body, borne(one.body, {})))
         except Unbegun:
             return _OVER
         except (Refused, BadAvro, TooLarge) as error:
@@ -178,7 +179,7 @@ class Watcher(Prompt):
         certificate = await self._connector.successor(authorisation, body["certificate"])
         if certificate is None:
             return None
-        renewed = one._replace(task=wire.write("exchange-task", body | {"certificate": certificate}))
+        renewed = one._replace(task=wire.write("exchange-task", body | bearing(certificate)))
         return self._goes_on(renewed, look, self._clock.now_ms(), b"", carried(one.record.headers))
 
     async def _look(self, one: Waiting, look: Look, task: Task) -> _Step:

@@ -201,9 +201,12 @@ def read_authorisations(connection: Connection, ids: Sequence[bytes], now_ms: in
     rows = select_rows(connection, t.authorisation, "id", ids, _SEEN)
     recipients = {row[3] for row in rows}
     operators: dict[str, list[str]] = {}
+    pulling: dict[str, tuple[str, ...]] = {}
     for row in select_rows(connection, t.delegation, "recipient", recipients):
         if row.not_after > now_ms:
             operators.setdefault(row.recipient, []).append(row.operator)
+            if row.handover == "pull":
+                pulling[row.recipient] = (*pulling.get(row.recipient, ()), row.operator)
     entitled = {
         (row.recipient, row.data_set, row.purpose): read_scopes(row.scopes)
         for row in select_rows(connection, t.habilitation, "recipient", recipients)
@@ -214,6 +217,7 @@ def read_authorisations(connection: Connection, ids: Sequence[bytes], now_ms: in
         id: Authorisation(
             id, version, _STATES[state], recipient, provider, data_set, purpose, read_scopes(scopes), not_before, not_after, uses, max_uses,
             certificate, certificate_hash, delegated.get(recipient, ()), entitled.get((recipient, data_set, purpose), ()), rule_hash(rule), watch,
+            pulling.get(recipient, ()),
         )
         for id, version, state, recipient, provider, data_set, purpose, scopes, not_before, not_after, uses, max_uses, certificate,
             certificate_hash, rule, watch in rows

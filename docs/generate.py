@@ -1,5 +1,5 @@
 """Writes the pages that follow from code: `docs/errors.md` from the error catalogues, `docs/authorisation.md` from the table of
-an authorisation's life, and `docs/reference/` from the catalogue of schemas: a page per data set, their index, AsyncAPI, OpenAPI.
+an authorisation's life, `docs/accessibility.md` from the RGAA grid, and `docs/reference/` from the catalogue of schemas: a page per data set, their index, AsyncAPI, OpenAPI.
 
     uv run python docs/generate.py            write them
     uv run python docs/generate.py --check    exit 5 if one is not up to date
@@ -23,10 +23,12 @@ from exchange.core.schema_rules import RULES
 from exchange.core.schema_tree import NAMED, Field, Type, optional, short, tree
 from exchange.data_sets import DATA_SETS
 from exchange.embedded import errors as embedded
-from exchange.reference import asyncapi, openapi
+from exchange.reference import asyncapi
 from exchange.schemas import catalogue
+from portal.api.app import application, described
 
 FOLDER = Path(__file__).parent
+GRID = FOLDER / "rgaa.yaml"
 _WHO = {
     "caller": "l'appelant · the caller",
     "citizen": "le citoyen · the citizen",
@@ -148,7 +150,7 @@ def asyncapi_page() -> str:
 
 def openapi_page() -> str:
     """Data sets and errors, for programs."""
-    return _yaml(openapi.document(catalogue(), DATA_SETS))
+    return _yaml(described(application()))
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -156,10 +158,45 @@ PAGES: dict[str, Callable[[], str]] = {
     "authorisation.md": authorisation_page,
     "reference/README.md": index_page,
     "reference/asyncapi.yaml": asyncapi_page,
+    "accessibility.md": lambda: accessibility_page(),
     "reference/openapi.yaml": openapi_page,
     **{f"reference/{name}.md": partial(data_set_page, name) for name in DATA_SETS},
 }
 """Every page by its name below `docs/`; `docs/reference/` holds no other."""
+
+
+def accessibility_page() -> str:
+    """The RGAA grid of `docs/rgaa.yaml`, and how far it goes."""
+    grid = yaml.safe_load(GRID.read_text("utf-8"))
+    words = {"test": "test", "manual": "vue · seen", "absent": "sans objet · none", "open": "**pas encore · not yet**"}
+    rows = [(theme["theme"], each) for theme in grid["themes"] for each in theme["criteria"]]
+    counts = {kind: sum(each["shown"] == kind for _, each in rows) for kind in words}
+    lines = [
+        "# Accessibilité · Accessibility",
+        "",
+        "Page écrite par `docs/generate.py` d'après `docs/rgaa.yaml` : ne pas la modifier. *Written by that script: do not edit.*",
+        "",
+        f"Où en sont nos pages ({', '.join(grid['spaces'])}) au regard des {len(rows)} critères du RGAA 4.1.2 : {counts['test']} tenus par un test, "
+        f"{counts['manual']} vus à la main à la date dite, {counts['absent']} sans objet ici, {counts['open']} pas encore montrés. Ce n'est pas une",
+        "déclaration de conformité : elle demande un audit, et l'essai par des personnes qui se servent de lecteurs d'écran.",
+        f"*How our pages stand against the {len(rows)} criteria of RGAA 4.1.2 (WCAG 2.1 AA): {counts['test']} held by a test, {counts['manual']} looked at by",
+        f"hand, {counts['absent']} that do not apply, {counts['open']} not shown yet. No declaration of conformity: that needs an audit, with people who use screen readers.*",
+        "",
+        "Chaque page montrée par un test de navigateur passe axe-core sans défaut (WCAG 2.2 AA), en clair et en sombre, et tient à 320 px de large.",
+        "*Every page a browser test shows passes axe-core without a violation, in light and in dark, and fits 320 px.*",
+    ]
+    for theme in grid["themes"]:
+        lines += [
+            "",
+            f"## {theme['theme']}",
+            "",
+            "| | Critère · Criterion | Montré · Shown | Comment · How |",
+            "| --- | --- | --- | --- |",
+        ]
+        for each in theme["criteria"]:
+            where = f"`{each['by']}` : " if "by" in each else f"{each['day']} : " if "day" in each else ""
+            lines.append(f"| {each['id']} | {each['subject']} | {words[each['shown']]} | {where}{each['how']} |")
+    return "\n".join(lines) + "\n"
 
 
 def _fields(of: Type, where: str) -> Iterator[tuple[str, Field]]:

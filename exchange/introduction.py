@@ -19,6 +19,7 @@ from exchange.core.identity import Identity, canonical
 from exchange.core.referentials import USUAL, purposes_of
 from exchange.data_sets import DATA_SETS, PROVIDERS, QUOTIENT_FAMILIAL
 from exchange.places import Places
+from exchange.ports import Ledger
 from exchange.sealing import public_bytes
 from exchange.settings import Settings
 from exchange.trust import Trust
@@ -105,7 +106,7 @@ async def give(ledger: Door, wallet: Wallet, identity: Identity, now_ms: int, **
 
 
 async def record(
-    ledger: Door, wallet: Wallet, authorisation: bytes, agreed: Terms, identity: Identity, evidence: Evidence
+    ledger: Ledger, wallet: Wallet, authorisation: bytes, agreed: Terms, identity: Identity, evidence: Evidence
 ) -> None:
     """An agreement under these terms, its capsule kept in the wallet."""
     grant = await ledger.grant(authorisation, agreed, canonical(identity), evidence, wallet.operator)

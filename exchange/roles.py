@@ -6,6 +6,7 @@ Each runs until SIGTERM or Ctrl-C, calls `ready` once it works, and ends with ex
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import NamedTuple
@@ -53,7 +54,7 @@ async def run_worker(
     stop, clock, ledger = stopping(), SystemClock(), connect(places.socket)
     spans = tracing(places, name, traced)
     async with AsyncExitStack() as stack:
-        memory = Memory()
+        memory = Memory(os.urandom(32))
         outboxes = await _outboxes(stack, bootstrap, len(roles) + ("gate" in roles))
         agents = [_agent(role, places, ledger, outboxes.pop(), memory, spans, name) for role in roles]
         background: list[asyncio.Task[None]] = []

@@ -73,6 +73,14 @@ class Catalogue:
         """The id of a subject's latest version."""
         return self.registry[self._latest_of(subject)].id
 
+    def read_framed(self, subject: str, schema_id: int, data: bytes) -> dict[str, Any]:
+        """A datum of any version of a subject, as the latest has it, with its defaults. Raises BadAvro; UnknownSchema for another subject's id."""
+        name = self._name_of(schema_id)
+        if name.subject != subject:
+            raise UnknownSchema
+        read = self.codecs[name].decode(data)
+        return read if name == self._latest[subject] else {**self._defaults[subject], **read}
+
     def read_bare(self, subject: str, data: bytes) -> dict[str, Any]:
         """A datum that no frame tells the version of, as the latest version has it, with its defaults. Raises BadAvro.
 
@@ -139,8 +147,10 @@ def _defaults(codec: Codec) -> dict[str, Any]:
 
 
 def _default(field: Mapping[str, Any]) -> Any:
-    """A field's default; that of `bytes` is written as text, one character a byte (Avro 1.12, "Complex types")."""
-    return field["default"].encode("latin-1") if field["type"] == "bytes" else field["default"]
+    """A field's default; that of `bytes` or `fixed` is written as text, one character a byte (Avro 1.12, "Complex types")."""
+    kind, default = field["type"], field["default"]
+    is_bytes = kind == "bytes" or (isinstance(kind, Mapping) and kind["type"] == "fixed")
+    return default.encode("latin-1") if is_bytes else default
 
 
 @cache

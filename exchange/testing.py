@@ -31,7 +31,7 @@ from connectors.core.reading import interpret
 from connectors.rest.descriptions import descriptions
 from connectors.sdk.lanes import Lanes, Limits
 from connectors.watcher import Watcher
-from consent.core.facts import Acknowledgement
+from consent.core.facts import Acknowledgement, Handover
 from consent.keys import KeyRing, ephemeral
 from consent.ledger import Ledger
 from consent.stores.engine import open_sqlite
@@ -46,7 +46,7 @@ from exchange.core.batches import Read
 from exchange.core.identity import Identity
 from exchange.core.memory import Memory
 from exchange.data_sets import PROVIDERS
-from exchange.introduction import give, introduce_collectivity, introduce_provider
+from exchange.introduction import KEY_LIFE_MS, give, introduce_collectivity, introduce_provider
 from exchange.journal.store import JournalStore
 from exchange.ports import Agent, Batches, Record, Unavailable
 from exchange.sdk import Bus
@@ -291,7 +291,7 @@ class MemoryBus:
         self.ledger = Ledger(open_sqlite(None), self.keys, self.clock, lambda provider: self._connector_keys.mac)
         self.trust = Trust(self.keys.verifier, public_bytes(self.keys.certificate), public_bytes(self.keys.registrar))
         self.wallet = Wallet.new(self.recipient, self.operator)
-        self._memory, self._relay = Memory(), Relay(self.ledger, self.broker, self.clock)
+        self._memory, self._relay = Memory(os.urandom(32)), Relay(self.ledger, self.broker, self.clock)
         self.journal = JournalStore(None)
         common = (self.ledger, self.broker, self.clock)
         agents: list[Agent] = [
@@ -370,6 +370,11 @@ class MemoryBus:
     async def give(self, identity: Identity, **changes: object) -> bytes:
         """An agreement for this person, its capsule in the wallet; `changes` replace terms. Returns its id."""
         return await give(self.ledger, self.wallet, identity, self.clock.now_ms(), **changes)
+
+    async def hand_over(self, handover: Handover) -> None:
+        """From now on answers come with their outcomes (`push`), or wait until they are opened (`pull`)."""
+        until_ms = self.clock.now_ms() + KEY_LIFE_MS
+        await self.ledger.delegate(self.recipient, self.operator, until_ms, handover)
 
     async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement:
         return await self.ledger.withdraw(authorisation, happening)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from consent.core.facts import Answer, Outcome, Position, RequestKey, Verdict
+from consent.core.facts import Answer, Outcome, Position, RequestKey, Verdict, Waiting
 from exchange.core.avro import BadAvro
 from exchange.core.cloudevents import headers
 from exchange.core.decision import Ask
@@ -17,7 +17,7 @@ from exchange.core.errors import CATALOGUE, Code
 from exchange.core.frame import BadFrame, unframe
 from exchange.core.topics import middle
 from exchange.ports import Headers, Message, Record
-from exchange.schemas import catalogue
+from exchange.schemas import UnknownSchema, catalogue
 
 OUTER_MAX_BYTES = 960 << 10
 """Of a sealed answer: its outcome adds a receipt and must still be one message of 1 MiB."""
@@ -34,13 +34,10 @@ class BadBytes(Exception):
 
 
 def read(subject: str, value: bytes | None) -> dict[str, Any]:
-    """The record of this schema in a framed value."""
+    """The record of this subject in a framed value, of whatever version: what an older bus wrote is still read."""
     try:
-        schema_id, datum = unframe(value)
-        if schema_id != catalogue().id(subject):
-            raise BadBytes(Code.BAD_FRAME)
-        return catalogue().codec(subject).decode(datum)
-    except BadFrame:
+        return catalogue().read_framed(subject, *unframe(value))
+    except (BadFrame, UnknownSchema):
         raise BadBytes(Code.BAD_FRAME) from None
     except BadAvro:
         raise BadBytes(Code.BAD_AVRO) from None
@@ -174,6 +171,21 @@ def write_outcome(outcome: Outcome) -> bytes:
     return write(
         "outcome", _key_fields(outcome.key) | fields | {"scopes": list(outcome.scopes), "path": list(outcome.path)}
     )
+
+
+def read_waiting(record: Record) -> Waiting:
+    body = _keyed(record, read("waiting", record.value))
+    return Waiting(request_key(body), body["digest"], body["deadline_ms"])
+
+
+def write_waiting(waiting: Waiting) -> bytes:
+    return write("waiting", _key_fields(waiting.key) | {"digest": waiting.digest, "deadline_ms": waiting.deadline_ms})
+
+
+def read_told(record: Record) -> Outcome | Waiting:
+    """What lies on an outcome topic."""
+    waits = (record.value or b"").startswith(catalogue().prefix("waiting"))
+    return read_waiting(record) if waits else read_outcome(record)
 
 
 def dead_letter(record: Record, code: Code) -> Message:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from connectors.answer import plain
 from connectors.contract import Reading
 from connectors.sdk.lanes import Asking, Way
-from consent.certificates import Certificate
+from consent.certificates import Certificate, certificate_hash
 from consent.core.facts import Attempt, RequestKey, Submission
+from exchange import wire
 from exchange.core import sealing
 from exchange.core.decision import Ask
 from exchange.core.identity import Identity
@@ -32,10 +33,11 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task that passed steps (1)–(6)."""
+    """A task that passed steps (1)–(6); `signed`: its certificate's bytes."""
 
     head: Head
     certificate: Certificate
+    signed: bytes
     ask: Ask
     identity: Identity
     scopes: tuple[str, ...]
@@ -59,6 +61,10 @@ class Task:
         """What is sealed of a reading at that time; BadAvro."""
         return plain(self.ask.data_set, self.scopes, self.rule, reading, now_ms)
 
+    def bearing(self) -> bytes:
+        """Its bytes, with its certificate: a watch outlives what is kept of certificates, and the one in force."""
+        return wire.write("exchange-task", wire.read("exchange-task", self.head.record.value) | bearing(self.signed))
+
     def asking(self) -> Asking:
         return self.way.asked(self.identity, self.ask.recipient, dict(self.ask.parameters), self.scopes)
 
@@ -75,6 +81,11 @@ class Task:
             self.ask.watch_every_ms,
             head.last,
         )
+
+
+def bearing(signed: bytes) -> dict[str, bytes]:
+    """The fields of a task that bears its certificate."""
+    return {"certificate_hash": certificate_hash(signed), "certificate": signed}
 
 
 class Refused(Exception):

@@ -16,7 +16,8 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
-from exchange.core.batches import BadBatch, Entry, Fetched, checked, entries, heads, lay
+from exchange.core.batches import BadBatch, Entry, Fetched, Head, checked, entries, heads, lay
+from exchange.core.columns import located
 
 _ABORT = bytes(4)
 """The key of the record that ends an aborted transaction: version 0, kind 0 (KIP-98, "Control Messages")."""
@@ -65,17 +66,17 @@ class _Whole:
         except BadBatch:
             raise CorruptRecordException from None
         first, self.next_fetch_offset = self.next_fetch_offset, after or self.next_fetch_offset
-        if found[:1] and found[0][0] < first:
-            found = [entry for entry in found if entry[0] >= first]
-        if found:
+        if len(found) and found[0][0] < first:
+            found = found[next((n for n, entry in enumerate(found) if entry[0] >= first), len(found)) :]
+        if len(found):
             yield Fetched(self._place.topic, self._place.partition, data, found)
 
 
-def _read(data: bytes, aborted: Sequence[tuple[int, int]]) -> tuple[bytes, list[Entry], int]:
+def _read(data: bytes, aborted: Sequence[tuple[int, int]]) -> tuple[bytes, Sequence[Entry], int]:
     """The records for us in a fetch, and the offset after it. `aborted`: transactions by producer and first offset, in order of these.
 
     Neither a transaction's marker nor what was aborted is for us. What was compressed is laid out after the rest."""
-    found, laid, after, size = list[Entry](), list[bytes](), 0, len(data)
+    plain, compressed, after = list[Head](), list[Head](), 0
     coming, aborting = deque(aborted), set[int]()
     for head in heads(data):
         if calc_crc32c(checked(data, head)) != head.crc:
@@ -85,14 +86,24 @@ def _read(data: bytes, aborted: Sequence[tuple[int, int]]) -> tuple[bytes, list[
         if head.is_control:
             if any((key or b"")[:4] == _ABORT for _, _, key, *_ in entries(data, head)):
                 aborting.discard(head.producer)
-        elif head.is_transactional and head.producer in aborting:
-            pass
-        elif head.is_compressed:
-            more, some = lay(MemoryRecords(data[head.at : head.end]).next_batch(), size)
-            laid.append(more)
-            size += len(more)
+        elif not (head.is_transactional and head.producer in aborting):
+            (compressed if head.is_compressed else plain).append(head)
+        after = head.next_offset
+    if compressed:
+        return *_laid(data, [*plain, *compressed]), after
+    quickly = located(data, plain)
+    return data, quickly if quickly is not None else [one for head in plain for one in entries(data, head)], after
+
+
+def _laid(data: bytes, kept: Sequence[Head]) -> tuple[bytes, list[Entry]]:
+    """Those of batches of which some are compressed: what was, after the rest."""
+    found, more, size = list[Entry](), list[bytes](), len(data)
+    for head in sorted(kept):
+        if head.is_compressed:
+            part, some = lay(MemoryRecords(data[head.at : head.end]).next_batch(), size)
+            more.append(part)
+            size += len(part)
             found += some
         else:
             found += entries(data, head)
-        after = head.next_offset
-    return data + b"".join(laid) if laid else data, found, after
+    return data + b"".join(more), found

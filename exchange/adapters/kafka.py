@@ -16,9 +16,9 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.record.util import calc_crc32c
 
 from exchange.clock import SystemClock
-from exchange.core.batches import HEAD_BYTES, RECORD_MOST_BYTES, bodies, written
+from exchange.core.batches import HEAD_BYTES, RECORD_MOST_BYTES, Bodies, Numbered, Sections, bodies, numbered, written
 from exchange.core.topics import TopicSpec
-from exchange.ports import Batches, Record, Unavailable
+from exchange.ports import Batches, Message, Record, Unavailable
 
 BATCH_BYTES = 1 << 20
 BODY_BYTES = BATCH_BYTES - HEAD_BYTES - RECORD_MOST_BYTES
@@ -173,9 +173,9 @@ class KafkaReader:
 
 @dataclass(eq=False, slots=True)
 class _Sending:
-    """One caller's messages for one partition, laid out. Once `taken`, they may be written; `lost`: no further than its `acks`."""
+    """One caller's messages for one partition. Once `taken`, they may be written; `lost`: no further than its `acks`."""
 
-    bodies: Sequence[bytes]
+    messages: Sequence[Message]
     acks: list[asyncio.Future[object]] = field(default_factory=list)
     taken: bool = False
     lost: bool = False
@@ -206,27 +206,35 @@ class _Producer:
             raise Unavailable("abandoned")
 
     async def _write(self, place: tuple[str, int], taken: Sequence[_Sending]) -> None:
-        laid, within, size = list[bytes](), list[_Sending](), HEAD_BYTES
         try:
             for one in taken:
                 one.taken = True
-            for one in taken:
-                for body in one.bodies:
-                    size += len(body) + RECORD_MOST_BYTES
-                    if size > BATCH_BYTES:
-                        await self._close(place, laid, within)
-                        laid, within, size = [], [], HEAD_BYTES + len(body) + RECORD_MOST_BYTES
-                    laid.append(body)
-                    if not within or within[-1] is not one:
-                        within.append(one)
-            await self._close(place, laid, within)
+            if len(taken) == 1 and isinstance(whole := taken[0].messages, Sections):
+                for batch in whole.batches:
+                    await self._close(place, batch, taken)
+            else:
+                await self._together(place, taken)
         except BaseException:
             for one in taken:
                 one.lost = True
             raise
 
-    async def _close(self, place: tuple[str, int], laid: Sequence[bytes], within: Sequence[_Sending]) -> None:
-        ack = await self.producer.send_batch(_Batch(laid), place[0], partition=place[1])
+    async def _together(self, place: tuple[str, int], taken: Sequence[_Sending]) -> None:
+        """In as few batches as they fit into."""
+        laid, within, size = list[bytes](), list[_Sending](), HEAD_BYTES
+        for one in taken:
+            for body in bodies(one.messages):
+                size += len(body) + RECORD_MOST_BYTES
+                if size > BATCH_BYTES:
+                    await self._close(place, numbered(laid), within)
+                    laid, within, size = [], [], HEAD_BYTES + len(body) + RECORD_MOST_BYTES
+                laid.append(body)
+                if not within or within[-1] is not one:
+                    within.append(one)
+        await self._close(place, numbered(laid), within)
+
+    async def _close(self, place: tuple[str, int], batch: Numbered, within: Sequence[_Sending]) -> None:
+        ack = await self.producer.send_batch(_Batch(batch), place[0], partition=place[1])
         for one in within:
             one.acks.append(ack)
 
@@ -234,8 +242,8 @@ class _Producer:
 class _Batch:
     """A whole batch, as aiokafka wants its own builder of batches to be; each of its records bears the time at which it is made."""
 
-    def __init__(self, laid: Sequence[bytes]) -> None:
-        self._laid, self._count, self._made_ms = laid, len(laid), SystemClock().now_ms()
+    def __init__(self, batch: Numbered) -> None:
+        self._batch, self._made_ms = batch, SystemClock().now_ms()
         self._producer = (-1, -1, -1)
         self._whole = bytearray()
 
@@ -245,11 +253,12 @@ class _Batch:
     def _build(self) -> bytearray:
         """The same whenever it is asked for: a batch that is sent again must be."""
         if not self._whole:
-            self._whole, self._laid = written(self._laid, self._made_ms, self._producer, calc_crc32c), ()
+            self._whole = written(self._batch, self._made_ms, self._producer, calc_crc32c)
+            self._batch = self._batch._replace(parts=())
         return self._whole
 
     def record_count(self) -> int:
-        return self._count
+        return self._batch.records
 
     def closed(self) -> bool:
         return True
@@ -313,9 +322,8 @@ class KafkaOutbox:
 
     async def send(self, batches: Batches, timeout_ms: int | None = None) -> None:
         """Durable on return. Raises `Unavailable` within the time, `TooLarge` before anything is written."""
-        sendings = {place: _Sending(bodies(messages)) for place, messages in batches.items() if messages}
-        if any(len(body) > BODY_BYTES for one in sendings.values() for body in one.bodies):
-            raise TooLarge
+        laid = {place: _laid(messages) for place, messages in batches.items() if messages}
+        sendings = {place: _Sending(messages) for place, messages in laid.items()}
         async with _asking((timeout_ms or self._timeout_ms) / 1000):
             producer = await self._started()
             try:
@@ -379,6 +387,16 @@ class KafkaOutbox:
             with suppress(Unavailable):
                 self._partitions = await self._view.topics()
             await asyncio.sleep(REFRESH_S / 10)
+
+
+def _laid(messages: Sequence[Message]) -> Bodies:
+    """Messages laid out. Raises `TooLarge`; batches that are laid out whole are of a size that a broker takes."""
+    if isinstance(messages, Sections):
+        return messages
+    laid = bodies(messages)
+    if max(map(len, laid)) > BODY_BYTES:
+        raise TooLarge
+    return Bodies(laid)
 
 
 async def _buried(producer: Any) -> None:

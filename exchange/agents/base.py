@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
 
 from exchange import wire
-from exchange.core.batches import Bodies, body
+from exchange.core.batches import Bodies, Numbered, Sections, bodies, body
 from exchange.core.errors import Code
 from exchange.core.topics import DEAD_LETTERS
 from exchange.ports import Message, Outbox, Record, Unavailable
@@ -40,6 +40,7 @@ class Outgoing:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._gathered: dict[tuple[str, int], list[bytes]] = {}
+        self._whole: dict[tuple[str, int], list[Numbered]] = {}
 
     def add(self, topic: str, record: Record, message: Message) -> None:
         self.extend(topic, record.partition, [body(*message)])
@@ -48,19 +49,32 @@ class Outgoing:
         """The same for what follows from several records of one partition, laid out (`body`)."""
         self._gathered.setdefault((topic, partition), []).extend(laid)
 
+    def whole(self, topic: str, partition: int, batches: Iterable[Numbered]) -> None:
+        """The same for whole batches."""
+        self._whole.setdefault((topic, partition), []).extend(batches)
+
     def bury(self, record: Record, code: Code) -> None:
         """To the dead letters."""
         self.extend(DEAD_LETTERS, 0, [body(*wire.dead_letter(record, code))])
 
     async def send(self, timeout_ms: int | None = None) -> None:
         """`Unavailable` also where a topic does not exist: nothing of it may be lost."""
-        batches: dict[tuple[str, int], list[bytes]] = {}
-        for (topic, partition), laid in self._gathered.items():
+        batches: dict[tuple[str, int], Sequence[Message]] = {}
+        for topic, partition in dict.fromkeys((*self._whole, *self._gathered)):
             if not (count := await partitions(self._outbox, topic)):
                 raise Unavailable(topic)
-            batches.setdefault((topic, partition % count), []).extend(laid)
+            ours = (topic, partition % count)
+            laid, whole = self._gathered.get((topic, partition), []), self._whole.get((topic, partition), [])
+            batches[ours] = _joined(batches.get(ours, ()), Sections(whole), laid)
         if batches:
-            await self._outbox.send({place: Bodies(laid) for place, laid in batches.items()}, timeout_ms)
+            await self._outbox.send(batches, timeout_ms)
+
+
+def _joined(before: Sequence[Message], whole: Sections, laid: Sequence[bytes]) -> Sequence[Message]:
+    """All of them, in this order; whole batches stay so where there is nothing else."""
+    if not before and not laid:
+        return whole
+    return Bodies([*bodies(before), *(whole.laid if whole.batches else ()), *laid])
 
 
 async def partitions(outbox: Outbox, topic: str) -> int:

@@ -1,23 +1,25 @@
 """The gate: from `requests.<operator>` to `tasks.<provider>`, or a refusal to `verdicts.v1`. It writes no outcome itself.
 
-The way of a chunk: judge from memory, a slice at a time, each sent while the next is judged; read the ledger once for all that memory
-does not allow; judge those again; send; when all is durable, commit.
+The way of a chunk: what memory allows, at once, is sent; for the rest the ledger is read, once; what that allows, the same way; what is
+left is judged one by one; send; when all is durable, commit.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
-from consent.core.facts import RequestKey, Verdict
+from consent.core.facts import Authorisation, RequestKey, Verdict
 from exchange import wire
 from exchange.agents.base import Outgoing, Quiet, ended
 from exchange.core import gate
-from exchange.core.batches import Fetched, in_place, length, written_headers
+from exchange.core.allowing import Allowed, Asks, allow, batches, bodies
+from exchange.core.batches import Fetched, in_place, sized, written_headers
+from exchange.core.columns import Requests, requests
 from exchange.core.errors import Code
 from exchange.core.frame import PREFIX_SIZE_BYTES
 from exchange.core.memory import Memory
@@ -27,13 +29,13 @@ from exchange.ports import Clock, Ledger, Outbox, Record
 from exchange.schemas import catalogue
 from exchange.tracing import Tracing
 
-SLICE = 1_000
-"""Requests judged before the event loop has its turn: some ms."""
 _VERDICT_HEAD = struct.Struct(">5s16s16s9s32sQ")
 """Frame, request id, authorisation id, operator, digest, deadline."""
-_KEY_SIZE, _ID_SIZE = length(16), 32
-"""Of a task's key, as a record says it; of an event's id, in hexadecimal."""
+_ID_SIZE = 32
+"""Of an event's id, in hexadecimal."""
 _TRACED = b"traceparent"
+After = Callable[[str, Fetched, int, bytes], bytes]
+"""(subject, chunk, place, request) -> the headers of what follows from a request."""
 
 
 class Gate(Quiet):
@@ -47,50 +49,68 @@ class Gate(Quiet):
         prefix = catalogue().prefix
         self._rules = gate.Rules(prefix("exchange-request"), prefix("exchange-task"), DATA_SETS, wire.read_ask)
         self._headers = {subject: _headers(subject) for subject in ("exchange-task", "verdict")}
+        self._asks: dict[str, Asks] = {}
 
     async def handle(self, chunk: Sequence[Record]) -> None:
-        fetched, misses, sending = in_place(chunk), list[int](), list[asyncio.Task[None]]()
-        operator = operator_of(fetched.topic)
+        fetched = in_place(chunk)
+        operator, found = operator_of(fetched.topic), requests(fetched, self._rules.request_prefix)
+        asks = self._asks.setdefault(operator, Asks(operator, self._rules))
+        now_ms, first, rest = self._clock.now_ms(), list[Allowed](), found
+        if self._memory.trusted(now_ms):
+            first, rest = allow(found, fetched.data, asks, self._memory, now_ms)
+        after = self._traced if _TRACED in fetched.data else self._plain
+        sending = [asyncio.create_task(self._allowed(fetched, operator, first, after).send())]
         try:
-            for begin in range(0, len(fetched), SLICE):
-                now_ms, part = self._clock.now_ms(), range(begin, min(begin + SLICE, len(fetched)))
-                views = self._memory.trusted(now_ms)
-                judged = gate.judge(fetched, part, operator, views, self._rules, now_ms, fresh=False)
-                misses += judged.misses
-                sending.append(asyncio.create_task(self._outgoing(fetched, operator, judged).send()))
-                await asyncio.sleep(0)
-            if misses:
-                judged = await self._again(fetched, misses, operator)
-                sending.append(asyncio.create_task(self._outgoing(fetched, operator, judged).send()))
+            await asyncio.sleep(0)
+            if len(rest.place) or len(found.place) < len(fetched):
+                odd = sorted(set(range(len(fetched))) - set(found.place.tolist()))
+                outgoing = await self._others(fetched, operator, rest, odd, asks, after)
+                sending.append(asyncio.create_task(outgoing.send()))
         except BaseException:  # also a cancellation, which no error of a send may hide
             await ended(sending)
             raise
         if error := await ended(sending):
             raise error
 
-    async def _again(self, chunk: Fetched, misses: Sequence[int], operator: str) -> gate.Judged:
-        """What memory does not allow, judged on what the ledger says now: read once for all."""
-        asked = {chunk.entries[place][2] or b"" for place in misses}
-        found = await self._ledger.lookup(list(asked))
-        fresh = self._memory.learn(held for held in found if held is not None)
-        return gate.judge(chunk, misses, operator, fresh, self._rules, self._clock.now_ms(), fresh=True)
-
-    def _outgoing(self, chunk: Fetched, operator: str, judged: gate.Judged) -> Outgoing:
-        """The messages that follow from a judgement: all of one chunk go to the partitions that follow from its own."""
-        outgoing, verdicts = Outgoing(self._outbox), list[bytes]()
-        found: defaultdict[str, list[bytes]] = defaultdict(list)
-        headers = self._traced if _TRACED in chunk.data else self._plain
-        for place, provider, authorisation, request, parts in judged.tasks:
-            size, after = length(sum(map(len, parts))), headers("exchange-task", chunk, place, request)
-            found[provider].append(b"".join((_KEY_SIZE, authorisation, size, *parts, after)))
-        for refusal in judged.refusals:
-            value, after = _verdict(operator, refusal), headers("verdict", chunk, refusal.place, refusal.request)
-            verdicts.append(b"".join((_KEY_SIZE, refusal.authorisation, length(len(value)), value, after)))
-        for provider, bodies in found.items():
-            outgoing.extend(tasks(provider), chunk.partition, bodies)
-        outgoing.extend(VERDICTS, chunk.partition, verdicts)
-        for place, code in judged.bad:
+    async def _others(
+        self, chunk: Fetched, operator: str, rest: Requests, odd: Sequence[int], asks: Asks, after: After
+    ) -> Outgoing:
+        """What memory does not allow, and what has no usual shape (`odd`), on what the ledger says now: read once for all."""
+        asked, bad = gate.read(chunk, odd, self._rules)
+        ids = {one.authorisation for one in asked} | set(rest.authorisations)
+        held = await self._read(ids)
+        now_ms = self._clock.now_ms()
+        again, left = allow(rest, chunk.data, asks, self._memory, now_ms)
+        outgoing = self._allowed(chunk, operator, again, after)
+        asked_too, bad_too = gate.read(chunk, left.place.tolist(), self._rules)
+        allowed, refused = gate.judge([*asked, *asked_too], operator, held, self._rules, now_ms)
+        for task in allowed:
+            headers = after("exchange-task", chunk, task.place, task.request)
+            outgoing.extend(tasks(task.provider), chunk.partition, [_body(task.authorisation, task.value, headers)])
+        for one in refused:
+            headers = after("verdict", chunk, one.place, one.request)
+            outgoing.extend(VERDICTS, chunk.partition, [_body(one.authorisation, _verdict(operator, one), headers)])
+        for place, code in [*bad, *bad_too]:
             outgoing.bury(chunk[place], code)
+        return outgoing
+
+    async def _read(self, ids: Iterable[bytes]) -> dict[bytes, Authorisation]:
+        """What the ledger says now of these, remembered."""
+        found = [held for held in await self._ledger.lookup(list(ids)) if held is not None]
+        self._memory.learn(found)
+        return {held.id: held for held in found}
+
+    def _allowed(self, chunk: Fetched, operator: str, allowed: Iterable[Allowed], after: After) -> Outgoing:
+        """The tasks of requests allowed at once: all of one chunk go to the partitions that follow from its own."""
+        outgoing, plain = Outgoing(self._outbox), self._headers["exchange-task"]
+        for provider, own in allowed:
+            common = own, chunk.data, operator, self._rules.task_prefix
+            if after == self._plain:
+                outgoing.whole(tasks(provider), chunk.partition, batches(*common, plain))
+            else:
+                ids = zip(own.place.tolist(), own.ids, strict=True)
+                headers = [after("exchange-task", chunk, place, request) for place, request in ids]
+                outgoing.extend(tasks(provider), chunk.partition, bodies(*common, headers))
         return outgoing
 
     def _plain(self, subject: str, _chunk: Fetched, _place: int, request: bytes) -> bytes:
@@ -102,6 +122,10 @@ class Gate(Quiet):
         record = chunk[place]
         trace = self._tracing.mark("gate", record.headers, record.topic, request)
         return written_headers(wire.event_headers(subject, request.hex().encode(), trace))
+
+
+def _body(key: bytes, value: bytes, headers: bytes) -> bytes:
+    return sized(key) + sized(value) + headers
 
 
 def _headers(subject: str) -> bytes:
@@ -129,13 +153,19 @@ class Listener:
         self._memory = memory
 
     def handle(self, chunk: Sequence[Record]) -> None:
-        for record in chunk:
-            try:
-                event = wire.read("consent-event", record.value)
-            except wire.BadBytes:
-                continue  # this topic's writer is the ledger's relay; what is not its own says nothing
+        told = list(_events(chunk))
+        for told_ms, event in told:
             if event["kind"] == "heartbeat":
-                self._memory.beat(record.timestamp)
-            else:
-                told_ms = min(record.timestamp, event["at_ms"])  # an old change, told late, says nothing of now
-                self._memory.hear(event["authorisation_id"], event["version"], told_ms)
+                self._memory.beat(told_ms)
+        if changes := [(told_ms, event) for told_ms, event in told if event["kind"] != "heartbeat"]:
+            ids = [event["authorisation_id"] for _, event in changes]
+            versions = [event["version"] for _, event in changes]
+            # an old change, told late, says nothing of now
+            self._memory.hear(ids, versions, max(min(told_ms, event["at_ms"]) for told_ms, event in changes))
+
+
+def _events(chunk: Sequence[Record]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """When each was written (ms), and what it says. This topic's writer is the ledger's relay; what is not its own says nothing."""
+    for record in chunk:
+        with suppress(wire.BadBytes):
+            yield record.timestamp, wire.read("consent-event", record.value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, overload
 
 from exchange.core.heads import SIZES, varint
@@ -23,7 +24,7 @@ _VARINTS = [varint(number) for number in range(1 << 13)]
 _AT_ONCE = b"\0\0"
 """No attributes, no time but the batch's."""
 _PLACES = [_AT_ONCE + number for number in _VARINTS]
-"""That, and how far a record is from the batch's first offset."""
+"""`place_of` each."""
 _NULL, _KEY_SIZE = b"\x01", varint(16)[0]
 RECORD_MOST_BYTES = 5 + 2 + 5
 """What a batch adds to a body."""
@@ -57,6 +58,11 @@ class Head(NamedTuple):
     def is_compressed(self) -> bool:
         """Then its records cannot be read where they are."""
         return bool(self.attributes & _COMPRESSED)
+
+    @property
+    def has_append_time(self) -> bool:
+        """Whether all its records bear the broker's time, `max_ms`."""
+        return bool(self.attributes & _LOG_APPEND_TIME)
 
     @property
     def is_control(self) -> bool:
@@ -159,7 +165,7 @@ def entries(data: bytes, head: Head) -> list[Entry]:
     """Where the records of an uncompressed batch lie; BadBatch unless they fill it exactly. One loop, written out: every record of the
     bus goes through it."""
     at, sizes, found = head.begin, SIZES, list[Entry]()
-    push, append_ms = found.append, head.max_ms if head.attributes & _LOG_APPEND_TIME else None
+    push, append_ms = found.append, head.max_ms if head.has_append_time else None
     contiguous = head.next_offset - head.base_offset == head.records
     try:
         for number in range(head.records):
@@ -278,21 +284,64 @@ class Bodies(Sequence[Message]):
         return Message(key, value or b"", list(_headers(laid, at, len(laid))))
 
 
+class Numbered(NamedTuple):
+    """The records of a batch to send, in parts to be joined: each has its length, and its place from 0 on."""
+
+    records: int
+    parts: Sequence[bytes]
+
+    def bodies(self) -> Iterator[bytes]:
+        """Its records but for their places."""
+        whole, at = b"".join(self.parts), 0
+        while at < len(whole):
+            size, at = _varint(whole, at)
+            end = at + size
+            at = _varint(whole, at + len(_AT_ONCE))[1]
+            yield whole[at:end]
+            at = end
+
+
+class Sections(Bodies):
+    """Messages in batches laid out whole, each of which a broker takes. Only a writer that has other messages for the same place looks at
+    them one by one."""
+
+    def __init__(self, batches: Sequence[Numbered]) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return sum(batch.records for batch in self.batches)
+
+    @cached_property
+    def laid(self) -> Sequence[bytes]:  # type: ignore[override]  # made when it is asked for
+        return [body for batch in self.batches for body in batch.bodies()]
+
+
 def bodies(messages: Sequence[Message]) -> Sequence[bytes]:
     """The bodies of messages."""
     return messages.laid if isinstance(messages, Bodies) else [body(*message) for message in messages]
 
 
+def numbered(laid: Sequence[bytes]) -> Numbered:
+    """A batch of these bodies."""
+    count = len(laid)
+    places = _PLACES[:count] + [place_of(number) for number in range(len(_PLACES), count)]
+    parts = [b""] * (3 * count)
+    parts[::3] = [length(len(place) + len(one)) for place, one in zip(places, laid, strict=True)]
+    parts[1::3], parts[2::3] = places, laid
+    return Numbered(count, parts)
+
+
+def place_of(number: int) -> bytes:
+    """What a record says after its length: no attributes, no time but the batch's, how far it is from the first."""
+    return _AT_ONCE + varint(number)
+
+
 def written(
-    laid: Sequence[bytes], now_ms: int, producer: tuple[int, int, int], crc32c: Callable[[memoryview], int]
+    batch: Numbered, now_ms: int, producer: tuple[int, int, int], crc32c: Callable[[memoryview], int]
 ) -> bytearray:
-    """A batch of these bodies, all of this time, by this producer: id, epoch, sequence of the first record. Copied once."""
-    parts = [b""]
-    for number, one in enumerate(laid):
-        place = _PLACES[number] if number < len(_PLACES) else _AT_ONCE + varint(number)
-        parts += (length(len(place) + len(one)), place, one)
-    size = HEAD_BYTES - _ENVELOPE_BYTES + sum(map(len, parts))
-    parts[0] = _HEAD.pack(0, size, -1, _FORMAT, 0, 0, len(laid) - 1, now_ms, now_ms, *producer, len(laid))
-    whole = bytearray().join(parts)
+    """A batch, its records all of this time, by this producer: id, epoch, sequence of the first record. Copied once."""
+    whole, count = bytearray().join((bytes(HEAD_BYTES), *batch.parts)), batch.records
+    size = len(whole) - _ENVELOPE_BYTES
+    _HEAD.pack_into(whole, 0, 0, size, -1, _FORMAT, 0, 0, count - 1, now_ms, now_ms, *producer, count)
     whole[_CRC_AT:_ATTRIBUTES_AT] = crc32c(memoryview(whole)[_ATTRIBUTES_AT:]).to_bytes(4, "big")
     return whole

@@ -12,9 +12,9 @@ opened (`consent.core.release`, which asks (4)–(9) again and is the authority)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from consent.core.facts import Authorisation
+from consent.core.facts import Authorisation, Handover
 from consent.core.rules import usable
 from exchange.core import watch
 from exchange.core.errors import Code
@@ -24,12 +24,13 @@ TTL_MIN_MS, TTL_MAX_MS = 1_000, 48 * 3_600_000
 
 
 class DataSet(NamedTuple):
-    """A catalogue entry: who answers, with which scopes, selected by which parameters."""
+    """A catalogue entry: who answers, with which scopes, selected by which parameters, and how answers are handed over."""
 
     name: str
     provider: str
     scopes: frozenset[str]
     parameters: frozenset[str]
+    handover: Handover = "push"
 
 
 class Ask(NamedTuple):
@@ -46,6 +47,27 @@ class Ask(NamedTuple):
     watch_until_ms: int = 0
 
 
+class Agreed(Protocol):
+    """Of an authorisation, all that does not depend on the instant (fields as in `Authorisation`)."""
+
+    @property
+    def recipient(self) -> str: ...
+    @property
+    def data_set(self) -> str: ...
+    @property
+    def purpose(self) -> str: ...
+    @property
+    def scopes(self) -> tuple[str, ...]: ...
+    @property
+    def operators(self) -> tuple[str, ...]: ...
+    @property
+    def habilitated(self) -> tuple[str, ...]: ...
+    @property
+    def rule_hash(self) -> bytes: ...
+    @property
+    def watch_every_ms(self) -> int: ...
+
+
 class Decision(NamedTuple):
     """Allowed, or refused with its reason."""
 
@@ -56,7 +78,7 @@ class Decision(NamedTuple):
         return self.reason is None
 
 
-def standing(ask: Ask, operator: str, held: Authorisation | None, data_sets: Mapping[str, DataSet]) -> Decision:
+def standing(ask: Ask, operator: str, held: Agreed | None, data_sets: Mapping[str, DataSet]) -> Decision:
     """Steps (1)–(7): what does not depend on the instant nor on the request, and may be remembered for an ask."""
     data_set = data_sets.get(ask.data_set)
     if data_set is None:  # (1)
@@ -78,7 +100,7 @@ def standing(ask: Ask, operator: str, held: Authorisation | None, data_sets: Map
     return Decision(None)
 
 
-def _mismatch(ask: Ask, held: Authorisation) -> Code | None:
+def _mismatch(ask: Ask, held: Agreed) -> Code | None:
     if ask.recipient != held.recipient:
         return Code.RECIPIENT_MISMATCH
     if ask.data_set != held.data_set:

@@ -1,77 +1,59 @@
-"""A chunk of requests judged: bytes in, bytes out, one pass (design, "The hot path").
+"""Requests judged one by one, on what the ledger has just said: the rule, and all that is ever refused (protocol §3.3).
 
-A request may be *allowed* from what the gate remembers; it is *refused* only on what the ledger has just said: whatever the
-memory does not allow comes back as a miss, to be judged once more with `fresh` authorisations (protocol §3.3).
+`exchange.core.allowing` spares it what may be allowed from memory.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from consent.core.facts import Authorisation, State
-from exchange.core.batches import Fetched, length
-from exchange.core.decision import TTL_MAX_MS, TTL_MIN_MS, Ask, DataSet, instant, standing
+from consent.core.facts import Authorisation
+from exchange.core.batches import Fetched
+from exchange.core.columns import entries_at
+from exchange.core.decision import Ask, DataSet, instant, standing
 from exchange.core.errors import Code
 from exchange.core.heads import HEAD, SIZE_MAX_BYTES, SIZES, TAIL_AT, BadRequest, bytes_at
 from exchange.core.sealing import ask_hash, request_digest
 
-REMEMBERED = 4096
-"""Most asks kept per terms."""
-
-_TASK_HEAD = struct.Struct(">5s16s16s9sQ")
+TASK_HEAD = struct.Struct(">5s16s16s9sQ32sx")
+"""Frame, request id, authorisation id, operator, deadline, certificate hash; no certificate."""
 _NOWHERE = 1 << 40
 """Beyond the end of any message."""
 
 
-Known = set[tuple[str, bytes]]
-"""(operator, ask) pairs found within some terms."""
+class Rules(NamedTuple):
+    """What judging needs to know: frames, data sets, and the strict decoder of asks (memoised; None for bytes that are no ask)."""
+
+    request_prefix: bytes
+    task_prefix: bytes
+    data_sets: Mapping[str, DataSet]
+    read_ask: Callable[[bytes], Ask | None]
 
 
-class Shared(NamedTuple):
-    """What many authorisations have alike (fields as in `Authorisation`): kept once, and an ask is found within it once for all."""
+class Asked(NamedTuple):
+    """A request read: its place in the chunk, its head, what it asks, and its tail (ask and identity, with their lengths)."""
 
-    recipient: str
+    place: int
+    request: bytes
+    authorisation: bytes
+    certificate_hash: bytes
+    ttl_ms: int
+    deadline_ms: int
+    ask: Ask
+    ask_hash: bytes
+    tail: bytes
+
+
+class Task(NamedTuple):
+    """A request allowed: the message's value is its head and the request's tail."""
+
+    place: int
     provider: str
-    data_set: str
-    purpose: str
-    scopes: tuple[str, ...]
-    operators: tuple[str, ...]
-    habilitated: tuple[str, ...]
-    rule_hash: bytes
-    watch_every_ms: int
-
-    @classmethod
-    def of(cls, held: Authorisation) -> Shared:
-        return cls(*[getattr(held, name) for name in cls._fields])
-
-
-class View:
-    """What the gate remembers of one authorisation: the ledger's word, laid out for the loop, and the asks found within its terms."""
-
-    __slots__ = (
-        "asks",
-        "certificate",
-        "certificate_hash",
-        "certificate_size",
-        "held",
-        "live",
-        "not_after_ms",
-        "not_before_ms",
-        "provider",
-    )
-
-    def __init__(self, held: Authorisation, asks: Known) -> None:
-        self.held, self.provider, self.asks = held, held.provider, asks
-        self.live = held.state is State.LIVE and held.uses < held.max_uses
-        self.not_before_ms, self.not_after_ms = held.not_before_ms, held.not_after_ms
-        self.certificate, self.certificate_hash = held.certificate, held.certificate_hash
-        self.certificate_size = length(len(held.certificate))
-
-
-Task = tuple[int, str, bytes, bytes, tuple[bytes, bytes, bytes, bytes]]
-"""Place in the chunk, provider, authorisation, request, and the parts of the message's value."""
+    authorisation: bytes
+    request: bytes
+    value: bytes
 
 
 class Refusal(NamedTuple):
@@ -86,84 +68,50 @@ class Refusal(NamedTuple):
     reason: Code
 
 
-class Judged(NamedTuple):
-    """The chunk's fates, by place: tasks, refusals, misses, and bytes that are no request."""
-
-    tasks: list[Task]
-    refusals: list[Refusal]
-    misses: list[int]
-    bad: list[tuple[int, Code]]
+Bad = tuple[int, Code]
+"""A place whose bytes are no request, and why."""
 
 
-class Rules(NamedTuple):
-    """What judging needs to know: frames, data sets, and the strict decoder of asks (memoised; None for bytes that are no ask)."""
-
-    request_prefix: bytes
-    task_prefix: bytes
-    data_sets: Mapping[str, DataSet]
-    read_ask: Callable[[bytes], Ask | None]
+def read(chunk: Fetched, places: Sequence[int], rules: Rules) -> tuple[list[Asked], list[Bad]]:
+    """The requests at these places, decoded strictly, and what is none."""
+    found, bad = list[Asked](), list[Bad]()
+    data = chunk.data
+    for place, (_, timestamp, key, at, end, _) in zip(places, entries_at(chunk, places), strict=True):
+        try:
+            frame, request, authorisation, certificate_hash, ttl_ms = HEAD.unpack_from(data, at)
+            if frame != rules.request_prefix:
+                raise BadRequest
+            written = _ask_in(data, at + TAIL_AT, end)
+            if key != authorisation:
+                bad.append((place, Code.BAD_KEY))
+                continue
+            if (ask := rules.read_ask(written)) is None:
+                raise BadRequest
+        except (struct.error, BadRequest):
+            bad.append((place, Code.BAD_AVRO))
+            continue
+        head = request, authorisation, certificate_hash, ttl_ms, timestamp + ttl_ms
+        found.append(Asked(place, *head, ask, ask_hash(written), data[at + TAIL_AT : end]))
+    return found, bad
 
 
 def judge(
-    chunk: Fetched,
-    places: Iterable[int],
-    operator: str,
-    views: Mapping[bytes, View],
-    rules: Rules,
-    now_ms: int,
-    *,
-    fresh: bool,
-) -> Judged:
-    """Judge the records at `places`. `fresh`: the views were just read from the ledger, so a no is a refusal, not a miss."""
-    judged = Judged([], [], [], [])
-    tasks, misses, find, unpack, data, entries = (
-        judged.tasks,
-        judged.misses,
-        views.get,
-        HEAD.unpack_from,
-        chunk.data,
-        chunk.entries,
-    )
-    prefix, task_prefix, siren, pack = rules.request_prefix, rules.task_prefix, operator.encode(), _TASK_HEAD.pack
-    for place in places:
-        _, timestamp, key, at, end, _ = entries[place]
-        try:
-            frame, request, authorisation, certificate_hash, ttl_ms = unpack(data, at)
-            if frame != prefix:
-                raise BadRequest
-            ask = _ask_in(data, at + TAIL_AT, end)
-        except (struct.error, BadRequest):
-            judged.bad.append((place, Code.BAD_AVRO))
-            continue
-        if key != authorisation:
-            judged.bad.append((place, Code.BAD_KEY))
-            continue
-        view, deadline_ms = find(authorisation), timestamp + ttl_ms
-        if (
-            view is not None
-            and view.live
-            and view.certificate_hash == certificate_hash
-            and view.not_before_ms <= now_ms < view.not_after_ms
-            and TTL_MIN_MS <= ttl_ms <= TTL_MAX_MS
-            and now_ms < deadline_ms
-            and ((operator, ask) in view.asks or _within(view, operator, ask, rules))
-        ):
-            head = pack(task_prefix, request, authorisation, siren, deadline_ms)
-            tasks.append(
-                (
-                    place,
-                    view.provider,
-                    authorisation,
-                    request,
-                    (head, view.certificate_size, view.certificate, data[at + TAIL_AT : end]),
-                )
-            )
-        elif fresh:
-            asked = (request, authorisation, certificate_hash, ttl_ms, ask, deadline_ms)
-            _refuse(judged, place, operator, view, rules, now_ms, asked)
+    asked: Iterable[Asked], operator: str, held: Mapping[bytes, Authorisation], rules: Rules, now_ms: int
+) -> tuple[list[Task], list[Refusal]]:
+    """`held`: all that the ledger has just said of the authorisations asked about."""
+    tasks, refusals, siren = list[Task](), list[Refusal](), operator.encode()
+    for one in asked:
+        authorisation = held.get(one.authorisation)
+        reason = standing(one.ask, operator, authorisation, rules.data_sets).reason
+        if reason is None and authorisation is not None:
+            reason = instant(authorisation, one.certificate_hash, one.ttl_ms, now_ms).reason
+        if reason is None and authorisation is not None and now_ms < one.deadline_ms:
+            ids = one.request, one.authorisation
+            head = TASK_HEAD.pack(rules.task_prefix, *ids, siren, one.deadline_ms, one.certificate_hash)
+            tasks.append(Task(one.place, authorisation.provider, one.authorisation, one.request, head + one.tail))
         else:
-            misses.append(place)
-    return judged
+            refusals.append(_refusal(one, operator, reason))
+    return tasks, refusals
 
 
 def _ask_in(data: bytes, at: int, end: int) -> bytes:
@@ -180,37 +128,10 @@ def _ask_in(data: bytes, at: int, end: int) -> bytes:
     return data[begin:after]
 
 
-def _within(view: View, operator: str, ask: bytes, rules: Rules) -> bool:
-    """Whether the ask stands within the authorisation; remembered, so strictness costs nothing per event."""
-    decoded = rules.read_ask(ask)
-    if decoded is None or not standing(decoded, operator, view.held, rules.data_sets).allowed:
-        return False
-    if len(view.asks) >= REMEMBERED:
-        view.asks.clear()
-    view.asks.add((operator, ask))
-    return True
-
-
-def _refuse(
-    judged: Judged,
-    place: int,
-    operator: str,
-    view: View | None,
-    rules: Rules,
-    now_ms: int,
-    head: tuple[bytes, bytes, bytes, int, bytes, int],
-) -> None:
-    request, authorisation, certificate_hash, ttl_ms, ask, deadline_ms = head
-    decoded = rules.read_ask(ask)
-    if decoded is None:
-        judged.bad.append((place, Code.BAD_AVRO))
-        return
-    held = view.held if view is not None else None
-    reason = standing(decoded, operator, held, rules.data_sets).reason
-    if reason is None and held is not None:
-        reason = instant(held, certificate_hash, ttl_ms, now_ms).reason
-    code: Literal["refused", "expired"] = "refused"
-    if reason is None:
-        code, reason = "expired", Code.DEADLINE_PASSED
-    digest = request_digest(operator, authorisation, request, ask_hash(ask))
-    judged.refusals.append(Refusal(place, request, authorisation, digest, deadline_ms, code, reason))
+def _refusal(one: Asked, operator: str, reason: Code | None) -> Refusal:
+    """Without a reason the deadline has passed."""
+    code: Literal["refused", "expired"] = "refused" if reason is not None else "expired"
+    digest = request_digest(operator, one.authorisation, one.request, one.ask_hash)
+    return Refusal(
+        one.place, one.request, one.authorisation, digest, one.deadline_ms, code, reason or Code.DEADLINE_PASSED
+    )

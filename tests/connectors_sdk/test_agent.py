@@ -276,7 +276,8 @@ async def test_too_many_that_wait_are_left_on_their_topic() -> None:
     agent = Retries(bus.ledger, bus.broker, bus.clock, size_max_bytes=100)
     body = {
         "request_id": b"r" * 16, "authorisation_id": b"a" * 16, "operator": bus.operator.encode(),
-        "deadline_ms": (bus.clock.now_ms() + 60_000).to_bytes(8, "big"), "certificate": b"c" * 200, "ask": b"", "identity": b"",
+        "deadline_ms": (bus.clock.now_ms() + 60_000).to_bytes(8, "big"), "certificate_hash": bytes(32), "certificate": b"c" * 200,
+        "ask": b"", "identity": b"",
     }  # fmt: skip
     value = wire.write("exchange-retry", {"due_ms": bytes(7) + b"\x01", "task": wire.write("exchange-task", body)})
     await bus.broker.send({(RETRIES, 0): [Message(b"a" * 16, value, [])]})

@@ -33,6 +33,8 @@ class Standing(NamedTuple):
     row: Row | None
     confirmed: bool
     due: bool
+    pulling: bool = False
+    pulled: bool = False
 
 
 @cache
@@ -41,7 +43,7 @@ def decide(message: Message, standing: Standing) -> tuple[Fate, int]:
     seen = _seen(message, standing)
     rows = {seen.item.key: _row(standing.row, message, standing.confirmed)} if standing.row else {}
     held = {A: _held(standing)} if standing.auth else {}
-    (fate,), uses = fold([seen], rows, held, NOW_MS)
+    (fate,), uses = fold([seen], rows, held, NOW_MS, pulled=standing.pulled)
     return fate, uses.get(A, standing.uses)
 
 
@@ -71,7 +73,7 @@ def _seen(message: Message, standing: Standing) -> Seen:
 
 def _row(row: Row, message: Message, confirmed: bool) -> CoreRow:
     submission, code, number = row
-    told = _answer(("answer", message[1], submission, number)) if code == "released" else None
+    told = _answer(("answer", message[1], submission, number)) if code in ("released", "waiting") else None
     digest = answer_digest(told.tag, told.sealed_key, told.outer) if told else b""
     return CoreRow(_digest(submission), code, "", "", digest, confirmed)  # type: ignore[arg-type]
 
@@ -82,4 +84,9 @@ def _held(standing: Standing) -> Held:
         A, 1, standing.auth, "21130055300016", "cnaf", "cnaf.quotient-familial.v1", "cantine", SCOPES, 0, NOW_MS + 1, standing.uses,
         standing.uses_max, b"", CERTIFICATE, (OPERATOR,), SCOPES,
     )  # fmt: skip
-    return Held(authorisation, {OPERATOR: RECIPIENT_KEY}, frozenset({CERTIFICATE} if standing.key else ()))
+    return Held(
+        authorisation,
+        {OPERATOR: RECIPIENT_KEY},
+        frozenset({CERTIFICATE} if standing.key else ()),
+        frozenset({OPERATOR} if standing.pulling else ()),
+    )

@@ -1,4 +1,4 @@
-"""The protocol with one thing wrong: the twenty-six of protocol.md §9, and six of our own; each with its world and the promise meant
+"""The protocol with one thing wrong: the twenty-six of protocol.md §9, and ten of our own; each with its world and the promise meant
 to catch it.
 
 Each mutant is a subclass of `Accord` that changes one decision; its docstring says what is wrong.
@@ -14,8 +14,9 @@ from consent.core.facts import State as Life
 from consent.core.release import Fate
 from consent.core.rules import CLOSED, Cell
 from tests.model.protocol import Accord
+from tests.model.pulling import Pulling
 from tests.model.state import Hand, Message, Outcome, Read, State, Step, Submission, World
-from tests.model.worlds import WORLDS
+from tests.model.worlds import PULLED, WORLDS
 
 
 class Mutant(NamedTuple):
@@ -33,7 +34,7 @@ def mutant(world: str, promise: str, **changes: Any) -> Any:
     """Registers a mutant: its world (some of whose sizes may be changed) and the promise meant for it."""
 
     def register(protocol: type[Accord]) -> type[Accord]:
-        MUTANTS.append(Mutant(protocol, replace(WORLDS[world], **changes), promise))
+        MUTANTS.append(Mutant(protocol, replace((WORLDS | {"P": PULLED})[world], **changes), promise))
         return protocol
 
     return register
@@ -352,3 +353,42 @@ class ProposesOnce(Accord):
 
     def watches(self, s: State, sub: Submission) -> bool:
         return super().watches(s, sub) and ("expiry", *sub, 0) not in s.written
+
+
+# Answers that wait
+
+
+@mutant("P", "I1 opened")
+class OpensWhatWasWithdrawn(Pulling):
+    """An answer that waits stays openable: its key is kept beside it, and opening it asks no more about the agreement."""
+
+    def decide(self, s: State, message: Message, read: Read) -> tuple[Fate, int]:
+        if not s.pulled:
+            return super().decide(s, message, read)
+        return super().decide(s._replace(auth=Life.LIVE, key=True), message, read._replace(opened=True))
+
+
+@mutant("P", "I1 opened")
+class OpensLate(Pulling):
+    """The collectivity uses what came after its lease."""
+
+    def may_open(self, hand: Hand) -> bool:
+        return True
+
+
+@mutant("P", "I3 ledger")
+class EachOpeningIsARelease(Pulling):
+    """Opened again, it is released again."""
+
+    def row(self, s: State, message: Message) -> Any:
+        return None if s.pulled else super().row(s, message)
+
+
+@mutant("P", "I6 uses")
+class WaitingIsAUse(Pulling):
+    """A use is counted where the answer is met."""
+
+    def settle(self, s: State, message: Message, read: Read, pulled: bool = False) -> tuple[State, Outcome | None]:
+        settled, outcome = super().settle(s, message, read, pulled)
+        new = len(settled.waiting) - len(s.waiting)
+        return settled._replace(uses=settled.uses + new), outcome

@@ -72,7 +72,7 @@ def order(world: World, before: State, step: Step) -> bool:
     return _over(before) and any(leaf[0] == "released" for leaf in _new(before, step))
 
 
-@promise("I1 handover", "workers")
+@promise("I1 handover", "workers", "asking")
 def handover(world: World, before: State, step: Step) -> bool:
     """From the withdrawal's commit on, the ledger hands over no key, not even for a release committed before."""
     return _over(before) and step.act == "take" and step.about[1] is not None and step.about[1][4] == "key"
@@ -140,13 +140,14 @@ def uses(world: World, before: State, step: Step) -> bool:
     return step.after.uses != len(released) or step.after.uses > world.uses_max or not delivered <= released
 
 
-@promise("I8 erasure", "acknowledged", "key", "workers")
+@promise("I8 erasure", "acknowledged", "key", "workers", "asking")
 def erasure(world: World, before: State, step: Step) -> bool:
     """Once an erasure is acknowledged no key is left, but what the acknowledgement names."""
     s = step.after
     if s.acknowledged is not Life.ERASED:
         return False
-    holding = {h.outcome[0] for h in s.workers if h and h.phase == "hold" and h.outcome[4] == "key"}
+    hands = (*s.workers, s.asking)
+    holding = {h.outcome[0] for h in hands if h and h.phase == "hold" and h.outcome[4] == "key"}
     return s.key or not holding <= s.named | s.given
 
 
@@ -182,6 +183,7 @@ def stuck(world: World, s: State, steps: Sequence[Step]) -> list[str]:
     """I13: where nothing more can happen, every submission has an outcome; with either worker frozen for ever, no new fault, and
     the connector dead (`stuck`), or alive and time stopped (`prompt`)."""
     waiting = {m[1:3] for m in s.written if m[0] == "request"} - {o[:2] for o in s.outcomes}
+    waiting -= {m[1:3] for m in s.waiting if s.auth is Life.LIVE}  # for the collectivity to open, in its own time
     if not waiting:
         return []
     found, alike = [], s.workers[0] == s.workers[1]

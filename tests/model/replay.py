@@ -58,7 +58,7 @@ class Replay:
 
     def __init__(self, bench: Bench, world: World, trace: Sequence[Step]) -> None:
         self.world, self.trace, self.state = world, trace, initial(world)
-        self.bus, self.relay, memory = bench.bus, bench.relay, Memory()
+        self.bus, self.relay, memory = bench.bus, bench.relay, Memory(bytes(32))
         bus, self.start_ms, self.authorisation = self.bus, self.bus.clock.now_ms(), os.urandom(16)
         self.memory, self.listener = memory, Listener(memory)
         self.gate = Gate(bus.ledger, bus.broker, bus.clock, memory, Tracing())

@@ -33,7 +33,8 @@ class World:
 
     `submissions`: byte strings per request id; `answers`: sealed answers per submission. `acts`: withdraw, erase, expire, open,
     deadline. `faults`: `stages` (gate and connector die before they commit), `stale gate`, `fast clock` (of the deadline agent).
-    `two_steps`: a worker opens an answer before its transaction, and anything may happen in between.
+    `two_steps`: a worker opens an answer before its transaction, and anything may happen in between. `pull`: the operator opens its
+    answers itself.
     """
 
     requests: int = 1
@@ -44,6 +45,7 @@ class World:
     acts: frozenset[str] = frozenset()
     faults: frozenset[str] = frozenset()
     two_steps: bool = False
+    pull: bool = False
 
 
 class Hand(NamedTuple):
@@ -93,6 +95,12 @@ class State(NamedTuple):
     opened: frozenset[Outcome]
     """What the collectivity's application has opened."""
     workers: Workers
+    waiting: frozenset[Message] = frozenset()
+    """Answers that the ledger keeps for the collectivity to open."""
+    asking: Any = IDLE
+    """What the collectivity was told of one it asked for."""
+    pulled: bool = False
+    """Within a transaction: the collectivity asks."""
 
     def write(self, *messages: Message) -> State:
         """Messages reach their topics; one that lies there already changes nothing."""

@@ -16,11 +16,12 @@ import pytest
 from tests.model.explorer import explore
 from tests.model.promises import LITERAL, PROGRESS, PROMISES
 from tests.model.protocol import Accord
+from tests.model.pulling import Pulling
 from tests.model.state import World
-from tests.model.worlds import SMALL, WORLDS
+from tests.model.worlds import PULLED, SMALL, WORLDS
 
 WHOLE = os.environ.get("ACCORD_MODEL") == "whole"
-EXPLORED = WORLDS if WHOLE else SMALL
+EXPLORED = (WORLDS if WHOLE else SMALL) | {"P": PULLED}
 STATES_MAX = 20_000_000 if WHOLE else 400_000
 
 pytestmark = pytest.mark.timeout(0 if WHOLE else 900)
@@ -39,7 +40,7 @@ class Found(NamedTuple):
 
 def look(world: World) -> Found:
     """Explored in a process of its own."""
-    found = explore(Accord(world), states_max=STATES_MAX)
+    found = explore(Pulling(world) if world.pull else Accord(world), states_max=STATES_MAX)
     last = found.broken["I1 opened"][-1] if "I1 opened" in found.broken else None
     unnamed = last is not None and last.about[0] not in last.after.named
     traces = {name: [str(step) for step in trace] for name, trace in found.broken.items()}
@@ -64,7 +65,7 @@ def test_the_protocol_holds_every_promise(explored: dict[str, Future[Found]], wo
 
 def test_what_opens_late_was_named(explored: dict[str, Future[Found]]) -> None:
     """An application that lags opens after the acknowledgement what lies on its topic already: no protocol of messages forbids it;
-    only there, and only what was released before."""
+    only there, and only what was released before. What is pulled is never opened late."""
     late = {name for name, found in explored.items() if "I1 opened" in found.result().broken}
     assert late == {name for name, world in EXPLORED.items() if "open" in world.acts}
 

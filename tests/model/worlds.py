@@ -19,6 +19,9 @@ WORLDS = {
 }
 """A: one request, two sealed answers. B: two requests, one use. C: one id, two byte strings. D: an application that lags."""
 
+PULLED = World(answers=2, given=True, acts=frozenset({"withdraw", "deadline"}), pull=True)
+"""An operator that opens its answers itself."""
+
 SMALL = {
     "A, a life": World(acts=_LIFE),
     "A, stages that die, a gate that lags": World(

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from connectors.contract import Found, NotFound, Reading, StateRefusal
+from connectors.sdk.task import bearing
 from consent import certificates
 from consent.core.facts import Attempt, Evidence, Outcome, RequestKey
 from consent.core.record import Document
@@ -213,7 +214,7 @@ async def _task(bus: MemoryBus, consent: bytes, ask: Ask, certificate: bytes = b
     provider = next(entry for entry in await bus.ledger.directory() if entry.kind == "provider")
     body = {
         "request_id": key.request, "authorisation_id": consent, "operator": key.operator.encode(), "ask": data,
-        "deadline_ms": (bus.clock.now_ms() + 300_000).to_bytes(8, "big"), "certificate": certificate or capsule.certificate,
+        "deadline_ms": (bus.clock.now_ms() + 300_000).to_bytes(8, "big"), **bearing(certificate or capsule.certificate),
         "identity": seal_identity(provider.public_key, digest, capsule.salt, capsule.identity),
     }  # fmt: skip
     message = wire.message("exchange-task", consent, wire.write("exchange-task", body), key.request.hex())

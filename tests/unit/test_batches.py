@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from exchange.adapters.fetching import _read, _Whole
 from exchange.core import batches
-from exchange.core.batches import BadBatch, Bodies, Fetched, body, entries, heads, in_place, lay, written
+from exchange.core.batches import BadBatch, Bodies, Fetched, body, entries, heads, in_place, lay, numbered, written
 from exchange.ports import Message, Record
 
 NOW_MS = 1_790_000_000_000
@@ -86,7 +86,7 @@ def test_the_brokers_time_is_the_time_of_all_its_records() -> None:
 @example([Message(b"k", b"v", HEADERS)] * 9_000)
 def test_aiokafka_reads_what_is_written(sent: list[Message]) -> None:
     """A batch of ours has the checksum, producer, sequence, offsets and records that aiokafka expects."""
-    data = bytes(written([body(*message) for message in sent], NOW_MS, (7, 2, 40), calc_crc32c))
+    data = bytes(written(numbered([body(*message) for message in sent]), NOW_MS, (7, 2, 40), calc_crc32c))
     batch = MemoryRecords(data).next_batch()
     assert batch.validate_crc()
     assert (batch.producer_id, batch.producer_epoch, batch.base_sequence) == (7, 2, 40)

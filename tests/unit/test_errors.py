@@ -16,22 +16,24 @@ import httpx
 import pytest
 import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from starlette.applications import Starlette
 from typer.testing import CliRunner
 
 from connectors.contract import Failure, Found, Reading, Retry
 from consent import paper
 from consent.core import record as receipt_text
-from consent.core.facts import DeadLetter, Evidence, Outcome, Representation, State, Tokens
+from consent.core.facts import DeadLetter, Evidence, Outcome, Representation, State, Submission, Tokens
 from consent.core.query import Officer, Query
 from consent.core.rules import REFUSAL, usable
 from consent.grants import ASSISTED_A_DAY_MAX
-from consent.issuers import Issuer
+from consent.issuers import Issuer, Issuers
 from consent.keys import BadKeyFile, ephemeral, open_keys
 from consent.keys import files as keys_files
 from consent.ledger import Ledger
 from consent.stores.engine import open_sqlite
 from exchange import outcomes, rules, wire
 from exchange.cli import app, show
+from exchange.clock import SystemClock
 from exchange.core import topics
 from exchange.core.datapass.mapping import Rules
 from exchange.core.decision import DataSet, instant, standing
@@ -43,13 +45,23 @@ from exchange.datapass.server import Receiver
 from exchange.franceconnect import FranceConnect, NotIdentified
 from exchange.introduction import record, terms
 from exchange.locks import InUse
-from exchange.outcomes import ConsentRequired, ConsentWithdrawn, ExchangeError, UnknownDataSet
+from exchange.outcomes import ConsentRequired, ConsentWithdrawn, ExchangeError, NothingWaits, UnknownDataSet
 from exchange.places import Places, RoleFailed
 from exchange.ports import BadStore, Message, Recovering, Refused
 from exchange.sealing import public_bytes
 from exchange.testing import MemoryBus, VirtualClock
 from exchange.trust import Trust
+from portal.api.errors import problem_of
+from portal.console import dead_letters
+from portal.core.idempotency import Met, judge
+from portal.core.login import Going, NotLoggedIn, Provider, came_back
+from portal.identity.accounts import Directory, admit
+from portal.store import open_store
+from portal.web.pages import Asked, Page, Pages
+from portal.web.sessions import Sessions
 from tests import franceconnect, receipts
+from tests.portal.api.stand import open_stand
+from tests.portal.stand import portal
 from tests.world import JEANNE, PAUL, QUOTIENT, RECIPIENT, ScriptedApi, World, outcome_of, publish, until
 
 DATA_SET = "cnaf.quotient-familial.v1"
@@ -221,8 +233,8 @@ async def collecting(code: Code) -> str:
     """An agreement without its notice, level or evidence, with a token nobody signed, by a wrong representative, or one too many."""
     world = await World.open()
     if code is Code.EVIDENCE_INVALID:
-        known = (Issuer("https://login.test", "citizen", {"keys": []}, {}),)
-        world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: b"", known)
+        known = Issuers(issuers=(Issuer("https://login.test", "citizen", {"keys": []}, {}),))
+        world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: b"", lambda: known)
     changes, evidence = COLLECTED[code]
     agreed = terms(RECIPIENT, world.clock.now_ms(), **changes)
     for number in range(ASSISTED_A_DAY_MAX + 1):
@@ -285,7 +297,8 @@ async def certificate(_: Code) -> str:
     async with MemoryBus(ScriptedApi()) as bus:
         body = {
             "request_id": b"r" * 16, "authorisation_id": b"a" * 16, "operator": bus.operator.encode(),
-            "deadline_ms": (bus.clock.now_ms() + 60_000).to_bytes(8, "big"), "certificate": b"none", "ask": b"", "identity": b"",
+            "deadline_ms": (bus.clock.now_ms() + 60_000).to_bytes(8, "big"), "certificate_hash": bytes(32), "certificate": b"none",
+            "ask": b"", "identity": b"",
         }  # fmt: skip
         await bus.broker.send({(topics.tasks("cnaf"), 0): [Message(b"a" * 16, wire.write("exchange-task", body), [])]})
         return (await outcome_of(bus, b"r" * 16)).reason
@@ -318,6 +331,17 @@ async def seal(code: Code) -> str:
     (dead,) = await world.release(world.answer(asked, mac=bytes(32)))
     assert isinstance(dead, DeadLetter)
     return dead.reason
+
+
+@gives(Code.NOTHING_WAITS)
+async def pushed(_: Code) -> str:
+    """An answer that came with its outcome is opened as if it waited."""
+    async with MemoryBus(ScriptedApi()) as bus:
+        request = await bus.sdk.request(DATA_SET, consent=await bus.give(JEANNE), purpose="tarification-cantine")
+        await request.answer()
+        with pytest.raises(NothingWaits) as nothing:
+            await bus.sdk.pull(Submission(request.key, request.digest))
+        return nothing.value.code
 
 
 @gives(Code.OFFICER_UNKNOWN, Code.REASON_MISSING, Code.OUTSIDE_PERIMETER, Code.NOTHING_FOUND)
@@ -423,6 +447,30 @@ async def france_connect(code: Code) -> str:
     return refused.value.code
 
 
+LOGIN: dict[Code, dict[str, str]] = {
+    Code.LOGIN_REFUSED: {"error": "access_denied"},
+    Code.LOGIN_INVALID: {"state": "another"},
+    Code.LOGIN_EXPIRED: {"began_ms": "1"},
+    Code.IDENTITY_PROVIDER_UNAVAILABLE: {"error": "server_error"},
+    Code.NOT_ADMITTED: {},
+}
+
+
+@gives(*LOGIN)
+async def logging_in(code: Code) -> str:
+    """Somebody who turns back, another browser's answer, one too late, a provider in trouble, and an agent nobody entered."""
+    changes = LOGIN[code]
+    going = Going(
+        client="fc", state="s", nonce="n", verifier="v", began_ms=int(changes.get("began_ms", 10**12)), role="agent"
+    )
+    try:
+        came_back(Provider("https://fc.test", "", "", "", ""), going, {"state": "s", "code": "c"} | changes, 10**12)
+        admit(Directory(), going.role, "somebody")
+    except NotLoggedIn as refused:
+        return refused.code
+    return ""
+
+
 @gives(Code.BAD_WEBHOOK)
 async def webhook(_: Code) -> str:
     """A call that nobody signed."""
@@ -462,6 +510,21 @@ async def unusable(_: Code) -> str:
     return str(refused.value.code)
 
 
+@gives(Code.BAD_FORM)
+async def form(_: Code) -> str:
+    """A form without the token of its page."""
+
+    async def handler(_: Asked) -> Page:
+        raise AssertionError("not without its token")
+
+    pages = Pages(Sessions(open_store(None), SystemClock().now_ms), "http://portal")
+    app = Starlette(routes=pages.action("/change", handler))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://portal") as http:
+        found = re.search(r"<code>(\w+)</code>", (await http.post("/change", data={"csrf": "x"})).text)
+    assert found is not None
+    return found[1]
+
+
 MET: dict[Code, Exception] = {
     Code.RECOVERING: Recovering(recorded=True),
     Code.DATA_IN_USE: InUse(Path("folder")),
@@ -479,6 +542,77 @@ async def met(code: Code) -> str:
     with redirect_stdout(said), pytest.raises(typer.Exit), show.explained(as_json=True):
         raise MET[code]
     return str(json.loads(said.getvalue())["error"])
+
+
+ASKED_BY_HTTP: dict[Code, tuple[str, str, dict[str, Any]]] = {
+    Code.BAD_JSON: ("POST", "/requests", {"content": b"{", "headers": {"content-type": "application/json"}}),
+    Code.BAD_FIELD: ("POST", "/requests", {"json": {}}),
+    Code.BAD_CURSOR: ("GET", "/events?after=AQ", {}),
+    Code.TOO_LARGE: ("POST", "/requests", {"content": bytes((1 << 20) + 1)}),
+    Code.MEDIA_TYPE: ("POST", "/requests", {"content": b"x"}),
+    Code.NOT_ACCEPTABLE: ("GET", "/events", {"headers": {"accept": "image/png"}}),
+    Code.TOKEN_INVALID: ("GET", "/me", {"token": "nobody's"}),
+    Code.NOT_THERE: ("GET", "/nothing", {}),
+    Code.METHOD_UNKNOWN: ("PUT", "/me", {}),
+    Code.REQUEST_UNKNOWN: ("GET", f"/requests/{'0' * 32}", {}),
+    Code.ADDRESS_REFUSED: ("POST", "/webhooks", {"json": {"url": "ftp://10.0.0.1/"}}),
+}
+
+
+@gives(*ASKED_BY_HTTP)
+async def http_api(code: Code) -> str:
+    """A call that is not as it should be."""
+    method, path, more = ASKED_BY_HTTP[code]
+    with TemporaryDirectory() as folder:
+        async with open_stand(Path(folder)) as stand:
+            return str((await stand.call(method, path, **more)).json()["code"])
+
+
+@gives(Code.CLIENT_INVALID, Code.TOO_MANY)
+async def http_client(code: Code) -> str:
+    """An assertion that proves nobody; the next ones, too many."""
+    with TemporaryDirectory() as folder:
+        async with open_stand(Path(folder)) as stand:
+            told = [
+                (await stand.ask_token("a.b.c")).json()["code"]
+                for _ in range(1 if code is Code.CLIENT_INVALID else 300)
+            ]
+            return str(told[-1] if code is Code.CLIENT_INVALID else next(one for one in told if one == code))
+
+
+@gives(Code.CANCELLED)
+async def cancelled(code: Code) -> str:
+    """A request taken back by its operator, at the door, while its connector is away."""
+    with TemporaryDirectory() as folder:
+        async with open_stand(Path(folder)) as stand:
+            await stand.bus.pause("connector.cnaf")
+            consent = await stand.bus.give(JEANNE)
+            request = await stand.bus.sdk.request(DATA_SET, consent=consent, purpose="tarification-cantine")
+            await stand.call("POST", f"/requests/{request.key.request.hex()}/cancellation")
+            return (await outcome_of(stand.bus, request.key.request)).reason
+
+
+@gives(Code.KEY_REUSED, Code.IN_FLIGHT)
+async def idempotency(code: Code) -> str:
+    """A key met before, with another body, or before its first answer."""
+    met = Met(b"one", 0, answered=False)
+    return judge(met, b"other" if code is Code.KEY_REUSED else b"one", 1)
+
+
+@gives(Code.INTERNAL)
+async def http_bug(code: Code) -> str:
+    """What nobody foresaw."""
+    return problem_of(ZeroDivisionError()).code
+
+
+@gives(Code.RETRY_IMPOSSIBLE)
+async def retry(_: Code) -> str:
+    """An operator sends again what is no dead letter."""
+    with TemporaryDirectory() as folder:
+        async with portal(Path(folder)) as stand:
+            with pytest.raises(Refused) as refused:
+                await dead_letters.retry(stand.parts, dead_letters.Place("verdicts.v1", 0, 0), "operator")
+    return refused.value.code
 
 
 def test_every_code_has_a_producer() -> None:

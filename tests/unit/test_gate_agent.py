@@ -1,4 +1,4 @@
-"""The gate's way with a chunk: slices sent while the next is judged, done when all of it is durable."""
+"""The gate's way with a chunk: what is allowed from memory, what the ledger says of the rest, done when all of it is durable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from bench.agreements import Agreement
 from bench.load import Load
 from exchange import wire
-from exchange.agents.gate import SLICE, Gate
+from exchange.agents.gate import Gate
 from exchange.core import topics
 from exchange.core.decision import Ask
 from exchange.core.errors import Code
@@ -22,7 +22,7 @@ from exchange.testing import MemoryBroker, MemoryRecord, VirtualClock
 from exchange.tracing import Tracing
 from tests.world import OPERATOR, RECIPIENT, World
 
-COUNT = 2 * SLICE + 500
+COUNT = 500
 TRACE = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")
 
 
@@ -33,7 +33,7 @@ class Place:
         ask = Ask(RECIPIENT, QUOTIENT_FAMILIAL.name, PURPOSES[0], tuple(sorted(QUOTIENT_FAMILIAL.scopes)), ())
         self.clock = VirtualClock()
         self.load = Load.of(agreements, [ask], [n % 2 for n in range(COUNT)], self.clock.now_ms())
-        self.broker, self.memory = MemoryBroker(self.clock), Memory()
+        self.broker, self.memory = MemoryBroker(self.clock), Memory(bytes(32))
         self.broker.create(topics.specs([OPERATOR], [QUOTIENT_FAMILIAL.provider], partitions=2, cluster=False))
         self.memory.beat(self.clock.now_ms())
         self.gate = Gate(world.ledger, self.broker, self.clock, self.memory, Tracing())
@@ -60,7 +60,7 @@ async def place() -> Place:
     return Place(agreements, world)
 
 
-async def test_each_request_of_many_slices_has_its_fate_once_in_order(place: Place) -> None:
+async def test_each_request_has_its_fate_once_in_order(place: Place) -> None:
     """Those of the agreement that stands become tasks, in the order they came; the others are refused as withdrawn; all are written
     when the gate says it is done."""
     await place.gate.handle(place.chunk)
@@ -71,8 +71,8 @@ async def test_each_request_of_many_slices_has_its_fate_once_in_order(place: Pla
 
 
 async def test_what_could_not_be_sent_makes_the_whole_chunk_come_again(place: Place) -> None:
-    """One slice fails: the gate says so once the others have ended, leaves nothing running, and the second time nothing is missing."""
-    for failing in range(1, 4):
+    """One send fails: the gate says so once the others have ended, leaves nothing running, and the second time nothing is missing."""
+    for failing in range(1, 3):
         place.broker.fail_next = failing
         with pytest.raises(Unavailable):
             await place.gate.handle(place.chunk)

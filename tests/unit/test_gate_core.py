@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -16,7 +16,7 @@ from exchange import wire
 from exchange.core.batches import Fetched, Read, lay
 from exchange.core.decision import TTL_MAX_MS, Ask
 from exchange.core.errors import Code
-from exchange.core.gate import Judged, Rules, View, judge
+from exchange.core.gate import Bad, Refusal, Rules, Task, judge, read
 from exchange.core.heads import HEAD, SIZE_MAX_BYTES, varint
 from exchange.core.sealing import ask_hash, request_digest
 from exchange.data_sets import DATA_SETS, QUOTIENT_FAMILIAL
@@ -54,19 +54,30 @@ def request(
     return head + varint(len(written)) + written + varint(len(identity)) + identity
 
 
-def judged(value: bytes | None, *, held: Authorisation | None = HELD, fresh: bool = True, key: bytes | None = A, now_ms: int = NOW_MS, operator: str = OPERATOR) -> Judged:  # fmt: skip
-    views = {A: View(held, set())} if held else {}
-    return judge(chunk(record(value, key)), [0], operator, views, RULES, now_ms, fresh=fresh)
+class Judged(NamedTuple):
+    """A chunk's fates."""
+
+    tasks: list[Task]
+    refusals: list[Refusal]
+    bad: list[Bad]
+
+
+def judged_chunk(records: Sequence[Read], held: Mapping[bytes, Authorisation], operator: str = OPERATOR, now_ms: int = NOW_MS) -> Judged:  # fmt: skip
+    """Read and judged, all of it."""
+    asked, bad = read(chunk(*records), range(len(records)), RULES)
+    return Judged(*judge(asked, operator, held, RULES, now_ms), bad)
+
+
+def judged(value: bytes | None, *, held: Authorisation | None = HELD, key: bytes | None = A, now_ms: int = NOW_MS, operator: str = OPERATOR) -> Judged:  # fmt: skip
+    return judged_chunk([record(value, key)], {A: held} if held else {}, operator, now_ms)
 
 
 def fate(value: bytes | None, **changes: Any) -> str:
     """One request's fate in a word."""
     found = judged(value, **changes)
-    assert len(found.tasks) + len(found.refusals) + len(found.misses) + len(found.bad) == 1
+    assert len(found.tasks) + len(found.refusals) + len(found.bad) == 1
     if found.tasks:
         return "task"
-    if found.misses:
-        return "miss"
     return f"{found.refusals[0].code} {found.refusals[0].reason}" if found.refusals else f"bad {found.bad[0][1]}"
 
 
@@ -75,12 +86,12 @@ def held(**changes: Any) -> Authorisation:
 
 
 def test_a_good_request_becomes_its_providers_task() -> None:
-    """Request, authorisation, operator, deadline by the broker's clock, certificate; ask and identity byte for byte."""
-    ((place, provider, authorisation, request_id, parts),) = judged(request()).tasks
+    """Request, authorisation, operator, deadline by the broker's clock, the certificate's hash; ask and identity byte for byte."""
+    ((place, provider, authorisation, request_id, value),) = judged(request()).tasks
     assert (place, provider, authorisation, request_id) == (0, "cnaf", A, b"r" * 16)
-    assert wire.read("exchange-task", b"".join(parts)) == {
+    assert wire.read("exchange-task", value) == {
         "request_id": b"r" * 16, "authorisation_id": A, "operator": OPERATOR.encode(),
-        "deadline_ms": (NOW_MS + 5_000).to_bytes(8, "big"), "certificate": b"certificate",
+        "deadline_ms": (NOW_MS + 5_000).to_bytes(8, "big"), "certificate_hash": b"c" * 32, "certificate": b"",
         "ask": wire.write_ask(ASK), "identity": b"identity",
     }  # fmt: skip
 
@@ -106,11 +117,8 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], Code]] = [
 
 
 @pytest.mark.parametrize(("changes", "around", "reason"), WRONG)
-def test_what_memory_does_not_allow_is_a_miss_and_only_the_ledger_refuses(
-    changes: dict[str, Any], around: dict[str, Any], reason: Code
-) -> None:
-    """Protocol §3.3: from memory never a refusal; on what the ledger has just said, the reason."""
-    assert fate(request(**changes), **around, fresh=False) == "miss"
+def test_a_refusal_has_its_reason(changes: dict[str, Any], around: dict[str, Any], reason: Code) -> None:
+    """Each way of being wrong, alone."""
     assert fate(request(**changes), **around) == f"refused {reason}"
 
 
@@ -183,35 +191,28 @@ def test_a_request_for_another_authorisation_finds_nothing() -> None:
     assert fate(request(authorisation=b"b" * 16), key=b"b" * 16) == f"refused {Code.AUTHORISATION_UNKNOWN}"
 
 
-def test_a_remembered_ask_counts_for_its_operator_only() -> None:
-    """What one operator may ask under a view says nothing of another operator."""
-    views: dict[bytes, View] = {A: View(HELD, set())}
-    first = judge(chunk(record(request())), [0], OPERATOR, views, RULES, NOW_MS, fresh=False)
-    other = judge(chunk(record(request())), [0], "130025265", views, RULES, NOW_MS, fresh=False)
-    assert len(first.tasks) == 1 and other.misses == [0]
-
-
 VALUES: Sequence[tuple[bytes | None, bytes | None]] = [
     (request(), A), (request(ttl_ms=1), A), (None, A), (request(), None), (request(b"x"), A),
     (request(ASK._replace(scopes=SCOPES)), A), (request(authorisation=b"b" * 16), b"b" * 16),
 ]  # fmt: skip
 
 
-@given(st.lists(st.sampled_from(range(len(VALUES))), max_size=12), st.booleans())
-def test_a_chunk_is_the_sum_of_its_requests(picks: list[int], fresh: bool) -> None:
+@given(st.lists(st.sampled_from(range(len(VALUES))), max_size=12))
+def test_a_chunk_is_the_sum_of_its_requests(picks: list[int]) -> None:
     """Every place has exactly one fate, the one it would have alone, in order."""
     records = [record(*VALUES[pick]) for pick in picks]
-    whole = judge(chunk(*records), range(len(records)), OPERATOR, {A: View(HELD, set())}, RULES, NOW_MS, fresh=fresh)
-    places = [t[0] for t in whole.tasks] + [r.place for r in whole.refusals] + whole.misses + [b[0] for b in whole.bad]
+    whole = judged_chunk(records, {A: HELD})
+    places = [t.place for t in whole.tasks] + [r.place for r in whole.refusals] + [b[0] for b in whole.bad]
     assert sorted(places) == list(range(len(records)))
     for place, one in enumerate(records):
-        alone = judge(chunk(one), [0], OPERATOR, {A: View(HELD, set())}, RULES, NOW_MS, fresh=fresh)
-        assert [t[1:] for t in alone.tasks] == [t[1:] for t in whole.tasks if t[0] == place]
+        alone = judged_chunk([one], {A: HELD})
+        assert [t[1:] for t in alone.tasks] == [t[1:] for t in whole.tasks if t.place == place]
         assert [r[1:] for r in alone.refusals] == [r[1:] for r in whole.refusals if r.place == place]
         assert [b[1] for b in alone.bad] == [b[1] for b in whole.bad if b[0] == place]
 
 
-def test_only_the_places_asked_for_are_judged() -> None:
-    """A second pass judges the misses of the first and nothing else."""
+def test_only_the_places_asked_for_are_read() -> None:
+    """The others are somebody else's business."""
     three = chunk(*[record(request())] * 3)
-    assert [t[0] for t in judge(three, [1], OPERATOR, {A: View(HELD, set())}, RULES, NOW_MS, fresh=True).tasks] == [1]
+    asked, bad = read(three, [1], RULES)
+    assert [one.place for one in asked] == [1] and not bad

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consent.core.facts import Authorisation, State
 from exchange.core.memory import SILENCE_MAX_MS, Memory
@@ -14,6 +18,7 @@ HELD = Authorisation(
 )  # fmt: skip
 OTHER = msgspec.structs.replace(HELD, id=b"b" * 16)
 REGISTER = bytes(16)
+SALT = bytes(range(32))
 
 
 def held(**changes: Any) -> Authorisation:
@@ -22,100 +27,149 @@ def held(**changes: Any) -> Authorisation:
 
 def listening(now_ms: int = 0) -> Memory:
     """A memory that has heard from the ledger and knows two authorisations."""
-    memory = Memory()
+    memory = Memory(SALT)
     memory.beat(now_ms)
     memory.learn([HELD, OTHER])
     return memory
 
 
-def test_what_was_learnt_is_remembered_and_returned_alone() -> None:
-    """`learn` answers with what is fresh only, so that a refusal never rests on something older."""
+def known(memory: Memory, *ids: bytes) -> list[bool]:
+    """Which of these the memory could still allow at some time."""
+    rows = memory.find(np.frombuffer(b"".join(ids), "<u8").reshape(-1, 2))
+    return [bool(row["terms"]) and bool(row["not_after_s"]) for row in rows]
+
+
+def both(memory: Memory, now_ms: int) -> list[bool]:
+    """Of the two of `listening`, if the memory is trusted."""
+    return known(memory, HELD.id, OTHER.id) if memory.trusted(now_ms) else [False, False]
+
+
+def test_what_was_learnt_is_found_and_nothing_else() -> None:
+    """Terms, certificate, validity: of this authorisation, and none of another."""
     memory = listening()
-    assert set(memory.learn([held(version=4)])) == {HELD.id}
-    assert set(memory.trusted(0)) == {HELD.id, OTHER.id} and memory.views[HELD.id].held.version == 4
+    row, none = memory.find(np.frombuffer(HELD.id + b"z" * 16, "<u8").reshape(-1, 2))
+    assert memory.terms[int(row["terms"])].scopes == HELD.scopes
+    assert row["certificate"].tobytes() == HELD.certificate_hash[:16]
+    assert (row["not_before_s"], row["not_after_s"], row["version"], none["terms"]) == (0, 9, 3, 0)
 
 
-def test_only_a_greater_version_corrects() -> None:
+@pytest.mark.parametrize("age", [-1, 0, 1])
+def test_only_a_greater_version_corrects(age: int) -> None:
     """Events may come twice, late or crossed: an older or equal version changes nothing."""
     memory = listening()
-    memory.hear(HELD.id, 2, 1)
-    memory.hear(HELD.id, 3, 1)
-    assert HELD.id in memory.trusted(1)
-    memory.hear(HELD.id, 4, 1)
-    assert set(memory.trusted(1)) == {OTHER.id}
+    memory.hear([HELD.id], [3 + age], 1)
+    assert both(memory, 1) == [age < 1, True]
+
+
+def test_what_is_learnt_again_counts_again() -> None:
+    """A correction is one reading of the ledger."""
+    memory = listening()
+    memory.hear([HELD.id, OTHER.id], [4, 4], 1)
+    memory.learn([held(version=4)])
+    assert both(memory, 1) == [True, False] and len(memory) == 2
 
 
 def test_an_event_about_the_unknown_changes_nothing() -> None:
     """Another authorisation's event leaves the rest."""
     memory = listening()
-    memory.hear(b"x" * 16, 9, 1)
-    assert len(memory.trusted(1)) == 2
+    memory.hear([b"x" * 16], [9], 1)
+    assert both(memory, 1) == [True, True] and known(memory, b"x" * 16) == [False]
 
 
 def test_a_change_of_who_may_ask_forgets_everything() -> None:
-    """A delegation, habilitation or key has changed: all views start again."""
+    """A delegation, habilitation or key has changed: all starts again, and no terms have the number others had."""
     memory = listening()
-    memory.hear(REGISTER, 0, 1)
-    assert memory.trusted(1) == {}
+    before = set(memory.terms)
+    memory.hear([b"x" * 16, REGISTER], [1, 0], 1)
+    assert both(memory, 1) == [False, False]
+    memory.learn([HELD])
+    assert both(memory, 1) == [True, False] and not before & memory.terms.keys()
 
 
 def test_silence_is_distrust() -> None:
     """5 s without a word: still trusted at 5 000 ms, nothing at 5 001, and what was known does not come back."""
     memory = listening()
-    assert len(memory.trusted(SILENCE_MAX_MS)) == 2
-    assert memory.trusted(SILENCE_MAX_MS + 1) == {}
+    assert both(memory, SILENCE_MAX_MS) == [True, True]
+    assert not memory.trusted(SILENCE_MAX_MS + 1)
     memory.beat(SILENCE_MAX_MS + 2)
-    assert memory.trusted(SILENCE_MAX_MS + 2) == {}
+    assert both(memory, SILENCE_MAX_MS + 2) == [False, False]
 
 
 def test_a_heartbeat_and_an_event_both_break_the_silence() -> None:
     """Any word counts; an old one does not move the time back."""
     memory = listening()
     memory.beat(4_000)
-    memory.hear(b"x" * 16, 1, 6_000)
+    memory.hear([b"x" * 16], [1], 6_000)
     memory.beat(1_000)
-    assert len(memory.trusted(11_000)) == 2
-    assert memory.trusted(11_001) == {}
+    assert both(memory, 11_000) == [True, True]
+    assert not memory.trusted(11_001)
 
 
 def test_a_new_memory_trusts_nothing() -> None:
     """Before the first word from the ledger there is nothing to trust, whatever the clock says."""
-    memory = Memory()
+    memory = Memory(SALT)
     memory.learn([HELD])
-    assert memory.trusted(1) == {}
+    assert not memory.trusted(1)
 
 
-def test_memory_is_bounded_and_the_oldest_leave_first() -> None:
-    """Never more than its size; the newest are kept."""
-    memory = Memory(size_max=20)
-    memory.beat(0)
+def test_memory_is_bounded() -> None:
+    """Never more than its size; full, it begins again."""
+    memory = Memory(SALT, size_max=20)
     for number in range(100):
         memory.learn([held(id=number.to_bytes(16, "big"))])
-        assert len(memory.views) <= 20
-        assert number.to_bytes(16, "big") in memory.views
-    assert (0).to_bytes(16, "big") not in memory.views
+        assert len(memory) <= 20
+    assert known(memory, (99).to_bytes(16, "big"), (0).to_bytes(16, "big")) == [True, False]
 
 
-def test_a_view_that_cannot_serve_is_not_live() -> None:
-    """Closed, or without a use left."""
-    memory = Memory()
-    fresh = memory.learn([HELD, held(id=b"1" * 16, state=State.WITHDRAWN), held(id=b"2" * 16, uses=2)])
-    assert [view.live for view in fresh.values()] == [True, False, False]
+@pytest.mark.parametrize(
+    "changes",
+    [{"state": State.WITHDRAWN}, {"uses": 2}, {"certificate_hash": b""}, {"not_before_ms": 8_001}, {"not_after_ms": 0}],
+)
+def test_what_cannot_serve_is_not_remembered(changes: dict[str, Any]) -> None:
+    """Closed, without a use left, without a key, without a whole second in which it serves."""
+    memory = Memory(SALT)
+    memory.learn([held(**changes)])
+    assert len(memory) == 0
+
+
+def test_seconds_are_within_the_validity() -> None:
+    """Rounded so that memory allows nothing a millisecond early or late."""
+    memory = Memory(SALT)
+    memory.learn([held(not_before_ms=1_001, not_after_ms=7_999)])
+    (row,) = memory.find(np.frombuffer(HELD.id, "<u8").reshape(-1, 2))
+    assert (row["not_before_s"], row["not_after_s"]) == (2, 7)
 
 
 def test_what_authorisations_have_alike_is_there_once() -> None:
-    """Two of equal terms share these, and what was found within them; another's are its own. What each says stays what the ledger said."""
-    said = [HELD, OTHER, held(id=b"z" * 16, purpose="bourse")]
-    apart = [msgspec.msgpack.decode(msgspec.msgpack.encode(one), type=Authorisation) for one in said]
-    one, other, third = Memory().learn(apart).values()
-    assert one.held.scopes is other.held.scopes and one.held.purpose is other.held.purpose
-    assert one.asks is other.asks and third.asks is not one.asks
-    assert [view.held for view in (one, other, third)] == said
-
-
-def test_what_the_ledger_says_again_is_the_view_that_was() -> None:
-    """The same word again costs nothing; another word makes another view."""
+    """Two of equal terms share these; another's are its own."""
     memory = listening()
-    known = memory.views[HELD.id]
-    assert memory.learn([held()])[HELD.id] is known
-    assert memory.learn([held(uses=1)])[HELD.id] is not known
+    memory.learn([held(id=b"z" * 16, purpose="bourse")])
+    assert sorted(terms.purpose for terms in memory.terms.values()) == ["bourse", "cantine"]
+
+
+ids = st.binary(min_size=1, max_size=1).map(lambda byte: byte * 16)
+steps = st.lists(st.tuples(st.sampled_from(["learn", "hear"]), st.lists(st.tuples(ids, st.integers(1, 5)), max_size=8)))
+
+
+@given(steps)
+def test_it_remembers_as_a_dictionary_would(told: list[tuple[str, list[tuple[bytes, int]]]]) -> None:
+    """Many at once, some twice, learnt and corrected in any order."""
+    memory, expected = Memory(SALT), dict[bytes, int]()
+    for what, some in told:
+        if what == "learn":
+            memory.learn([held(id=one, version=version) for one, version in some])
+            expected |= dict(some)
+        elif some and not any(one == REGISTER for one, _ in some):
+            memory.hear([one for one, _ in some], [version for _, version in some], 0)
+            expected = {k: v for k, v in expected.items() if all(v >= version for one, version in some if one == k)}
+    everyone = [bytes([n]) * 16 for n in range(256)]
+    assert [one for one, there in zip(everyone, known(memory, *everyone), strict=True) if there] == sorted(expected)
+
+
+def test_a_table_that_grows_loses_nothing() -> None:
+    """Ten thousand, learnt at once and then some more."""
+    memory = Memory(SALT)
+    everyone = [number.to_bytes(16, "little") for number in range(10_000)]
+    memory.learn([held(id=one) for one in everyone[:9_000]])
+    memory.learn([held(id=one) for one in everyone[9_000:]])
+    assert all(known(memory, *everyone)) and len(memory) == 10_000

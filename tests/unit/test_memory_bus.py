@@ -281,7 +281,7 @@ KEY = RequestKey(OPERATOR, b"a" * 16, b"r" * 16)
 VERDICT = Verdict(KEY, b"d" * 32, 1, "failed", Code.PROVIDER_ERROR)
 TASK = {
     "request_id": KEY.request, "authorisation_id": KEY.authorisation, "operator": OPERATOR.encode(), "deadline_ms": bytes(8),
-    "certificate": b"", "ask": b"", "identity": b"",
+    "certificate_hash": bytes(32), "certificate": b"", "ask": b"", "identity": b"",
 }  # fmt: skip
 
 

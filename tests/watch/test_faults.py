@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from connectors.sdk.lanes import Limits
+from connectors.sdk.task import bearing
 from connectors.sdk.watch import read, write
 from connectors.watcher import Watcher
 from consent.core.facts import Attempt, Attempted, RequestKey
@@ -325,7 +326,7 @@ async def test_the_connector_refuses_what_its_certificate_does_not_allow() -> No
         assert capsule is not None
         task = wire.write("exchange-task", {
             "request_id": body["request_id"], "authorisation_id": stand.consent, "operator": stand.bus.operator.encode(),
-            "deadline_ms": (request.timestamp + 3_000_000).to_bytes(8, "big"), "certificate": capsule.certificate,
+            "deadline_ms": (request.timestamp + 3_000_000).to_bytes(8, "big"), **bearing(capsule.certificate),
             "ask": body["ask"], "identity": body["identity"],
         })  # fmt: skip
         await stand.bus.broker.send({(topics.tasks("cnaf"), 0): [Message(stand.consent, task, [])]})

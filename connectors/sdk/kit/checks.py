@@ -341,7 +341,8 @@ async def _task(stage: Stage, key: RequestKey, data_set: str) -> bytes:
     certificates.read(capsule.certificate, public_bytes(bus.keys.certificate))
     body = {
         "request_id": key.request, "authorisation_id": key.authorisation, "operator": key.operator.encode(),
-        "deadline_ms": (bus.clock.now_ms() + 300_000).to_bytes(8, "big"), "certificate": capsule.certificate, "ask": ask,
+        "deadline_ms": (bus.clock.now_ms() + 300_000).to_bytes(8, "big"), "ask": ask,
+        "certificate_hash": certificates.certificate_hash(capsule.certificate), "certificate": b"",
         "identity": seal_identity(provider.public_key, digest, capsule.salt, capsule.identity),
     }  # fmt: skip
     return wire.write("exchange-task", body)

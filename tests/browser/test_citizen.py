@@ -1,0 +1,115 @@
+"""A citizen's journey in a real browser, on the real bus, through the identity sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from tests.browser.conftest import Opening
+from tests.browser.window import Window
+
+MAELLE, ODILE = "Maëlle TREVARIN", "Odile CAZELMAS"
+
+
+async def accord(dev: dict[str, Any], *words: str) -> dict[str, Any]:
+    """A command, as the collectivity runs it; the last object it says."""
+    argv = [sys.executable, "-m", "exchange.cli", *words, "--data", dev["data"], "--json"]
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return found
+
+
+async def be(window: Window, name: str) -> None:
+    """At the sandbox, be this person."""
+    await window.page.get_by_role("listitem").filter(has_text=name).first.get_by_role("button").click()
+    await window.page.wait_for_load_state()
+
+
+async def reads(window: Window, text: str) -> None:
+    await window.page.get_by_text(text).first.wait_for()
+
+
+async def test_from_the_request_to_the_withdrawal(window: Window, dev: dict[str, Any]) -> None:
+    """Asked for, read, given by a login for it, used, seen, withdrawn: each page passes; afterwards nothing more can be asked."""
+    consent = (await accord(dev, "consent", "request"))["consent"]
+    await window.go(f"/mes-accords/demande/{consent}")
+    await window.seen("citizen-asked")
+    await window.follow("M'identifier pour accepter")
+    await window.seen("identity-sandbox")
+    await be(window, MAELLE)
+    await reads(window, f"Vous êtes {MAELLE}")
+    await window.seen("citizen-ready")
+    await window.press("J'accepte")
+    await reads(window, "Votre accord est donné")
+    await accord(dev, "consent", "capsule", consent)
+    answered = await accord(dev, "request", "cnaf.quotient-familial.v1", "--consent", consent)
+    assert answered["data"]["quotient_familial"]["valeur"] == 742
+    await window.go("/mes-accords")
+    await reads(window, "Utilisé 1 fois")
+    await window.seen("citizen-agreements")
+    await window.go(f"/mes-accords/accord/{consent}")
+    await reads(window, "Réponse transmise")
+    await window.seen("citizen-agreement")
+    await window.press("Retirer mon accord")
+    await reads(window, "C'est fait : plus rien ne peut être transmis")
+    await window.seen("citizen-withdrawn")
+    assert (await accord(dev, "request", "cnaf.quotient-familial.v1", "--consent", consent))["error"] == "withdrawn"
+
+
+async def test_refusing_and_coming_back_with_a_code(window: Window, dev: dict[str, Any]) -> None:
+    """Refused in one button without a login; a receipt's code opens that agreement in another browser."""
+    consent = (await accord(dev, "consent", "request"))["consent"]
+    await window.go(f"/mes-accords/demande/{consent}")
+    await window.press("Je refuse")
+    await reads(window, "Votre refus est enregistré")
+    await window.seen("citizen-refused")
+    code = (await accord(dev, "receipt", "show", consent))["accord:shortCode"]
+    await window.context.clear_cookies()
+    await window.go("/mes-accords")
+    await window.seen("citizen-doors")
+    await window.page.get_by_label("Code imprimé sur le reçu").fill("0000 0000 0000 0000")
+    await window.press("Ouvrir cet accord")
+    await reads(window, "Aucun accord sous ce code")
+    await window.seen("citizen-wrong-code")
+    await window.page.get_by_label("Code imprimé sur le reçu").fill(code.lower())
+    await window.press("Ouvrir cet accord")
+    assert window.page.url.endswith(consent)
+
+
+async def test_by_keyboard_alone(opened: Opening, dev: dict[str, Any]) -> None:
+    """The way to the refusal, without a mouse: skip link, buttons, each with a focus one can see."""
+    window = await opened()
+    consent = (await accord(dev, "consent", "request"))["consent"]
+    page = await window.go(f"/mes-accords/demande/{consent}")
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.className") == "skip"
+    for _ in range(30):
+        await page.keyboard.press("Tab")
+        if await page.evaluate("document.activeElement.textContent.trim()") == "Je refuse":
+            break
+    assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    await page.keyboard.press("Enter")
+    await reads(window, "Votre refus est enregistré")
+
+
+async def test_giving_up_at_the_identity_provider(opened: Opening, dev: dict[str, Any]) -> None:
+    """Who turns back at the login reads why and what else they may do; who logs out leaves nothing here."""
+    window = await opened()
+    await window.go("/mes-accords")
+    await window.follow("S'identifier avec FranceConnect")
+    await window.press("Renoncer")
+    await reads(window, "identification abandonnée ou refusée")
+    await window.seen("login-refused")
+    await window.go("/mes-accords")
+    await window.follow("S'identifier avec FranceConnect")
+    await be(window, ODILE)
+    await reads(window, f"Bonjour, {ODILE}")
+    await window.seen("citizen-nothing")
+    await window.follow("Se déconnecter")
+    await window.seen("log-out")
+    await window.press("Se déconnecter")
+    await window.page.wait_for_url("**/deconnexion?state=*")
+    await reads(window, "Vous êtes déconnecté")

@@ -1,0 +1,135 @@
+"""`/v1/consents`: asked for, checked, withdrawn and proven by the collectivity's own operator, and by nobody else."""
+
+from __future__ import annotations
+
+import base64
+import os
+
+import pytest
+
+from consent.core import record
+from consent.core.facts import Evidence
+from consent.core.proof import read as read_proof
+from exchange.core.identity import canonical
+from tests.portal.api.stand import Stand
+from tests.portal.api.test_requests import OTHER, asked, ended
+from tests.world import JEANNE
+
+QF, PURPOSE, SCOPE = "cnaf.quotient-familial.v1", "tarification-cantine", "cnaf_quotient_familial"
+
+
+def wanted(stand: Stand, **changes: object) -> dict[str, object]:
+    return {"recipient": stand.bus.recipient, "data_set": QF, "purpose": PURPOSE, "scopes": [SCOPE]} | changes
+
+
+async def test_an_agreement_is_asked_for_then_given(stand: Stand) -> None:
+    """201 with its address; it is the ledger's, waits for the person, and serves once they gave it."""
+    made = await stand.call("POST", "/consents", json=wanted(stand))
+    assert (made.status_code, made.json()["state"]) == (201, "requested")
+    id = made.json()["id"]
+    assert made.headers["location"].endswith(f"/v1/consents/{id}")
+    same = await stand.call(
+        "POST",
+        "/consents",
+        json=wanted(stand, id=id, not_before=made.json()["not_before"], not_after=made.json()["not_after"]),
+    )
+    assert (same.status_code, same.json()) == (201, made.json())
+    other = await stand.call("POST", "/consents", json=wanted(stand, id=id, max_uses=3))
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
+    authorisation = bytes.fromhex(id)
+    terms = await stand.bus.ledger.terms(authorisation)
+    grant = await stand.bus.ledger.grant(
+        authorisation, terms, canonical(JEANNE), Evidence("online"), stand.bus.operator
+    )
+    assert (await stand.call("GET", f"/consents/{id}")).json()["state"] == "live"
+    capsule = (await stand.call("GET", f"/consents/{id}/capsule")).json()
+    assert base64.b64decode(capsule["certificate"]) == grant.certificate
+    stand.bus.wallet.keep(authorisation, base64.b64decode(capsule["capsule"]))
+    opened = stand.bus.wallet.capsule(authorisation)
+    assert opened is not None and opened.identity == canonical(JEANNE)
+
+
+async def test_nothing_of_the_person_is_told(stand: Stand) -> None:
+    """Neither the agreement, nor its receipt, nor its sealed capsule names anybody."""
+    agreement = await stand.bus.give(JEANNE)
+    for path in ("", "/receipt", "/proof", "/capsule"):
+        told = await stand.call("GET", f"/consents/{agreement.hex()}{path}")
+        assert told.status_code == 200
+        assert "martin" not in told.text.lower() and "jeanne" not in told.text.lower()
+
+
+async def test_checked_before_it_is_asked(stand: Stand) -> None:
+    """Allowed until when and how often; or why not, and what to do: what the gate itself would say."""
+    agreement = await stand.bus.give(JEANNE, max_uses=2)
+    ask = wanted(stand, authorisation=agreement.hex())
+    told = (await stand.call("POST", "/consents/checks", json=ask)).json()
+    assert (told["allowed"], told["uses_left"], told["problem"]) == (True, 2, None) and told["until"] > "2027"
+    request, _ = await asked(stand, agreement)
+    await ended(stand, request)
+    assert (await stand.call("POST", "/consents/checks", json=ask)).json()["uses_left"] == 1
+    for change, code in (
+        ({"purpose": "tarification-creche"}, "purpose_mismatch"), ({"scopes": ["cnaf_adresse", "no_such"]}, "scope_exceeded"),
+        ({"parameters": [{"name": "nom", "value": "x"}]}, "parameter_unknown"), ({"authorisation": os.urandom(16).hex()}, "authorisation_unknown"),
+    ):  # fmt: skip
+        told = (await stand.call("POST", "/consents/checks", json=ask | change)).json()
+        assert (told["allowed"], told["problem"]["code"]) == (False, code) and told["problem"]["todo"]
+    await stand.bus.withdraw(agreement)
+    assert (await stand.call("POST", "/consents/checks", json=ask)).json()["problem"]["code"] == "withdrawn"
+
+
+async def test_withdrawn_once(stand: Stand) -> None:
+    """Ask 12: a withdrawal told to the collectivity destroys the keys; told again it gets the same signed word."""
+    agreement = await stand.bus.give(JEANNE)
+    first = await stand.call(
+        "POST",
+        f"/consents/{agreement.hex()}/withdrawals",
+        json={"happening": "withdrawn", "evidence": {"channel": "online"}},
+    )
+    again = await stand.call("POST", f"/consents/{agreement.hex()}/withdrawals", json={})
+    assert (first.status_code, first.json()["state"], first.json()["named"]) == (200, "withdrawn", [])
+    assert again.json() == first.json()
+    assert not await stand.bus.ledger.has_key(agreement)
+    request, _ = await asked(stand, agreement)
+    assert (await ended(stand, request))["outcome"]["reason"] == "withdrawn"
+
+
+@pytest.mark.parametrize("accept", ["application/ld+json", "application/pdf", "text/plain", ""])
+async def test_a_receipt_in_each_form(stand: Stand, accept: str) -> None:
+    """By `Accept`: signed JSON-LD by default, a page, or the C2SP proof; each stands with the log's key alone."""
+    agreement = await stand.bus.give(JEANNE)
+    told = await stand.call(
+        "GET", f"/consents/{agreement.hex()}/receipt", headers={"accept": accept} if accept else {"accept": "*/*"}
+    )
+    assert told.headers["content-type"].partition(";")[0] == (accept or "application/ld+json")
+    if accept == "application/pdf":
+        assert told.content.startswith(b"%PDF-")
+    elif accept == "text/plain":
+        assert told.text == (await stand.call("GET", f"/consents/{agreement.hex()}/proof")).text
+        assert read_proof(told.text).leaf_index >= 0
+    else:
+        assert record.parse(told.text)["accord:proof"]["facts"]
+    refused = await stand.call("GET", f"/consents/{agreement.hex()}/receipt", headers={"accept": "image/png"})
+    assert (refused.status_code, refused.json()["code"]) == (406, "not_acceptable")
+
+
+async def test_anothers_agreement_is_unknown(stand: Stand) -> None:
+    """The same 404 as for an id nobody gave, at every address; asking in another's name is refused."""
+    agreement, other = (await stand.bus.give(JEANNE)).hex(), await stand.another(OTHER)
+    told = set()
+    for id, token in ((agreement, other), (os.urandom(16).hex(), other), (os.urandom(16).hex(), None)):
+        for method, path in (
+            ("GET", ""),
+            ("GET", "/receipt"),
+            ("GET", "/proof"),
+            ("GET", "/capsule"),
+            ("POST", "/withdrawals"),
+        ):
+            more = {"json": {}} if method == "POST" else {}
+            answer = await stand.call(method, f"/consents/{id}{path}", token, **more)
+            told.add((answer.status_code, answer.content))
+        answer = await stand.call("POST", "/consents/checks", token, json=wanted(stand, authorisation=id))
+        assert answer.json()["problem"]["code"] == "authorisation_unknown"
+    assert len(told) == 1 and next(iter(told))[0] == 404
+    answer = await stand.call("POST", "/consents", other, json=wanted(stand))
+    assert (answer.status_code, answer.json()["code"]) == (403, "delegation_absent")
+    assert (await stand.call("GET", f"/consents/{agreement}")).json()["state"] == "live"
