@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from consent.core import merkle, note
 from consent.stores import tables as t
-from consent.stores.batch import run
+from consent.stores.batch import there_is
 from consent.stores.engine import unpack_frontier
 from consent.stores.tree import tree
 from consent.transaction import Transaction
@@ -75,7 +75,7 @@ def require_whole(connection: Connection) -> None:
 
 def whole(connection: Connection) -> bool:
     """Whether the log has all that others hold of it."""
-    return run(connection, _BEYOND).first() is None
+    return not there_is(connection, _BEYOND)
 
 
 def missing(connection: Connection) -> int:

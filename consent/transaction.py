@@ -55,7 +55,7 @@ class Transaction:
         self.connection, self.keys = connection, keys
         row = run(connection, _LOCK, clock_ms, clock_ms).one()
         self.size, self.now_ms, self.sequence = int(row.size), int(row.last_time), int(row.sequence)
-        self.frontier = unpack_frontier(row.frontier)
+        self.frontier, self._found = unpack_frontier(row.frontier), (self.size, self.sequence)
         self.clock_went_back = clock_ms < self.now_ms - CLOCK_BACK_MAX_MS
         self._content = ContentKeys(connection, keys)
         self._locators = join(b"accord.locator.v1", keys.secrets["pseudonym.key"])
@@ -149,7 +149,7 @@ class Transaction:
         return open_salted(cipher, CONTENT, bytes(row.content)) if cipher else (b"", b"")
 
     def finish(self) -> None:
-        """Everything appended so far is written; the log row moves."""
+        """Everything appended so far is written; the log row moves, if anything was."""
         if self._leaves:
             insert_values(self.connection, t.leaf, self._leaves)
             self.frontier, nodes = tiles.append(self.frontier, self.size, self._hashes)
@@ -158,7 +158,9 @@ class Transaction:
             self.size += len(self._leaves)
         insert_rows(self.connection, t.outbox, self._events)
         self._leaves, self._hashes, self._events = [], [], []
-        run(self.connection, _MOVE, self.size, self.now_ms, pack_frontier(self.frontier), self.sequence)
+        if self._found != (self.size, self.sequence):
+            run(self.connection, _MOVE, self.size, self.now_ms, pack_frontier(self.frontier), self.sequence)
+            self._found = self.size, self.sequence
 
 
 @contextmanager

@@ -24,6 +24,11 @@ def run(connection: Connection, statement: str, *values: Any) -> CursorResult[An
     return connection.exec_driver_sql(statement, values)
 
 
+def there_is(connection: Connection, statement: str) -> bool:
+    """Whether a query of a text of ours, without values, finds anything."""
+    return bool(_read(connection, statement, (), tuple))
+
+
 def insert_rows(
     connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, ignore: bool = False
 ) -> None:

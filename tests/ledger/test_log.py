@@ -183,6 +183,19 @@ async def test_a_store_that_fails_is_unavailable(world: World) -> None:
         await world.ledger.withdraw(a, "withdrawn")
 
 
+async def test_a_read_that_fails_is_unavailable_too(world: World) -> None:
+    """What is asked of the driver beneath SQLAlchemy fails in the same words, and the next call is answered."""
+    a = await world.give()
+    with world.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE habilitation RENAME TO elsewhere"))
+    with pytest.raises(Unavailable, match="^ledger store: (Operational|Programming)Error$"):
+        await world.ledger.lookup([a])
+    with world.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO habilitation"))
+    (found,) = await world.ledger.lookup([a])
+    assert found is not None and found.id == a
+
+
 async def test_two_requests_of_other_authorisations_do_not_meet(world: World) -> None:
     """The same request id under two authorisations is two requests."""
     a, b = await world.give(), await world.give(PAUL)
