@@ -18,6 +18,7 @@ COPY consent consent
 COPY connectors connectors
 COPY exchange exchange
 COPY bench bench
+COPY portal portal
 RUN uv sync --frozen --no-dev --no-editable
 
 USER accord

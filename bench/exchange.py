@@ -69,9 +69,9 @@ PEOPLE = 200
 FIRST_PER_S = 50.0
 PATIENCE_S, READY_S = 30.0, 60.0
 DAY_MS = 86_400_000
-WITHOUT_FASTAPI: Words = (
-    "La passerelle est écrite en Starlette (FastAPI n'est pas installé) et ne garde aucune trace : cela ne peut que l'avantager.",
-    "The gateway is written in Starlette (FastAPI is not installed) and keeps no trace: both can only favour it.",
+WITHOUT_TRACE: Words = (
+    "La passerelle ne garde aucune trace : cela ne peut que l'avantager.",
+    "The gateway keeps no trace: this can only favour it.",
 )
 
 
@@ -116,7 +116,7 @@ def result(size: Size, most: dict[str, float], turns: Turns, before: float) -> R
     p99_ms = turns["exchange", size.per_s]["p99_ms"]
     return Result(
         "exchange", TITLE, {"per_s": size.per_s, "seconds": round(size.seconds), "people": size.people, "half_per_s": half},
-        size.repeat, tuple(contenders), ratios, targets(size.per_s, ratios, p99_ms), machine(before), versions(), (WITHOUT_FASTAPI,),
+        size.repeat, tuple(contenders), ratios, targets(size.per_s, ratios, p99_ms), machine(before), versions(), (WITHOUT_TRACE,),
     )  # fmt: skip
 
 

@@ -74,20 +74,27 @@ class Sizing:
 
 
 def measured(results: Mapping[str, Result]) -> Measured | None:
-    """None while one of `WANTED` has no result, or lacks a figure."""
-    if any(name not in results for name in WANTED):
+    """None while one of `WANTED` has no result, or lacks its figure."""
+    if missing(results):
         return None
     gate, ledger = results["gate"], results["ledger"]
-    largest = int(results["scale"].sizes["authorisations"])
-    rates = (
-        _least(gate.figures("gate")), _least(results["release"].figures("release")),
-        _least(ledger.figures("append", int(ledger.sizes["leaves"]))), results["scale"].figures("store", largest).get("bytes_each"),
-    )  # fmt: skip
-    if None in rates:
-        return None
-    gates, releases, leaves, each = (float(rate or 0) for rate in rates)
+    gates, releases, leaves, each = (float(_rate(name, results[name]) or 0) for name in WANTED)
     sizes = int(gate.sizes["record_bytes"]), int(ledger.sizes["leaf_bytes"])
     return Measured(gates, releases, leaves, *sizes, each, f"{gate.machine.cores} × {gate.machine.cpu}")
+
+
+def missing(results: Mapping[str, Result]) -> list[str]:
+    """Which of `WANTED` have no result, or not the figure that is wanted of them."""
+    return [name for name in WANTED if name not in results or _rate(name, results[name]) is None]
+
+
+def _rate(name: str, result: Result) -> float | None:
+    """What one unit does: a gate, a release worker on the production store, a ledger's log; of `scale`, the bytes of an agreement."""
+    if name == "scale":
+        return result.figures("store", int(result.sizes["authorisations"])).get("bytes_each")
+    if name == "ledger":
+        return _least(result.figures("append", int(result.sizes["leaves"])))
+    return _least(result.figures("release-postgresql" if name == "release" else name))
 
 
 def _least(figures: Mapping[str, float | None]) -> float | None:
@@ -126,8 +133,8 @@ def page(results: Mapping[str, Result], assumed: Assumed = Assumed()) -> str:
     """`docs/scale.md`."""
     found = measured(results)
     if found is None:
-        missing = ", ".join(f"`{name}`" for name in WANTED if name not in results) or "–"
-        return f"{_HEAD}\nPas encore mesuré · *not measured yet*: {missing}. `accord bench all`\n"
+        names = ", ".join(f"`{name}`" for name in missing(results))
+        return f"{_HEAD}\nPas encore mesuré · *not measured yet*: {names}. `accord bench all`\n"
     return "\n".join([_HEAD, _inputs(found, assumed), _needs(sizing(found, assumed), found, assumed), _NOTES])
 
 

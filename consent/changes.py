@@ -11,7 +11,8 @@ from sqlalchemy import update
 from consent.core.agreement import extends, objection
 from consent.core.facts import Evidence, Grant, State, Terms
 from consent.core.rules import REFUSAL, Happening, step
-from consent.grants import bind, keep, mint, ordered, person, seal_capsule, term_columns, terms_of
+from consent.grants import bind, keep, mint, ordered, person, seal_capsule, term_columns, terms_of, vouched_for
+from consent.issuers import Issuers
 from consent.stores import tables as t
 from consent.transaction import Leaf, Transaction, row_of
 from consent.transitions import destroy
@@ -30,7 +31,9 @@ def narrow(tx: Transaction, authorisation: bytes, scopes: tuple[str, ...], opera
     return _reissue(tx, row, Happening.NARROWED, terms, msgspec.json.encode({"scopes": terms.scopes}), operator)
 
 
-def renew(tx: Transaction, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> Grant:
+def renew(
+    tx: Transaction, issuers: Issuers, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str
+) -> Grant:
     """More time or uses, agreed to anew by the same person; what is renewed may be expired or used up. `terms.max_uses` more uses
     from now on: those made before stay counted."""
     row = _row(tx, authorisation, Happening.RENEWED)
@@ -40,7 +43,8 @@ def renew(tx: Transaction, authorisation: bytes, terms: Terms, evidence: Evidenc
         raise Refused(reason or Code.EXPIRED)
     if not extends(terms_of(row), terms):
         raise Refused(Code.SCOPE_EXCEEDED)
-    kept = keep(tx, authorisation, terms, evidence)
+    vouched = vouched_for(tx, issuers, authorisation, terms, identity, evidence)
+    kept = keep(tx, authorisation, terms, evidence, vouched)
     content = msgspec.json.encode({"terms": terms, "evidence": kept, "uses": row.uses})
     terms = ordered(msgspec.structs.replace(terms, max_uses=row.uses + terms.max_uses))
     columns = {
@@ -50,17 +54,22 @@ def renew(tx: Transaction, authorisation: bytes, terms: Terms, evidence: Evidenc
     return _reissue(tx, row, Happening.RENEWED, terms, content, operator, columns)
 
 
-def rebind(tx: Transaction, authorisation: bytes, identity: bytes, evidence: Evidence, operator: str) -> Grant:
+def rebind(
+    tx: Transaction, issuers: Issuers, authorisation: bytes, identity: bytes, evidence: Evidence, operator: str
+) -> Grant:
     """The same person under a corrected identity: new commitment, new subject reference."""
     row = _row(tx, authorisation, Happening.REBOUND)
     terms = terms_of(row)
     reason = objection(terms, evidence, identity, tx.now_ms)
     if reason is not None:
         raise Refused(reason)
+    vouched = vouched_for(tx, issuers, authorisation, terms, identity, evidence)
     reference = subject_reference(tx.keys.secrets["pseudonym.key"], row.recipient, identity)
     tx.mint_content_key(authorisation, reference)
     _, committed, sealed = bind(tx, authorisation, identity)
-    content = msgspec.json.encode({"evidence": keep(tx, authorisation, terms, evidence), "commitment": committed})
+    content = msgspec.json.encode(
+        {"evidence": keep(tx, authorisation, terms, evidence, vouched), "commitment": committed}
+    )
     columns = {"subject_ref": reference, "commitment": committed, "person": sealed}
     return _reissue(tx, row, Happening.REBOUND, terms, content, operator, columns)
 

@@ -8,9 +8,22 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from consent.core.facts import DirectoryEntry, Evidence, Grant, Habilitation, Terms
+from consent.core.citizen import Agreement, Use
+from consent.core.facts import Delegation, DirectoryEntry, Evidence, Grant, Habilitation, Handover, Tally, Terms
 from consent.core.lost import Recovered
-from consent.core.query import Breach, Erased, Found, Grounds, Officer, Query, Register, Signed
+from consent.core.query import (
+    Alerts,
+    Breach,
+    Consultations,
+    Erased,
+    Found,
+    Grounds,
+    Lived,
+    Officer,
+    Query,
+    Register,
+    Signed,
+)
 from exchange.ports import Ledger
 
 
@@ -28,6 +41,23 @@ class Door(Ledger, Protocol):
 
     async def rebind(self, authorisation: bytes, identity: bytes, evidence: Evidence, operator: str) -> Grant:
         """The same person under a corrected identity: new commitment, epoch, key and certificate."""
+
+    async def claim(self, authorisation: bytes, identity: bytes, evidence: Evidence) -> None:
+        """A live agreement that an agent recorded becomes the person's own: `rebind` to the canonical identity they logged in with, which
+        must be of the person recorded (`consent.core.citizen.same_person`): else `Refused` `evidence_invalid`."""
+
+    async def agreements(self, identity: bytes) -> list[Agreement]:
+        """Every agreement about the person of canonical `identity`, or that they gave for another; the newest first. Erased ones are not
+        there, nor those recorded under another spelling (`claim`)."""
+
+    async def agreement(self, authorisation: bytes) -> Agreement:
+        """One agreement; `Refused` `authorisation_unknown` if it is unknown or erased."""
+
+    async def agreement_of_code(self, code: str) -> Agreement:
+        """The agreement whose receipt bears this code (`consent.core.codes`), however it was typed; `Refused` as above."""
+
+    async def uses(self, authorisation: bytes) -> list[Use]:
+        """The requests made under an agreement that have ended, the newest first, 200 at most."""
 
     async def receipt(self, authorisation: bytes) -> str:
         """Its receipt, as signed JSON-LD (`consent.receipts`): the tlog-proof is in it, the page is drawn from it. `Refused` if it is
@@ -47,8 +77,11 @@ class Door(Ledger, Protocol):
     async def habilitations(self) -> list[Habilitation]:
         """All that were ever given, as they stand: those over and those revoked too."""
 
-    async def delegate(self, recipient: str, operator: str, not_after_ms: int) -> None:
-        """An operator may publish for a collectivity, until then."""
+    async def delegate(self, recipient: str, operator: str, not_after_ms: int, handover: Handover = "push") -> None:
+        """An operator may publish for a collectivity, until then; with `pull` answers to it wait until it opens them (`open`)."""
+
+    async def delegations(self) -> list[Delegation]:
+        """All that were ever given, as they stand: those over too."""
 
     async def enter(self, entry: DirectoryEntry) -> DirectoryEntry:
         """A public key enters the directory; countersigned."""
@@ -80,6 +113,23 @@ class Door(Ledger, Protocol):
 
     async def erase(self, officer: str, reason: str, subject: bytes) -> Erased:
         """Erase a person (GDPR art. 17): every key is gone on return. Asking again gets the same certificate."""
+
+    async def life(self, officer: str, reason: str, authorisation: bytes) -> Lived:
+        """One authorisation with its whole life, facts with their proofs and contents, and each request made under it; `Refused`
+        `nothing_found` where the perimeter has none such."""
+
+    async def alerts(self, officer: str, reason: str, from_ms: int, to_ms: int) -> Alerts:
+        """What deserves an eye in a period: refusals by reason, agreements by channel, the agents who recorded most; `to_ms` as above."""
+
+    async def consultations(self, officer: str, reason: str, before: int = 0) -> Consultations:
+        """What this officer asked, newest first, from the leaf `before` backwards; 0: from the last."""
+
+    async def consult(self, authorisation: bytes, agent: str, recipient: str) -> None:
+        """An agent of that recipient looks at an agreement of theirs: recorded in the person's file. `Refused` `authorisation_unknown`
+        where the recipient has none such."""
+
+    async def tally(self, agent: str) -> Tally:
+        """How many agreements an agent recorded for others in the last 24 h, and how many they may."""
 
     async def sweep(self) -> int:
         """Record what time has done: expiries, settled withdrawals; how many leaves."""

@@ -74,7 +74,7 @@ def _authorisation(tx: Transaction, a: Any, told: Sequence[Any]) -> dict[str, An
     for r in ends:
         requests[r.request] |= {
             "code": r.code, "reason": r.reason, "provider_code": r.provider_code, "decided_at_ms": r.at, "worker": r.worker,
-            "delivery": delivery(r.code, r.confirmed_at is not None, r.with_key), "leaf_index": r.leaf_index,
+            "delivery": delivery(r.code, r.with_key), "leaf_index": r.leaf_index,
         }  # fmt: skip
     for r in calls:
         requests[r.request]["calls"].append(plain(call(r)))

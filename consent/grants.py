@@ -15,7 +15,7 @@ from consent.core.agreement import fits, objection
 from consent.core.facts import Evidence, Grant, State, Terms
 from consent.core.life import Collected
 from consent.core.rules import Happening, step
-from consent.issuers import Issuer
+from consent.issuers import Issuers
 from consent.register import recipient_entries
 from consent.stores import tables as t
 from consent.transaction import Transaction, read_scopes, row_of
@@ -31,7 +31,7 @@ from exchange.sealing import public_bytes, seal
 ASSISTED_A_DAY_MAX = 200
 """Agreements one agent may record in 24 h on the other channels than online."""
 
-_DAY_MS = 86_400_000
+DAY_MS = 86_400_000
 
 
 class Kept(Collected, frozen=True):
@@ -76,7 +76,7 @@ def request(tx: Transaction, authorisation: bytes, terms: Terms, evidence: Evide
 
 def grant(
     tx: Transaction,
-    issuers: tuple[Issuer, ...],
+    issuers: Issuers,
     authorisation: bytes,
     terms: Terms,
     identity: bytes,
@@ -84,14 +84,14 @@ def grant(
     operator: str,
 ) -> Grant:
     """Given: mint the key, commit to the person, certify, seal the capsule to the recipient's key held by `operator`. What was
-    requested may be given in part; with issuers, only on what they vouch for."""
+    requested may be given in part, and only on what the issuers vouch for."""
     _check(tx, terms, evidence, identity)
     row = adopt(tx, authorisation)
     if row is not None and State(row.state) is not State.REQUESTED:
         return _given_again(tx, row, terms, identity, operator)
     if row is not None and not fits(terms_of(row), terms):
         raise Refused(Code.CONFLICT)
-    vouched = _vouched(tx, issuers, authorisation, terms, identity, evidence)
+    vouched = vouched_for(tx, issuers, authorisation, terms, identity, evidence)
     reference = subject_reference(tx.keys.secrets["pseudonym.key"], terms.recipient, identity)
     _not_opposed(tx, terms, reference)
     tx.mint_content_key(authorisation, reference)
@@ -163,22 +163,22 @@ def keep(
     )  # fmt: skip
 
 
-def _vouched(
+def vouched_for(
     tx: Transaction,
-    issuers: tuple[Issuer, ...],
+    issuers: Issuers,
     authorisation: bytes,
     terms: Terms,
     identity: bytes,
     evidence: Evidence,
 ) -> tuple[str, dict[str, Any]]:
-    """Who the issuers vouch for, their nonce used up; nobody where no issuer is configured: the act is declared, not proven."""
+    """Who the issuers vouch for, their nonce used up; nobody where an act without tokens may be declared."""
     if evidence.channel != "online":
         _within_quota(tx, evidence)
-    if not issuers:
+    if evidence.tokens is None and issuers.declared:
         return "", {}
-    from consent.tokens import vouch  # here: a ledger without issuers starts a third of a second sooner
+    from consent.tokens import vouch  # here: a ledger nobody logs in to starts a third of a second sooner
 
-    vouched = vouch(issuers, authorisation, ordered(terms), identity, evidence, tx.now_ms)
+    vouched = vouch(issuers.issuers, authorisation, ordered(terms), identity, evidence, tx.now_ms)
     nonce = bytes.fromhex(vouched.nonce)
     if tx.connection.execute(select(t.nonce.c.at).where(t.nonce.c.nonce == nonce)).first():
         raise Refused(Code.EVIDENCE_INVALID)
@@ -187,10 +187,15 @@ def _vouched(
 
 
 def _within_quota(tx: Transaction, evidence: Evidence) -> None:
-    a = t.authorisation.c
-    today = select(func.count()).where(a.agent == evidence.agent, a.channel != "online", a.at > tx.now_ms - _DAY_MS)
-    if tx.connection.execute(today).scalar_one() >= ASSISTED_A_DAY_MAX:
+    if assisted(tx.connection, evidence.agent, tx.now_ms) >= ASSISTED_A_DAY_MAX:
         raise Refused(Code.AGENT_QUOTA)
+
+
+def assisted(connection: Connection, agent: str, now_ms: int) -> int:
+    """How many agreements an agent recorded for others in the last 24 h."""
+    a = t.authorisation.c
+    today = select(func.count()).where(a.agent == agent, a.channel != "online", a.at > now_ms - DAY_MS)
+    return int(connection.execute(today).scalar_one())
 
 
 def _check(tx: Transaction, terms: Terms, evidence: Evidence, identity: bytes) -> None:

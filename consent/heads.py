@@ -14,12 +14,14 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from consent.core import merkle, note
 from consent.stores import tables as t
+from consent.stores.batch import run
 from consent.stores.engine import unpack_frontier
 from consent.stores.tree import tree
 from consent.transaction import Transaction
 from exchange.ports import Recovering, Unavailable
 
 _c = t.checkpoint.c
+_BEYOND = "SELECT 1 FROM checkpoint WHERE size > (SELECT size FROM log) OR length(root) = 0 LIMIT 1"
 
 
 class Head(NamedTuple):
@@ -73,9 +75,7 @@ def require_whole(connection: Connection) -> None:
 
 def whole(connection: Connection) -> bool:
     """Whether the log has all that others hold of it."""
-    size = select(t.log.c.size).scalar_subquery()
-    beyond = select(_c.size).where((_c.size > size) | (_c.root == b"")).limit(1)
-    return connection.execute(beyond).first() is None
+    return run(connection, _BEYOND).first() is None
 
 
 def missing(connection: Connection) -> int:

@@ -15,6 +15,8 @@ from sqlalchemy import Engine, func, select
 
 from consent import (
     changes,
+    citizens,
+    desk,
     grants,
     heads,
     recovery,
@@ -22,9 +24,11 @@ from consent import (
     releases,
     rotation,
     sweeps,
+    waiting,
     withdrawals,
 )
 from consent.attempts import attempt
+from consent.citizens import Citizens
 from consent.core.facts import (
     Acknowledgement,
     Answer,
@@ -33,6 +37,7 @@ from consent.core.facts import (
     Authorisation,
     Confirmation,
     DeadLetter,
+    Delegation,
     DirectoryEntry,
     Dropped,
     Entry,
@@ -40,14 +45,17 @@ from consent.core.facts import (
     Evidence,
     Grant,
     Habilitation,
+    Handover,
     Outcome,
     Submission,
+    Tally,
     Terms,
     Verdict,
+    Waiting,
 )
 from consent.core.lost import Recovered
 from consent.core.rules import Happening
-from consent.issuers import Issuer
+from consent.issuers import DECLARED, Issuers
 from consent.keys import KeyRing
 from consent.office import Office
 from consent.opening import Opener, here
@@ -61,8 +69,8 @@ from exchange.core.errors import Code
 from exchange.ports import Clock, Recovering, Refused, Unavailable
 
 
-class Ledger(Receipts, Office):
-    """`exchange.ports.Ledger`, and what only its owner may do; the log, receipts and what officers ask are its bases."""
+class Ledger(Receipts, Office, Citizens):
+    """`exchange.ports.Ledger`, and what only its owner may do; the log, receipts, what officers and what people ask are its bases."""
 
     def __init__(
         self,
@@ -70,19 +78,19 @@ class Ledger(Receipts, Office):
         keys: KeyRing,
         clock: Clock,
         mac: Callable[[str], bytes],
-        issuers: tuple[Issuer, ...] = (),
+        issuers: Callable[[], Issuers] = lambda: DECLARED,
         opener: Opener = here,
     ) -> None:
-        """`mac(provider)` is the secret shared with that provider's connector. With `issuers`, a grant needs their word."""
+        """`mac(provider)` is the secret shared with that provider's connector. A grant needs the word of `issuers`."""
         super().__init__(engine, keys, clock)
-        self._mac, self._issuers, self._opener = mac, issuers, opener
+        self._mac, self.issuers, self._opener = mac, issuers, opener
         self._recovery = recovery.Recovery(engine, keys)
 
     async def grant(
         self, authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence, operator: str
     ) -> Grant:
         with self._begin() as tx:
-            return grants.grant(tx, self._issuers, authorisation, terms, identity, evidence, operator)
+            return grants.grant(tx, self.issuers(), authorisation, terms, identity, evidence, operator)
 
     async def request(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
         with self._begin() as tx:
@@ -98,11 +106,15 @@ class Ledger(Receipts, Office):
 
     async def renew(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> Grant:
         with self._begin() as tx:
-            return changes.renew(tx, authorisation, terms, evidence, operator)
+            return changes.renew(tx, self.issuers(), authorisation, terms, evidence, operator)
 
     async def rebind(self, authorisation: bytes, identity: bytes, evidence: Evidence, operator: str) -> Grant:
         with self._begin() as tx:
-            return changes.rebind(tx, authorisation, identity, evidence, operator)
+            return changes.rebind(tx, self.issuers(), authorisation, identity, evidence, operator)
+
+    async def claim(self, authorisation: bytes, identity: bytes, evidence: Evidence) -> None:
+        with self._begin() as tx:
+            citizens.claim(tx, self.issuers(), authorisation, identity, evidence)
 
     async def refuse(self, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
         with self._begin() as tx:
@@ -126,6 +138,15 @@ class Ledger(Receipts, Office):
         with self._begin(recovering=True) as tx:
             return withdrawals.acknowledge(tx, closing)
 
+    async def consult(self, authorisation: bytes, agent: str, recipient: str) -> None:
+        with self._begin() as tx:
+            desk.consult(tx, authorisation, agent, recipient)
+
+    async def tally(self, agent: str) -> Tally:
+        with self._reading() as connection:
+            recorded = grants.assisted(connection, agent, self._clock.now_ms())
+        return Tally(recorded, grants.ASSISTED_A_DAY_MAX)
+
     async def lookup(self, authorisations: Sequence[bytes]) -> list[Authorisation | None]:
         with self._reading() as connection:
             held = read_authorisations(connection, authorisations, self._clock.now_ms())
@@ -137,7 +158,12 @@ class Ledger(Receipts, Office):
 
     async def release(
         self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation], worker: str = ""
-    ) -> list[Outcome | Dropped | DeadLetter]:
+    ) -> list[Outcome | Waiting | Dropped | DeadLetter]:
+        return await self._release(items, confirmed, worker)
+
+    async def _release(
+        self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation], worker: str, *, pulled: bool = False
+    ) -> list[Outcome | Waiting | Dropped | DeadLetter]:
         answers: list[releases.Met] = []
         if items:
             with reading(self._engine) as connection:
@@ -146,14 +172,33 @@ class Ledger(Receipts, Office):
         with self._begin() as tx:
             if tx.clock_went_back:
                 raise Unavailable("ledger clock went back: no release")
-            told = releases.release(tx, checked, worker)
+            told = releases.release(tx, checked, worker, pulled=pulled)
             releases.confirm(tx, confirmed)
-        results: list[Outcome | Dropped | DeadLetter] = [Dropped()] * len(items)
+        results: list[Outcome | Waiting | Dropped | DeadLetter] = [Dropped()] * len(items)
         for place, result in zip(checked.places, releases.tell(self._keys, tx.now_ms, told), strict=True):
             results[place] = result
         for place, dead in checked.dead.items():
             results[place] = dead
         return results
+
+    async def open(self, submission: Submission, worker: str = "") -> Outcome:
+        with self._reading() as connection:
+            items = waiting.answers(connection, [submission])
+        for result in await self._release(items, [], worker, pulled=True):
+            if isinstance(result, Outcome):
+                return result
+        raise Refused(Code.NOTHING_WAITS)
+
+    async def received(self, submissions: Sequence[Submission]) -> None:
+        with self._begin() as tx:
+            waiting.received(tx, submissions)
+
+    async def over(self, worker: str = "") -> list[Outcome]:
+        with self._reading() as connection:
+            if not waiting.over(connection, self._clock.now_ms()):
+                return []
+        with self._begin() as tx:
+            return releases.over(tx, self._mac, worker)
 
     async def unconfirmed(self, submissions: Sequence[Submission]) -> list[bool]:
         with self._reading() as connection:
@@ -203,9 +248,13 @@ class Ledger(Receipts, Office):
         with self._reading() as connection:
             return register.habilitations(connection)
 
-    async def delegate(self, recipient: str, operator: str, not_after_ms: int) -> None:
+    async def delegate(self, recipient: str, operator: str, not_after_ms: int, handover: Handover = "push") -> None:
         with self._begin() as tx:
-            register.delegate(tx, recipient, operator, not_after_ms)
+            register.delegate(tx, recipient, operator, not_after_ms, handover)
+
+    async def delegations(self) -> list[Delegation]:
+        with self._reading() as connection:
+            return register.delegations(connection)
 
     async def enter(self, entry: DirectoryEntry) -> DirectoryEntry:
         """A public key, countersigned."""
@@ -223,6 +272,7 @@ class Ledger(Receipts, Office):
         """Record what time has done (`consent.sweeps`); how many leaves."""
         with self._begin() as tx:
             sweeps.destroy_retired(tx)
+            waiting.forget(tx)
             return sweeps.expire(tx) + sweeps.settle(tx)
 
     async def rotate(self, now: bool = False, content: bool = False) -> int:

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from consent import dossier as dossiers
-from consent import erasure, officers, processing, queries
-from consent.core.query import Breach, Erased, Found, Grounds, Officer, Query, Register, Signed
+from consent import erasure, officers, oversight, processing, queries
+from consent.core.query import (
+    Alerts,
+    Breach,
+    Consultations,
+    Erased,
+    Found,
+    Grounds,
+    Lived,
+    Officer,
+    Query,
+    Register,
+    Signed,
+)
 from consent.officers import answered
 from consent.part import Part
 from consent.stores.engine import scrub
@@ -46,6 +58,21 @@ class Office(Part):
         with self._begin() as tx:
             activities = processing.processing(tx, officer, reason)
         return answered(activities)
+
+    async def life(self, officer: str, reason: str, authorisation: bytes) -> Lived:
+        with self._begin() as tx:
+            lived = oversight.life(tx, officer, reason, authorisation)
+        return answered(lived)
+
+    async def alerts(self, officer: str, reason: str, from_ms: int, to_ms: int) -> Alerts:
+        with self._begin() as tx:
+            alerts = oversight.alerts(tx, officer, reason, from_ms, to_ms)
+        return answered(alerts)
+
+    async def consultations(self, officer: str, reason: str, before: int = 0) -> Consultations:
+        with self._begin() as tx:
+            told = oversight.consultations(tx, officer, reason, before)
+        return answered(told)
 
     async def erase(self, officer: str, reason: str, subject: bytes) -> Erased:
         with self._begin() as tx:

@@ -10,7 +10,7 @@ from contextlib import aclosing, suppress
 
 import httpx
 
-from consent.issuers import read_issuers
+from consent.issuers import IssuersFile
 from consent.keys import Master, open_keys, read_or_make
 from consent.ledger import Ledger
 from consent.opening import Beside, here
@@ -47,7 +47,7 @@ async def run_ledger(
             keys,
             clock,
             lambda p: read_or_make(places.connector(p) / "ledger.mac"),
-            read_issuers(places.issuers),
+            IssuersFile(places.issuers),
             opener if (os.cpu_count() or 1) > 1 else here,
         )
         ledger.parties = read_parties(places.root / ORGANISATIONS)

@@ -27,6 +27,7 @@ from consent.core.query import (
     asked,
     cursor,
     delivery,
+    inside,
     next_cursor,
     period,
 )
@@ -93,16 +94,12 @@ def basis(tx: Transaction, officer: str, reason: str, request: bytes) -> Grounds
     head = ask(tx, officer, reason, about, subject=subjects.pop() if len(subjects) == 1 else b"")
     if isinstance(head, Code):
         return head
-    seen = [k for k in keys if k.authorisation in held and _inside(held[k.authorisation].recipient, head)]
+    seen = [k for k in keys if k.authorisation in held and inside(held[k.authorisation].recipient, head)]
     if not seen:
         return Code.NOTHING_FOUND
     return Grounds(
         head, tuple(_ground(tx, head, k, held[k.authorisation], ends.get(k), calls.get(k, [])) for k in seen)
     )
-
-
-def _inside(recipient: str, head: Head) -> bool:
-    return not head.recipients or recipient in head.recipients
 
 
 def _ground(tx: Transaction, head: Head, key: RequestKey, held: Any, end: Any, calls: Sequence[Any]) -> Ground:
@@ -113,7 +110,7 @@ def _ground(tx: Transaction, head: Head, key: RequestKey, held: Any, end: Any, c
     (seen,) = rows(tx, head, [held], proofs=True)
     return Ground(
         key.request, key.operator, end.code if end else "", end.reason if end else "", end.provider_code if end else "",
-        delivery(end.code, end.confirmed_at is not None, end.with_key) if end else "none", end.at if end else 0,
+        delivery(end.code, end.with_key) if end else "none", end.at if end else 0,
         end.deadline if end else max(c.deadline for c in calls), (end.confirmed_at or 0) if end else 0, end.worker if end else "",
         seen, tuple(call(c) for c in calls), tuple(sorted(told, key=lambda f: f.index)),
     )  # fmt: skip
@@ -162,7 +159,7 @@ def breach(tx: Transaction, officer: str, reason: str, worker: str, from_ms: int
     )
     held = _named(tx, sorted({row[1] for row in passed}))
     seen = tuple(
-        Passed(request, a, *held[a], *rest) for request, a, *rest in passed if a in held and _inside(held[a][0], head)
+        Passed(request, a, *held[a], *rest) for request, a, *rest in passed if a in held and inside(held[a][0], head)
     )
     return Breach(head, _touched(seen), seen)
 
@@ -176,7 +173,7 @@ def _told(tx: Transaction, worker: str, from_ms: int, to_ms: int) -> list[tuple[
     if to_ms:
         within = within.where(c.at < to_ms)
     return [
-        (r.request, r.authorisation, "terminal", r.code, delivery(r.code, r.confirmed_at is not None, r.with_key), r.at, r.handed_at, r.leaf_index)
+        (r.request, r.authorisation, "terminal", r.code, delivery(r.code, r.with_key), r.at, r.handed_at, r.leaf_index)
         for r in tx.connection.execute(within) if worker in r.worker.split("\n")
     ]  # fmt: skip
 

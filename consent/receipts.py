@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, select
 
 from consent import paper
+from consent.citizens import code_is_known, code_of, enter_code
 from consent.content import CONTENT, ContentKeys, open_salted
 from consent.core import life, merkle, note, record
 from consent.core.proof import Proof
@@ -76,8 +77,12 @@ class Receipts(Log):
     """Organisations by number, as the data directory names them."""
 
     async def receipt(self, authorisation: bytes) -> str:
+        code = code_of(self._keys, authorisation)
         with self._reading() as connection:
-            found = collect(connection, self._keys, authorisation)
+            found, known = collect(connection, self._keys, authorisation), code_is_known(connection, code)
+        if not known:
+            with self._begin() as tx:
+                enter_code(tx, authorisation, code)
         proofs = [Proven(*await self.proof(opening.leaf_index)) for opening in found.openings]
         return issue(self._keys, found, proofs, self._clock.now_ms(), self.parties)
 
@@ -117,6 +122,7 @@ def issue(keys: KeyRing, found: Gathered, proofs: Sequence[Proven], now_ms: int,
     about = About(
         found.authorisation, found.subject_ref, found.operator, found.uses, now_ms, keys.origin,
         merkle.leaf_hash(leaves[lived.act.leaf_index]), _status(proofs), paper.edition(), title, labels, {**PARTIES, **parties},
+        code_of(keys, found.authorisation),
     )  # fmt: skip
     document = record.write(lived, about)
     document["accord:proof"] = {

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, insert, select
 
 from consent.certificates import BadCertificate, check_entry, countersign
-from consent.core.facts import REGISTER, DirectoryEntry, Habilitation
+from consent.core.facts import REGISTER, Delegation, DirectoryEntry, Habilitation, Handover
 from consent.core.rules import Happening
 from consent.stores import tables as t
 from consent.stores.batch import select_rows
@@ -65,14 +65,22 @@ def _invalidate(tx: Transaction, recipient: str, data_set: str, purpose: str) ->
     move(tx, tx.connection.execute(select(c.id, c.state, c.version).where(rests)).all(), Happening.INVALIDATED)
 
 
-def delegate(tx: Transaction, recipient: str, operator: str, not_after_ms: int) -> None:
-    """An operator may publish for a collectivity until then; a time in the past ends the delegation."""
+def delegate(tx: Transaction, recipient: str, operator: str, not_after_ms: int, handover: Handover) -> None:
+    """An operator may publish for a collectivity until then; a time in the past ends the delegation. With `pull` answers to it wait
+    until it opens them."""
     key = (t.delegation.c.recipient == recipient) & (t.delegation.c.operator == operator)
     tx.connection.execute(t.delegation.delete().where(key))
-    values = {"recipient": recipient, "operator": operator, "not_after": not_after_ms}
+    values = {"recipient": recipient, "operator": operator, "not_after": not_after_ms, "handover": handover}
     tx.connection.execute(insert(t.delegation).values(values))
     tx.append("delegation", b"", msgspec.json.encode(values))
     tx.emit(REGISTER, 0, "")
+
+
+def delegations(connection: Connection) -> list[Delegation]:
+    """Every delegation, as it stands, by operator and recipient."""
+    d = t.delegation.c
+    rows = connection.execute(select(t.delegation).order_by(d.operator, d.recipient))
+    return [Delegation(r.recipient, r.operator, r.not_after) for r in rows]
 
 
 def enter(tx: Transaction, entry: DirectoryEntry) -> DirectoryEntry:

@@ -1,4 +1,5 @@
-"""T-release (protocol §4): from a connector's answer or a verdict to an outcome. In order:
+"""T-release (protocol §4): from a connector's answer or a verdict to an outcome. Asked for by the release agent as answers come, and by the
+collectivity itself where they wait for it (`handover: pull`): the same code. In order:
 (1) without locks: tags, key openings, outer seals: what does not open is a dead letter, never terminal; (2) one transaction: lock, read, fold the pure rule, write rows, uses and leaves, commit durably; (3) only then do opened answers
 leave this function, with a note signed over the chunk's leaves. Message keys live inside `exchange.sealing.open_outer` only.
 """
@@ -9,8 +10,10 @@ import base64
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import Connection, bindparam, case, update
 
+from consent import waiting
 from consent.attempts import by_request, key_values, row_key
 from consent.core import merkle, note
 from consent.core.facts import (
@@ -23,12 +26,13 @@ from consent.core.facts import (
     RequestKey,
     Submission,
     Verdict,
+    Waiting,
 )
 from consent.core.leaves import RELEASED, released_content
-from consent.core.release import Fate, Held, Row, Seen, fold
+from consent.core.release import Fate, Held, Row, Seen, fold, pulling
 from consent.core.rules import Happening
 from consent.keys import KeyRing
-from consent.opening import Closed, Opened
+from consent.opening import Closed, Opened, open_answers
 from consent.register import recipient_entries
 from consent.rotation import private_keys
 from consent.stores import tables as t
@@ -38,6 +42,7 @@ from consent.transitions import move
 from exchange.core.encoding import join, split
 from exchange.core.errors import Code
 from exchange.core.sealing import Context, key_id, transcript
+from exchange.data_sets import DATA_SETS
 
 _KEY, _KEYED = ("request", "authorisation", "operator"), ("authorisation", "certificate_hash")
 _ATTEMPT = (
@@ -52,7 +57,7 @@ assert (tuple(t.terminal.c.keys()), tuple(t.conflict.c.keys())) == (_TERMINAL, _
 _NOWHERE = Position("", -1, -1)
 """Where a verdict's row says it lay."""
 Item = Answer | Verdict
-Result = Outcome | Dropped | DeadLetter
+Result = Outcome | Waiting | Dropped | DeadLetter
 
 
 class Checked(NamedTuple):
@@ -70,15 +75,18 @@ class Met(NamedTuple):
     contexts: Sequence[Context]
 
 
-def met(connection: Connection, keys: KeyRing, mac: Callable[[str], bytes], items: Sequence[Item]) -> list[Met]:
-    """Step (1), what it takes to open the answers of a chunk: one for each, in their order."""
+def met(
+    connection: Connection, keys: KeyRing, mac: Callable[[str], bytes], items: Sequence[Item], *, opening: bool = True
+) -> list[Met]:
+    """Step (1), what it takes to open the answers of a chunk, or without `opening` to know which attempts they are of: one for each, in
+    their order."""
     answers = [item for item in items if isinstance(item, Answer)]
     contexts: dict[tuple[RequestKey, bytes], list[Context]] = {}
     rows = select_rows(connection, t.attempt, "request", [a.key.request for a in answers], _ATTEMPT)
     for operator, authorisation, request, digest, certificate, recipient_key, schema, scopes, rule, deadline_ms in rows:
         context = Context(digest, certificate, recipient_key, schema, read_scopes(scopes), rule, deadline_ms)
         contexts.setdefault((RequestKey(operator, authorisation, request), digest), []).append(context)
-    held = private_keys(connection, keys, {key.authorisation for key, _ in contexts})
+    held = private_keys(connection, keys, {key.authorisation for key, _ in contexts}) if opening else {}
     macs = {provider: mac(provider) for provider in {a.provider for a in answers}}
     return [
         Met(Closed(a.tag, a.sealed_key, a.outer, macs[a.provider], tuple([(transcript(c), held.get(c.certificate_hash)) for c in own])), own)
@@ -106,18 +114,26 @@ def _checked(answer: Answer, met: Met, opened: Opened) -> Seen | DeadLetter:
     return Seen(answer, met.contexts[opened.attempt], opened.inner)
 
 
-def release(tx: Transaction, checked: Checked, worker: str) -> list[tuple[Seen, Fate, Leaf | None]]:
-    """Step (2): the fates of a chunk, written."""
+def release(
+    tx: Transaction, checked: Checked, worker: str, *, pulled: bool = False
+) -> list[tuple[Seen, Fate, Leaf | None]]:
+    """Step (2): the fates of a chunk, written. `pulled` answers wait no longer, and are told again as often as they are asked for."""
     items = [one.item for one in checked.seen]
-    rows = {row_key(r): r for r in by_request(tx.connection, t.terminal, [i.key.request for i in items])}
+    requests = [i.key.request for i in items]
+    rows = {row_key(r): r for r in by_request(tx.connection, t.terminal, requests)}
     settled = {
-        key: Row(r.digest, r.code, r.reason, r.provider_code, r.answer_digest, r.confirmed_at is not None)
+        key: Row(
+            r.digest, r.code, r.reason, r.provider_code, r.answer_digest, r.confirmed_at is not None and not pulled
+        )
         for key, r in rows.items()
     }
     held = _held(tx, items, rows)
-    fates, uses = fold(checked.seen, settled, held, tx.now_ms)
+    if any(one.pulling for one in held.values()):
+        settled = waiting.rows(tx.connection, requests) | settled
+    fates, uses = fold(checked.seen, settled, held, tx.now_ms, pulled=pulled)
     leaves = _append_leaves(tx, checked.seen, fates)
     _write(tx, checked.seen, fates, leaves, worker)
+    waiting.keep(tx, checked.seen, fates)
     _count(tx, uses, held)
     made = {one.item.key: leaf for one, leaf in zip(checked.seen, leaves, strict=True) if leaf is not None}
     again = [rows[i.key] for i, fate in zip(items, fates, strict=True) if fate.action == "again" and i.key in rows]
@@ -142,8 +158,12 @@ def _held(tx: Transaction, items: Sequence[Item], settled: Collection[RequestKey
         tx.connection, t.release_key, "authorisation", _met_again(items, settled), _KEYED
     ):
         keyed.setdefault(authorisation, set()).add(certificate)
+    pulls = {a.id: pulling(a, DATA_SETS[a.data_set].handover) for a in authorisations.values()}
+    waits = waiting.counts(tx.connection, found) if (found := [i for i, of in pulls.items() if of]) else {}
     return {
-        a.id: Held(a, recipient_keys.get(a.recipient, {}), frozenset(keyed.get(a.id, ())))
+        a.id: Held(
+            a, recipient_keys.get(a.recipient, {}), frozenset(keyed.get(a.id, ())), pulls[a.id], waits.get(a.id, 0)
+        )
         for a in authorisations.values()
     }
 
@@ -243,10 +263,15 @@ def tell(keys: KeyRing, now_ms: int, told: Sequence[tuple[Seen, Fate, Leaf | Non
     hashes = [h for _, h in leaves]
     signed, paths = batch_note(keys, hashes) if hashes else "", merkle.inclusion_paths(hashes)
     places = {index: (place, paths[place], signed) for place, (index, _) in enumerate(leaves)}
-    return [
-        Dropped() if fate.action == "drop" else _outcome(one, fate, now_ms, leaf, places[leaf.index] if leaf else _NO_PLACE)
-        for one, fate, leaf in told
-    ]  # fmt: skip
+    return [_told(one, fate, now_ms, leaf, places[leaf.index] if leaf else _NO_PLACE) for one, fate, leaf in told]
+
+
+def _told(one: Seen, fate: Fate, now_ms: int, leaf: Leaf | None, batched: _Place) -> Result:
+    if fate.action == "drop":
+        return Dropped()
+    if fate.action == "wait":
+        return Waiting(one.item.key, one.item.digest, _deadline(one))
+    return _outcome(one, fate, now_ms, leaf, batched)
 
 
 def batch_note(keys: KeyRing, hashes: Sequence[bytes]) -> str:
@@ -274,13 +299,31 @@ def _outcome(one: Seen, fate: Fate, now_ms: int, leaf: Leaf | None, batched: _Pl
     )  # fmt: skip
 
 
+def over(tx: Transaction, mac: Callable[[str], bytes], worker: str) -> list[Outcome]:
+    """The outcomes of answers that can wait no longer, and of those that were opened: told to all, without their keys. Nothing is opened
+    here, so nothing is released."""
+    items = waiting.over(tx.connection, tx.now_ms)
+    answers = met(tx.connection, tx.keys, mac, items, opening=False)
+    checked = check(items, answers, open_answers([one.closed for one in answers]))
+    results = tell(tx.keys, tx.now_ms, release(tx, checked, worker, pulled=True))
+    return [
+        msgspec.structs.replace(told, delivery="none") if told.delivery == "cut" else told
+        for told in results
+        if isinstance(told, Outcome)
+    ]
+
+
 def confirm(tx: Transaction, confirmed: Sequence[Confirmation]) -> None:
-    """The broker acknowledged these outcomes. A release met again and confirmed twice keeps its first confirmation."""
+    """The broker acknowledged these outcomes. A release met again and confirmed twice keeps its first confirmation; one that was pulled
+    says itself whether it has its key."""
     requests, now_ms, only = [c.key.request for c in confirmed], tx.now_ms, "confirmed_at IS NULL"
     conflicting = {row.request for row in select_rows(tx.connection, t.conflict, "request", requests, ("request",))}
     ends = [(now_ms, c.with_key, c.key.request, c.key.authorisation, c.key.operator, c.digest) for c in confirmed]
     conflicts = [(at, *told) for at, _, *told in ends if told[0] in conflicting]
-    update_values(tx.connection, t.terminal, ("confirmed_at", "with_key"), (*_KEY, "digest"), ends, only)
+    pulled = [(at, *told) for at, with_key, *told in ends if with_key is None]
+    sent = [told for told in ends if told[1] is not None]
+    update_values(tx.connection, t.terminal, ("confirmed_at", "with_key"), (*_KEY, "digest"), sent, only)
+    update_values(tx.connection, t.terminal, ("confirmed_at",), (*_KEY, "digest"), pulled, only)
     update_values(tx.connection, t.conflict, ("confirmed_at",), (*_KEY, "digest"), conflicts, only)
 
 

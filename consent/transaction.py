@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Engine, bindparam, case, select, update
+from sqlalchemy import Connection, Engine, select
 
 from consent.content import CONTENT, ContentKeys, open_salted, seal_salted
 from consent.core import merkle, tiles
@@ -23,7 +23,7 @@ from consent.core.facts import Authorisation, State
 from consent.core.leaves import RELEASED, commit
 from consent.keys import KeyRing
 from consent.stores import tables as t
-from consent.stores.batch import insert_rows, insert_values, select_rows
+from consent.stores.batch import insert_rows, insert_values, run, select_rows
 from consent.stores.engine import available, durable, pack_frontier, snapshot, unpack_frontier
 from consent.stores.tree import tiles_under
 from exchange.core.encoding import join, split
@@ -32,13 +32,9 @@ from exchange.schemas import catalogue
 
 CLOCK_BACK_MAX_MS = 5_000
 
-_c = t.log.c
-_LOCK = (
-    update(t.log)
-    .where(_c.id == 1)
-    .values(last_time=case((_c.last_time > bindparam("clock"), _c.last_time), else_=bindparam("clock")))
-    .returning(_c.size, _c.last_time, _c.frontier, _c.sequence)
-)
+_LOCK = """UPDATE log SET last_time = CASE WHEN last_time > ? THEN last_time ELSE ? END WHERE id = 1
+RETURNING size, last_time, frontier, sequence"""
+_MOVE = "UPDATE log SET size = ?, last_time = ?, frontier = ?, sequence = ?"
 _LEAF = ("idx", "kind", "at", "authorisation", "request", "code", "leaf", "hash", "content")
 assert tuple(t.leaf.c.keys()) == _LEAF
 
@@ -57,13 +53,9 @@ class Transaction:
 
     def __init__(self, connection: Connection, keys: KeyRing, clock_ms: int) -> None:
         self.connection, self.keys = connection, keys
-        row = connection.execute(_LOCK, {"clock": clock_ms}).one()
-        self.size, self.now_ms, self.frontier, self.sequence = (
-            row.size,
-            row.last_time,
-            unpack_frontier(row.frontier),
-            row.sequence,
-        )
+        row = run(connection, _LOCK, clock_ms, clock_ms).one()
+        self.size, self.now_ms, self.sequence = int(row.size), int(row.last_time), int(row.sequence)
+        self.frontier = unpack_frontier(row.frontier)
         self.clock_went_back = clock_ms < self.now_ms - CLOCK_BACK_MAX_MS
         self._content = ContentKeys(connection, keys)
         self._locators = join(b"accord.locator.v1", keys.secrets["pseudonym.key"])
@@ -166,11 +158,7 @@ class Transaction:
             self.size += len(self._leaves)
         insert_rows(self.connection, t.outbox, self._events)
         self._leaves, self._hashes, self._events = [], [], []
-        self.connection.execute(
-            update(t.log).values(
-                size=self.size, last_time=self.now_ms, frontier=pack_frontier(self.frontier), sequence=self.sequence
-            )
-        )
+        run(self.connection, _MOVE, self.size, self.now_ms, pack_frontier(self.frontier), self.sequence)
 
 
 @contextmanager
@@ -211,9 +199,12 @@ def read_authorisations(connection: Connection, ids: Sequence[bytes], now_ms: in
     rows = select_rows(connection, t.authorisation, "id", ids, _SEEN)
     recipients = {row[3] for row in rows}
     operators: dict[str, list[str]] = {}
+    pulling: dict[str, tuple[str, ...]] = {}
     for row in select_rows(connection, t.delegation, "recipient", recipients):
         if row.not_after > now_ms:
             operators.setdefault(row.recipient, []).append(row.operator)
+            if row.handover == "pull":
+                pulling[row.recipient] = (*pulling.get(row.recipient, ()), row.operator)
     entitled = {
         (row.recipient, row.data_set, row.purpose): read_scopes(row.scopes)
         for row in select_rows(connection, t.habilitation, "recipient", recipients)
@@ -224,6 +215,7 @@ def read_authorisations(connection: Connection, ids: Sequence[bytes], now_ms: in
         id: Authorisation(
             id, version, _STATES[state], recipient, provider, data_set, purpose, read_scopes(scopes), not_before, not_after, uses, max_uses,
             certificate, certificate_hash, delegated.get(recipient, ()), entitled.get((recipient, data_set, purpose), ()), rule_hash(rule), watch,
+            pulling.get(recipient, ()),
         )
         for id, version, state, recipient, provider, data_set, purpose, scopes, not_before, not_after, uses, max_uses, certificate,
             certificate_hash, rule, watch in rows

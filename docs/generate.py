@@ -23,8 +23,9 @@ from exchange.core.schema_rules import RULES
 from exchange.core.schema_tree import NAMED, Field, Type, optional, short, tree
 from exchange.data_sets import DATA_SETS
 from exchange.embedded import errors as embedded
-from exchange.reference import asyncapi, openapi
+from exchange.reference import asyncapi
 from exchange.schemas import catalogue
+from portal.api.app import application, described
 
 FOLDER = Path(__file__).parent
 _WHO = {
@@ -148,7 +149,7 @@ def asyncapi_page() -> str:
 
 def openapi_page() -> str:
     """Data sets and errors, for programs."""
-    return _yaml(openapi.document(catalogue(), DATA_SETS))
+    return _yaml(described(application()))
 
 
 PAGES: dict[str, Callable[[], str]] = {

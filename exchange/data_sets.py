@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from exchange.core.decision import DataSet
-from exchange.core.shape import parameters_of, scopes_of
+from exchange.core.shape import handover_of, parameters_of, scopes_of
 from exchange.schemas import catalogue
 
 
 def _data_set(name: str) -> DataSet:
     schema = catalogue().codec_of_data_set(name).schema
-    return DataSet(name, name.partition(".")[0], scopes=scopes_of(schema), parameters=parameters_of(schema))
+    return DataSet(name, name.partition(".")[0], scopes_of(schema), parameters_of(schema), handover_of(schema))
 
 
 DATA_SETS = {name: _data_set(name) for name in catalogue().data_sets()}

@@ -22,6 +22,9 @@ import structlog
 
 from consent.client import connect, hang_up
 from consent.door import Door
+from consent.issuers import DECLARED, write_issuers
+from consent.keys import BadKeyFile
+from exchange.adapters.http import HttpDoor, HttpOutbox, HttpReader, http_ledger, read_key
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
 from exchange.clock import SystemClock
 from exchange.core import topics
@@ -53,6 +56,8 @@ class LocalBus:
     places: Places
     bootstrap: str = ""
     sandbox_url: str = ""
+    portal_url: str = ""
+    demarche_url: str = ""
     cases: Sequence[Path] = ()
     notices: list[str] = field(default_factory=list)
     nursery: Nursery | None = None
@@ -62,6 +67,17 @@ class LocalBus:
     @cached_property
     def ledger(self) -> Door:
         return connect(self.places.socket)
+
+    def addresses(self) -> dict[str, str]:
+        """Where everything is: broker, State API, portal and its parts, data directory; the portal's are empty where there is none."""
+        at = self.portal_url
+        portal = {
+            "portal": at,
+            "api": at and f"{at}/v1",
+            "console": at and f"{at}/console",
+            "demarche": self.demarche_url,
+        }
+        return {"kafka": self.bootstrap, "state_api": self.sandbox_url, **portal, "data": str(self.places.root)}
 
     def spawn(self, name: str, *arguments: str) -> None:
         """Start `accord <arguments>` as the process `name`."""
@@ -107,6 +123,8 @@ class LocalBus:
         process.kill(self.children.pop(name))
 
     def start_ledger(self) -> None:
+        if not self.places.issuers.exists():
+            write_issuers(self.places.issuers, DECLARED)
         self.spawn("ledger", "ledger", "run", "--origin", self.settings.origin)
 
     def start_sandbox(self) -> None:
@@ -123,6 +141,17 @@ class LocalBus:
     def start_connector(self, *providers: str) -> None:
         """A process for these providers, named after the first. Its sandbox has no limit: neither has it."""
         self.spawn(f"connector-{providers[0]}", "connector", "run", *providers, "--no-limits")
+
+    def start_portal(self) -> None:
+        self.spawn("portal", "portal", "run", "--port", str(self.settings.portal_port))
+
+    def start_identity(self) -> None:
+        """Fictitious people to log in as."""
+        self.spawn("identity", "identity", "--port", str(self.settings.identity_port))
+
+    def start_demarche(self) -> None:
+        """The collectivity's own process: it uses the bus as any application does."""
+        self.spawn("demarche", "demarche", "run", "--port", str(self.settings.demarche_port))
 
     async def make_topics(self) -> None:
         operator = self.settings.operator_of(self.settings.recipient)
@@ -158,10 +187,12 @@ async def local_bus(
     cases: Sequence[Path] = (),
     progress: Progress | None = None,
     brief: bool = False,
+    portal: bool = False,
     nursery: Nursery | None = None,
 ) -> AsyncIterator[LocalBus]:
     """Everything up, ready, and introduced; `brief` is for a bus that soon stops: release runs in a process of its own,
-    which can be stopped alone, and the broker's next start is not prepared. A `nursery` given is ours to end."""
+    which can be stopped alone, and the broker's next start is not prepared. `portal`: the doors for people too. A `nursery` given is
+    ours to end."""
     with owned(places.run):
         bus = LocalBus(settings, places, cases=cases, nursery=nursery or start_nursery(places))
         try:
@@ -181,9 +212,18 @@ async def local_bus(
                 await bus.ready("sandbox", "ledger")
                 bus.sandbox_url = json.loads(places.ready("sandbox").read_text(encoding="utf-8"))["url"]
                 await introduce(bus.ledger, places, wallet)
+                if portal:
+                    bus.start_identity()
+                    bus.start_portal()
+                    bus.start_demarche()
+                    names += ["identity", "portal", "demarche"]
                 await bus.ready(*names)
-                facts = {"kafka": bus.bootstrap, "api": bus.sandbox_url, "console": None, "data": str(places.root)}
-                places.announce(places.address, **facts, pid=os.getpid())
+                if portal:
+                    bus.portal_url, bus.demarche_url = (
+                        json.loads(places.ready(name).read_text(encoding="utf-8"))["url"]
+                        for name in ("portal", "demarche")
+                    )
+                places.announce(places.address, **bus.addresses(), pid=os.getpid())
                 supervisor = asyncio.create_task(bus.supervise())
                 try:
                     yield bus
@@ -220,10 +260,27 @@ async def client(settings: Settings, places: Places, bootstrap: str) -> AsyncIte
 
 
 @asynccontextmanager
+async def by_http(settings: Settings, places: Places) -> AsyncIterator[Bus]:
+    """The SDK of the settings' collectivity, on a bus's HTTP API; its wallet and what it trusts are in its own data directory."""
+    if settings.client_key_file is None:
+        raise BadKeyFile("ACCORD_CLIENT_KEY_FILE: absent")
+    spans = to_file("sdk", places.traces("sdk")) if settings.traces else Tracing()
+    wallet, trust, clock = open_wallet(places, settings), Trust.load(places.trust), SystemClock()
+    async with HttpDoor(settings.url, settings.client, read_key(settings.client_key_file), clock) as door:
+        reader = lambda topic, offsets: HttpReader(door, topic, offsets)  # noqa: E731  # a reader for any topic
+        async with Bus(wallet, HttpOutbox(door), reader, http_ledger(door), trust, clock, spans) as bus:
+            yield bus
+
+
+@asynccontextmanager
 async def open_bus(settings: Settings | None = None, data: Path | None = None) -> AsyncIterator[Bus]:
-    """The SDK on the bus that the environment names (`ACCORD_…`), or that runs over this data directory; else `Unavailable`."""
+    """The SDK on the bus that the environment names (`ACCORD_…`), by HTTP where that is a URL, or that runs over this data directory; else `Unavailable`."""
     settings = settings or Settings()
     places = settings.places(data)
+    if settings.url:
+        async with by_http(settings, places) as bus:
+            yield bus
+        return
     bootstrap = settings.broker or places.running()["kafka"]
     async with client(settings, places, bootstrap) as bus:
         yield bus

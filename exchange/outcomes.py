@@ -71,6 +71,10 @@ class Expired(ExchangeError):
     """The deadline passed first."""
 
 
+class NothingWaits(ExchangeError):
+    """No answer waits to be opened: it is not there yet, was taken, or its time is over."""
+
+
 class Conflict(ExchangeError):
     """The request id was used for another request."""
 
@@ -89,6 +93,7 @@ _CLASSES: dict[type[ExchangeError], tuple[Code, ...]] = {
     InvalidSubject: (Code.SUBJECT_MISMATCH, Code.IDENTITY_UNOPENABLE),
     ProviderUnavailable: (Code.PROVIDER_UNAVAILABLE, Code.PROVIDER_ERROR, Code.ATTEMPTS_EXHAUSTED, Code.WRONG_PERSON),
     Expired: (Code.DEADLINE_PASSED,),
+    NothingWaits: (Code.NOTHING_WAITS,),
     Conflict: (Code.CONFLICT,),
     BusUnavailable: (Code.UNAVAILABLE,),
 }  # fmt: skip
@@ -105,6 +110,10 @@ def ruled(request: bytes, said: Mapping[str, Any], outcome: Outcome) -> Answer:
 
 def error(outcome: Outcome) -> ExchangeError:
     """The error an outcome without an answer is."""
-    code = Code.WITHDRAWN if outcome.delivery == "cut" else Code(outcome.reason)
+    return of(Code.WITHDRAWN if outcome.delivery == "cut" else Code(outcome.reason), outcome)
+
+
+def of(code: Code, outcome: Outcome | None = None) -> ExchangeError:
+    """The error of a code."""
     kind = next((kind for kind, codes in _CLASSES.items() if code in codes), ExchangeError)
     return kind(code, outcome)

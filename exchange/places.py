@@ -49,12 +49,22 @@ class Places:
         return self.root / "journal" / "journal.db"
 
     @property
+    def portal(self) -> Path:
+        """What the portal keeps of its own: sessions, clients, webhooks."""
+        return self.root / "portal" / "portal.db"
+
+    @property
+    def identity(self) -> Path:
+        """Secrets of our accounts at identity providers, and of the sandbox that stands in for them."""
+        return self.root / "identity"
+
+    @property
     def ledger_keys(self) -> Path:
         return self.root / "ledger" / "keys"
 
     @property
     def issuers(self) -> Path:
-        """The identity providers whose word a grant needs; absent: grants are declared, not proven."""
+        """The identity providers whose word a grant needs (`consent.issuers`); absent: nothing is granted."""
         return self.root / "issuers.json"
 
     @property
@@ -92,6 +102,10 @@ class Places:
 
     def collectivity(self, recipient: str) -> Path:
         return self.root / "collectivities" / recipient
+
+    def facade_token(self, recipient: str) -> Path:
+        """What a collectivity's software shows its façade, mode 0600."""
+        return self.collectivity(recipient) / "facade.token"
 
     @property
     def token(self) -> Path:

@@ -23,6 +23,7 @@ from consent.core.facts import (
     Submission,
     Terms,
     Verdict,
+    Waiting,
 )
 from exchange.core.errors import Code
 
@@ -189,9 +190,20 @@ class Ledger(Protocol):
 
     async def release(
         self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation], worker: str = ""
-    ) -> list[Outcome | Dropped | DeadLetter]:
+    ) -> list[Outcome | Waiting | Dropped | DeadLetter]:
         """T-release: one fate per item, in order; `confirmed` are those of earlier chunks that the broker acknowledged. `worker` is
-        the process that asks."""
+        the process that asks. `Waiting` where the answer is to be pulled: kept until its deadline, opened by `open`."""
+
+    async def open(self, submission: Submission, worker: str = "") -> Outcome:
+        """T-release of an answer that waits, because the collectivity asks for it: uses are counted, the deadline applied, a withdrawal
+        honoured here. Asked again: the same outcome, with its key while that exists and it was not `received`, else cut. What comes
+        with a key is dropped unless it was handed on within `LEASE_MS`. `Refused` `nothing_waits`: not there yet, taken, or too late."""
+
+    async def received(self, submissions: Sequence[Submission]) -> None:
+        """The collectivity has these answers that it opened: no withdrawal will name them, and once their outcome is told what waited is erased."""
+
+    async def over(self, worker: str = "") -> list[Outcome]:
+        """The outcomes of what waited and was opened, withdrawn or too late, without any key, until they are confirmed (`with_key` None)."""
 
     async def unconfirmed(self, submissions: Sequence[Submission]) -> list[bool]:
         """Which of these submissions have no confirmed outcome yet."""

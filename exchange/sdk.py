@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 from consent import certificates
-from consent.core.facts import DirectoryEntry, Outcome, RequestKey
+from consent.core.facts import DirectoryEntry, Outcome, RequestKey, Submission, Waiting
 from exchange import outcomes, receipt, rules, wire
 from exchange.core import sealing
 from exchange.core.decision import Ask
@@ -28,7 +28,7 @@ from exchange.core.shape import present
 from exchange.core.topics import outcomes as outcomes_topic
 from exchange.core.topics import requests as requests_topic
 from exchange.data_sets import DATA_SETS
-from exchange.ports import Clock, Ledger, Outbox, Reader, Record, Refused, Unavailable
+from exchange.ports import LEASE_MS, Clock, Ledger, Outbox, Reader, Record, Refused, Unavailable
 from exchange.publishing import Publishing
 from exchange.schemas import catalogue
 from exchange.sealing import Unopenable, open_inner, seal_identity
@@ -38,7 +38,15 @@ from exchange.wallet import Capsule, Wallet
 from exchange.watching import Watch, parts_of
 
 READ_AGAIN_S = 0.5
+TRIES = 5
 ReaderFactory = Callable[[str, Mapping[int, int]], Reader]
+
+
+class Told(NamedTuple):
+    """One outcome of this operator, or the notice that an answer waits. `cursor` resumes after it."""
+
+    cursor: str
+    told: Outcome | Waiting
 
 
 class Event(NamedTuple):
@@ -62,8 +70,12 @@ class Request:
     """Asks anew, once, under the agreement's new key."""
 
     async def outcome(self, timeout_s: float = 30.0) -> Outcome:
-        """The one terminal fate; `BusUnavailable` if none is told in time (the request goes on)."""
-        return await self.bus.wait(self.key, self.digest, timeout_s)
+        """The one terminal fate; `BusUnavailable` if none is told in time (the request goes on). An answer that waits is opened by this."""
+        return await self.bus.outcome(await self.bus.wait(self.key, self.digest, timeout_s))
+
+    async def waiting(self, timeout_s: float = 30.0) -> bool:
+        """Whether an answer waits to be opened, once there is news; False where the request has its fate already. Opens nothing."""
+        return pulled(await self.bus.wait(self.key, self.digest, timeout_s, keep=True))
 
     async def answer(self, timeout_s: float = 30.0) -> outcomes.Answer:
         """The answer, opened and its receipt verified; an `ExchangeError` where there is none. Where the agreement's key was replaced
@@ -71,12 +83,14 @@ class Request:
         told = await self.outcome(timeout_s)
         if told.reason == Code.CERTIFICATE_OUTDATED and self.again is not None:
             return await (await self.again()).answer(timeout_s)
-        return self.bus.open(self, told)
+        answer = self.bus.open(self, told)
+        await self.bus.received(self)
+        return answer
 
 
 @dataclass
 class Bus:
-    """One collectivity under one operator. Of the ledger only the directory and the agreements' capsules are asked for."""
+    """One collectivity under one operator. Of the ledger only the directory, the agreements' capsules and answers that wait are asked for."""
 
     wallet: Wallet
     outbox: Outbox
@@ -85,7 +99,8 @@ class Bus:
     trust: Trust
     clock: Clock
     tracing: Tracing = field(default_factory=Tracing)
-    _told: dict[tuple[RequestKey, bytes], asyncio.Future[Outcome]] = field(default_factory=dict)
+    _told: dict[tuple[RequestKey, bytes], asyncio.Future[Outcome | Waiting]] = field(default_factory=dict)
+    _pulled: set[Submission] = field(default_factory=set)
     _directory: list[DirectoryEntry] = field(default_factory=list)
     _reading: asyncio.Task[None] | None = None
     _publishing: Publishing = field(init=False)
@@ -208,8 +223,8 @@ class Bus:
                 lambda: wire.message("exchange-request", key.authorisation, made(), event_id, headers),
             )
 
-    async def wait(self, key: RequestKey, digest: bytes, timeout_s: float) -> Outcome:
-        """The outcome of a submission made on this bus; it is told once."""
+    async def wait(self, key: RequestKey, digest: bytes, timeout_s: float, *, keep: bool = False) -> Outcome | Waiting:
+        """What is told of a submission made on this bus: its outcome, or that its answer waits; told once, unless one is to `keep` it."""
         future = self._told.get((key, digest))
         if future is None:
             raise outcomes.BusUnavailable(Code.UNAVAILABLE)
@@ -219,8 +234,36 @@ class Bus:
         waiting.cancel()
         if not future.done():
             raise outcomes.BusUnavailable(Code.UNAVAILABLE)
-        self._told.pop((key, digest), None)
+        if not keep:
+            self._told.pop((key, digest), None)
         return future.result()
+
+    async def outcome(self, told: Outcome | Waiting) -> Outcome:
+        """The outcome of what was told: where an answer waits, or was opened elsewhere, that of opening it here and now."""
+        return await self.pull(Submission(told.key, told.digest)) if pulled(told) else told  # type: ignore[return-value]  # what is not pulled is an outcome
+
+    async def pull(self, submission: Submission) -> Outcome:
+        """Open what waits: this is the release (protocol §2). `NothingWaits` where there is nothing, `BusUnavailable` where what came with
+        its key came too late to be used."""
+        for _ in range(TRIES):
+            started_ms = self.clock.monotonic_ms()
+            try:
+                outcome = await self.ledger.open(submission)
+            except Refused as refused:
+                raise outcomes.NothingWaits(refused.code) from None
+            if outcome.delivery != "key":
+                return outcome
+            if self.clock.monotonic_ms() - started_ms <= LEASE_MS:
+                self._pulled.add(submission)
+                return outcome
+        raise outcomes.BusUnavailable(Code.UNAVAILABLE)
+
+    async def received(self, request: Request) -> None:
+        """An answer that was pulled is here and opened: the ledger may forget it. Nothing for any other."""
+        submission = Submission(request.key, request.digest)
+        if submission in self._pulled:
+            self._pulled.discard(submission)
+            await self.ledger.received([submission])
 
     def open(self, request: Request, outcome: Outcome) -> outcomes.Answer:
         """Open and verify: receipt, T, the connector's signature. An `ExchangeError` for an outcome without an answer."""
@@ -258,14 +301,21 @@ class Bus:
 
     async def events(self, after: str = "") -> AsyncGenerator[Event, None]:
         """Every outcome of this operator after a cursor (empty: from the oldest kept), and on."""
+        async with aclosing(self.told(after)) as told:
+            async for cursor, what in told:
+                if isinstance(what, Outcome):
+                    yield Event(cursor, what.key.request, what)
+
+    async def told(self, after: str = "") -> AsyncGenerator[Told, None]:
+        """The same, and each answer that waits."""
         offsets = {int(p): int(o) for p, _, o in (item.partition(":") for item in after.split(",") if item)}
         async with self.reader(outcomes_topic(self.wallet.operator), offsets) as reader:
             while True:
                 for chunk in await reader.next():
                     for record in chunk:
                         offsets[record.partition] = record.offset + 1
-                        if (outcome := _outcome(record)) is not None:
-                            yield Event(cursor_of(offsets), outcome.key.request, outcome)
+                        if (told := _told(record)) is not None:
+                            yield Told(cursor_of(offsets), told)
 
     async def _read(self, offsets: dict[int, int]) -> None:
         """For ever, from these offsets on: a broker that was away is read again from where it left."""
@@ -280,10 +330,12 @@ class Bus:
 
     def _hear(self, chunk: Sequence[Record]) -> None:
         for record in chunk:
-            outcome = _outcome(record)
-            future = self._told.get((outcome.key, outcome.digest)) if outcome else None
-            if outcome is not None and future is not None and not future.done():
-                future.set_result(outcome)  # the first one told counts; a repeat says the same
+            told = _told(record)
+            future = self._told.get((told.key, told.digest)) if told else None
+            if told is not None and future is not None and not future.done():
+                future.set_result(
+                    told
+                )  # the first one told counts; a repeat says the same, and opening what waits says it all
 
     async def _entry(self, kind: str, organisation: str) -> DirectoryEntry:
         if not self._directory:
@@ -310,9 +362,14 @@ def cursor_of(offsets: Mapping[int, int]) -> str:
     return ",".join(f"{partition}:{offset}" for partition, offset in sorted(offsets.items()))
 
 
-def _outcome(record: Record) -> Outcome | None:
+def pulled(told: Outcome | Waiting) -> bool:
+    """Whether its answer is to be opened by asking the ledger."""
+    return isinstance(told, Waiting) or (told.code, told.delivery) == ("released", "none")
+
+
+def _told(record: Record) -> Outcome | Waiting | None:
     try:
-        return wire.read_outcome(record)
+        return wire.read_told(record)
     except wire.BadBytes:
         return None
 

@@ -45,6 +45,22 @@ class Settings(BaseSettings):
     """Base URL of the DGFiP's gateway (API Impôt particulier, SFiP); used with its account."""
     dgfip_account_file: Path | None = None
     """File of its OAuth2 account: client id, secret, `ID_Teleservice` of Impôt particulier and of SFiP, one a line; None: the sandbox's."""
+    portal_port: int = 8600
+    """Port of the portal, on the loopback; 0, or one that is taken: a free one."""
+    identity_port: int = 8601
+    """Port of the identity sandbox, likewise."""
+    portal_proxies: str = ""
+    """Addresses of the proxies in front of the portal, comma-separated: who alone may say a caller's certificate (`Client-Cert`, RFC 9440)."""
+    webhook_networks: str = ""
+    """Networks webhooks may go to though they are not public, comma-separated: `10.1.0.0/16`."""
+    url: str = ""
+    """Base URL of a bus's HTTP API (`https://…`): the SDK goes by it instead of Kafka."""
+    client: str = ""
+    """Name under which that bus knows the SDK."""
+    client_key_file: Path | None = None
+    """File of the SDK's private key (JWK), mode 0600."""
+    demarche_port: int = 8610
+    """Port of the collectivity's démarches, likewise."""
     traces: bool = True
     """Whether spans are written to `traces/` in the data directory."""
     suite: Literal["x25519", "mlkem768-x25519"] = "x25519"

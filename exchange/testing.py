@@ -31,7 +31,7 @@ from connectors.core.reading import interpret
 from connectors.rest.descriptions import descriptions
 from connectors.sdk.lanes import Lanes, Limits
 from connectors.watcher import Watcher
-from consent.core.facts import Acknowledgement
+from consent.core.facts import Acknowledgement, Handover
 from consent.keys import KeyRing, ephemeral
 from consent.ledger import Ledger
 from consent.stores.engine import open_sqlite
@@ -46,7 +46,7 @@ from exchange.core.batches import Read
 from exchange.core.identity import Identity
 from exchange.core.memory import Memory
 from exchange.data_sets import PROVIDERS
-from exchange.introduction import give, introduce_collectivity, introduce_provider
+from exchange.introduction import KEY_LIFE_MS, give, introduce_collectivity, introduce_provider
 from exchange.journal.store import JournalStore
 from exchange.ports import Agent, Batches, Record, Unavailable
 from exchange.sdk import Bus
@@ -370,6 +370,11 @@ class MemoryBus:
     async def give(self, identity: Identity, **changes: object) -> bytes:
         """An agreement for this person, its capsule in the wallet; `changes` replace terms. Returns its id."""
         return await give(self.ledger, self.wallet, identity, self.clock.now_ms(), **changes)
+
+    async def hand_over(self, handover: Handover) -> None:
+        """From now on answers come with their outcomes (`push`), or wait until they are opened (`pull`)."""
+        until_ms = self.clock.now_ms() + KEY_LIFE_MS
+        await self.ledger.delegate(self.recipient, self.operator, until_ms, handover)
 
     async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement:
         return await self.ledger.withdraw(authorisation, happening)

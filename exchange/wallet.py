@@ -7,7 +7,7 @@ key that only the private key's holder can derive: no identity lies there in cle
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -88,6 +88,23 @@ class Wallet:
         """The capsule of an agreement, opened; None if there is none, or it is not ours."""
         kept = self._kept(authorisation)
         return None if kept is None else self._opened(authorisation, kept)
+
+    @property
+    def stamp(self) -> int | None:
+        """A number that changes when another capsule is kept, whoever keeps it; None where only looking tells."""
+        if self.folder is None:
+            return None
+        return self.folder.stat().st_mtime_ns if self.folder.exists() else 0
+
+    def held(self) -> Iterator[tuple[bytes, int]]:
+        """The agreements there are capsules of, each with a number that another capsule of it changes."""
+        if self.folder is None:
+            yield from ((authorisation, hash(kept)) for authorisation, kept in self._held.items())
+        elif self.folder.exists():
+            with os.scandir(self.folder) as files:
+                for file in files:
+                    if "." not in file.name:
+                        yield bytes.fromhex(file.name), file.stat().st_mtime_ns
 
     def _kept(self, authorisation: bytes) -> bytes | None:
         """Read at each use: another process may have kept a newer one."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from consent import certificates
-from consent.core.facts import Outcome, RequestKey, Submission
+from consent.core.facts import Outcome, RequestKey, Submission, Waiting
 from exchange import outcomes
 from exchange.core.watch import number_of, submission
 
 if TYPE_CHECKING:
-    from exchange.sdk import Event, Request
+    from exchange.sdk import Request, Told
 
 
 class BadName(ValueError):
@@ -51,19 +51,25 @@ class Watch:
         not deliver in time is looked up again at the next look.
         """
         after = self.cursor if after is None else after
-        async with aclosing(self.request.bus.events(after)) as events:
+        async with aclosing(self.request.bus.told(after)) as told:
             seen = -1
-            while (event := await self._next(events)) is not None:
-                number = self._number(event.outcome)
+            while (event := await self._next(told)) is not None:
+                number = self._number(event.told)
                 if number is None or number <= seen:
                     continue  # somebody else's, or told again
-                if event.outcome.code == "expired" and number:
+                request = replace(self.request, key=event.told.key, digest=event.told.digest)
+                try:
+                    outcome = await request.bus.outcome(event.told)
+                except outcomes.NothingWaits:
+                    continue  # opened before, or too late
+                if outcome.code == "expired" and number:
                     continue
                 seen = number
-                request = replace(self.request, key=event.outcome.key, digest=event.outcome.digest)
-                if event.outcome.delivery == "key":
-                    await self._recall(event.outcome.certificate_hash)
-                yield Change(event.cursor, number, request.bus.open(request, event.outcome))
+                if outcome.delivery == "key":
+                    await self._recall(outcome.certificate_hash)
+                answer = request.bus.open(request, outcome)
+                await request.bus.received(request)
+                yield Change(event.cursor, number, answer)
 
     async def _recall(self, certificate_hash: bytes) -> None:
         """The capsule of an agreement whose key was replaced meanwhile is asked for again."""
@@ -73,7 +79,7 @@ class Watch:
             return
         await bus.recall(authorisation)
 
-    async def _next(self, events: AsyncIterator[Event]) -> Event | None:
+    async def _next(self, events: AsyncIterator[Told]) -> Told | None:
         """The next event; None once the watch is over."""
         clock = self.request.bus.clock
         if not self.until_ms:
@@ -88,8 +94,8 @@ class Watch:
                 waiting.cancel()
             await asyncio.gather(coming, over, return_exceptions=True)
 
-    def _number(self, told: Outcome) -> int | None:
-        """Which look an outcome is of; None if it is none of this watch."""
+    def _number(self, told: Outcome | Waiting) -> int | None:
+        """Which look this is of; None if it is none of this watch."""
         first = Submission(self.request.key, self.request.digest)
         number = number_of(told.key.request, first.digest)
         return number if submission(first, self.request.ask_hash, number) == Submission(told.key, told.digest) else None

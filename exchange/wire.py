@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from consent.core.facts import Answer, Outcome, Position, RequestKey, Verdict
+from consent.core.facts import Answer, Outcome, Position, RequestKey, Verdict, Waiting
 from exchange.core.avro import BadAvro
 from exchange.core.cloudevents import headers
 from exchange.core.decision import Ask
@@ -171,6 +171,21 @@ def write_outcome(outcome: Outcome) -> bytes:
     return write(
         "outcome", _key_fields(outcome.key) | fields | {"scopes": list(outcome.scopes), "path": list(outcome.path)}
     )
+
+
+def read_waiting(record: Record) -> Waiting:
+    body = _keyed(record, read("waiting", record.value))
+    return Waiting(request_key(body), body["digest"], body["deadline_ms"])
+
+
+def write_waiting(waiting: Waiting) -> bytes:
+    return write("waiting", _key_fields(waiting.key) | {"digest": waiting.digest, "deadline_ms": waiting.deadline_ms})
+
+
+def read_told(record: Record) -> Outcome | Waiting:
+    """What lies on an outcome topic."""
+    waits = (record.value or b"").startswith(catalogue().prefix("waiting"))
+    return read_waiting(record) if waits else read_outcome(record)
 
 
 def dead_letter(record: Record, code: Code) -> Message:

@@ -3,8 +3,7 @@ called, and its answer goes back, with the granted scopes only.
 
     python -m bench.peers.http_gateway PORT WORKERS STORE STATE_API_URL TOKEN_FILE
 
-Starlette, which FastAPI is made of, without FastAPI's own work (validation by models): it can only be faster. One lookup by primary key
-in a store in WAL; a pool of kept connections to the State; as many processes as cores; no access log. What it does not do: no trace,
+FastAPI, its body checked by a model as such a team would have it. One lookup by primary key in a store in WAL; a pool of kept connections to the State; as many processes as cores; no access log. What it does not do: no trace,
 no queue, no retry, no sealing: it reads every answer, and a State API that is down is its own outage.
 """
 
@@ -24,10 +23,9 @@ from typing import NamedTuple
 
 import httpx
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from uvicorn.supervisors import Multiprocess
 
 from exchange.clock import SystemClock
@@ -88,6 +86,18 @@ def _hashed(person: Mapping[str, object]) -> bytes:
     return hashlib.sha256(json.dumps(person, sort_keys=True).encode()).digest()
 
 
+class Asked(BaseModel):
+    """The body of a call."""
+
+    consent: str
+    recipient: str
+    data_set: str
+    purpose: str
+    scopes: list[str]
+    person: dict[str, str | list[str]]
+    period: dict[str, str]
+
+
 class Gateway:
     """One process of it."""
 
@@ -100,17 +110,16 @@ class Gateway:
         )  # fmt: skip
         self._clock = SystemClock()
 
-    async def exchange(self, request: Request) -> JSONResponse:
-        asked = await request.json()
-        named = asked | {"id": bytes.fromhex(asked["consent"]), "now": self._clock.now_ms()}
-        row = self._store.execute(_CHECK, named).fetchone()
-        if row is None or not hmac.compare_digest(row[2], _hashed(asked["person"])):
+    async def exchange(self, asked: Asked) -> JSONResponse:
+        named = {"recipient": asked.recipient, "data_set": asked.data_set, "purpose": asked.purpose}
+        row = self._store.execute(
+            _CHECK, named | {"id": bytes.fromhex(asked.consent), "now": self._clock.now_ms()}
+        ).fetchone()
+        if row is None or not hmac.compare_digest(row[2], _hashed(asked.person)):
             return JSONResponse({"error": "no consent"}, 403)
-        granted = set(row[0].split()) & set(row[1].split()) & set(asked["scopes"])
+        granted = set(row[0].split()) & set(row[1].split()) & set(asked.scopes)
         try:
-            said = await self._http.get(
-                STATE_PATH, params=asked["person"] | asked["period"] | {"recipient": asked["recipient"]}
-            )
+            said = await self._http.get(STATE_PATH, params=asked.person | asked.period | {"recipient": asked.recipient})
         except httpx.HTTPError:
             return JSONResponse({"error": "the State does not answer"}, 503)
         if said.status_code != 200:
@@ -123,16 +132,18 @@ class Gateway:
         self._store.close()
 
 
-def make() -> Starlette:
+def make() -> FastAPI:
     """The application of one worker process; where everything is, its parent left in the environment."""
     gateway = Gateway(*json.loads(os.environ["ACCORD_BENCH_GATEWAY"]))
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await gateway.close()
 
-    return Starlette(routes=[Route(PATH, gateway.exchange, methods=["POST"])], lifespan=lifespan)
+    app = FastAPI(lifespan=lifespan)
+    app.post(PATH)(gateway.exchange)
+    return app
 
 
 def main(port: str, workers: str, store: str, state_url: str, token_file: str) -> None:

@@ -38,6 +38,7 @@ class Case:
     payload: bytes = field(repr=False)
     before: tuple[str, ...] = ()
     wire: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    description: str = ""
 
 
 class NotACase(ValueError):
@@ -59,6 +60,7 @@ def parse(operation: str, name: str, document: Any) -> Case:
         payload=_payload(document.get("payload")),
         before=tuple(str(incident) for incident in document.get("before", ())),
         wire=document["params"],
+        description=str(document.get("description") or ""),
     )
 
 

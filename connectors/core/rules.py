@@ -72,6 +72,31 @@ NOT_FOUND_AT = {
     ),
 }
 """By the word its route has; ``NOT_FOUND`` elsewhere (CNAF and MSA)."""
+ABSENT = tuple(
+    Refusal(
+        404,
+        code,
+        f"Dossier allocataire absent {fund}",
+        f"Le dossier allocataire n'a pas été trouvé auprès de la {fund}.",
+        provider=fund,
+    )
+    for code, fund in (("37003", "CNAV"), ("23003", "CNAF"), ("10003", "MSA"))
+)
+UNKNOWN_ANSWER = Refusal(
+    502,
+    "37999",
+    "Erreur inconnue du fournisseur de données",
+    "La réponse retournée par le fournisseur de données est invalide et inconnue de notre service. L'équipe technique a "
+    "été notifiée de cette erreur pour investigation.",
+    provider="CNAV",
+)
+UNAVAILABLE = Refusal(
+    504,
+    "37001",
+    "Service non disponible",
+    "Service du fournisseur de données temporairement indisponible ou en maintenance.",
+    provider="CNAV",
+)
 CONTEXT_MISSING = Refusal(422, "00201", UNREADABLE, "Le paramètre context est obligatoire", "context")
 OBJECT_MISSING = Refusal(422, "00202", UNREADABLE, "Le paramètre object est obligatoire", "object")
 SELF = Refusal(422, "00211", UNREADABLE, "Le paramètre recipient est identique à l'entreprise appelée", "recipient")
@@ -91,6 +116,15 @@ BIRTH_DEPARTEMENT = Refusal(
 YEAR = Refusal(422, "00353", UNREADABLE, "L'année demandée n'est pas correctement formatée ou est dans le futur.")
 YEAR_TOO_OLD = Refusal(422, "00356", UNREADABLE, "L'année demandée doit être l'année en cours (N), N-1 ou N-2.")
 MONTH = Refusal(422, "00354", UNREADABLE, "Le mois demandé est incorrect ou est dans le futur.")
+
+UNIDENTIFIED = Refusal(
+    422,
+    "00355",
+    "Impossible d'identifier l'allocataire",
+    "Les paramètres fournis ne permettent pas d'identifier un allocataire.",
+)
+REFUSALS = (NOT_FOUND, *NOT_FOUND_AT.values(), *ABSENT, UNIDENTIFIED, TIMED_OUT, UNAVAILABLE, UNKNOWN_ANSWER)
+"""What the State says of an absence, a refusal or a failure, in its words (OpenAPI, examples)."""
 
 
 def check_recipient(recipient: str) -> Refusal | None:

@@ -17,11 +17,8 @@ Channel = Literal["online", "counter", "phone", "paper"]
 Assurance = Literal["eidas1", "eidas2", "eidas3"]
 """Levels of assurance of an identity, weakest first: low, substantial, high (eIDAS art. 8)."""
 
-CALLS_MAX = 3
-"""State calls of one request, at most (T-attempt)."""
-REGISTER = bytes(16)
-"""The authorisation of an outbox line that is about none: who may ask has changed, caches start again."""
-
+Handover = Literal["push", "pull"]
+"""How an answer reaches the collectivity: with the outcome, or when it opens the answer that waits for it (protocol §2)."""
 
 CALLS_MAX = 3
 """State calls of one request, at most (T-attempt)."""
@@ -121,7 +118,8 @@ class Grant(Value, frozen=True):
 class Authorisation(Value, frozen=True):
     """An authorisation as the gate and connectors may see it: no person, no key.
 
-    `operators` hold a live delegation of the recipient; `habilitated` are the scopes of its live habilitation.
+    `operators` hold a live delegation of the recipient, `pulling` those of them that open their answers themselves; `habilitated` are the
+    scopes of its live habilitation.
     """
 
     id: bytes
@@ -142,6 +140,7 @@ class Authorisation(Value, frozen=True):
     habilitated: tuple[str, ...] = ()
     rule_hash: bytes = b""
     watch_every_ms: int = 0
+    pulling: tuple[str, ...] = ()
 
 
 class Habilitation(Value, frozen=True):
@@ -152,6 +151,14 @@ class Habilitation(Value, frozen=True):
     purpose: str
     scopes: tuple[str, ...]
     legal_reference: str
+    not_after_ms: int
+
+
+class Delegation(Value, frozen=True):
+    """An operator (SIREN) may publish for a recipient (SIRET), until then."""
+
+    recipient: str
+    operator: str
     not_after_ms: int
 
 
@@ -262,6 +269,14 @@ class Outcome(Value, frozen=True, tag="outcome"):
     batch_note: str = ""
 
 
+class Waiting(Value, frozen=True, tag="waiting"):
+    """An answer waits, until its deadline, for the collectivity to open it: not a fate, the request has none yet."""
+
+    key: RequestKey
+    digest: bytes
+    deadline_ms: int
+
+
 class Dropped(Value, frozen=True, tag="dropped"):
     """Nothing to publish: already told, or not yet time."""
 
@@ -280,11 +295,11 @@ class Submission(Value, frozen=True):
 
 
 class Confirmation(Value, frozen=True):
-    """An outcome the broker acknowledged, with or without its key."""
+    """An outcome the broker acknowledged, with or without its key; None where the key went another way: it was pulled."""
 
     key: RequestKey
     digest: bytes
-    with_key: bool
+    with_key: bool | None
 
 
 class Acknowledgement(Value, frozen=True):
@@ -310,6 +325,13 @@ class Event(Value, frozen=True):
     version: int
     state: str
     at_ms: int
+
+
+class Tally(Value, frozen=True):
+    """How many agreements an agent recorded for others in the last 24 h, and how many they may."""
+
+    recorded: int
+    most: int
 
 
 class Entry(Value, frozen=True):

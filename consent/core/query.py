@@ -200,6 +200,70 @@ class Grounds(Value, frozen=True):
     grounds: tuple[Ground, ...]
 
 
+class Use(Value, frozen=True):
+    """One request under an authorisation: how it ended (`code` empty while it is open), how its answer was delivered, and how often the
+    State was called for it. `leaf_index` is that of its end, -1 without one."""
+
+    request: bytes
+    operator: str
+    code: str
+    reason: str
+    provider_code: str
+    delivery: str
+    at_ms: int
+    worker: str
+    calls: int
+    leaf_index: int
+
+
+class Lived(Value, frozen=True):
+    """One authorisation: what it is, every fact of its life, oldest first, and every request made under it."""
+
+    head: Head
+    row: Row
+    facts: tuple[Fact, ...]
+    uses: tuple[Use, ...]
+
+
+class Count(Value, frozen=True):
+    """How many of what: a refusal's reason, a channel, an agent's reference."""
+
+    of: str
+    count: int
+
+
+class Alerts(Value, frozen=True):
+    """What deserves an officer's eye in a period: requests refused, by reason; agreements given, by channel; and the agents who recorded
+    most for others in the last 24 h, of the `quota` that each has."""
+
+    head: Head
+    refusals: tuple[Count, ...]
+    channels: tuple[Count, ...]
+    agents: tuple[Count, ...]
+    quota: int
+
+
+class Consultation(Value, frozen=True):
+    """A question an officer asked: its leaf, when, why, what was asked (`about`, JSON) and the code of its refusal, empty where it was
+    answered."""
+
+    leaf_index: int
+    at_ms: int
+    reason: str
+    act: str
+    about: str
+    refused: str
+
+
+class Consultations(Value, frozen=True):
+    """What an officer asked, newest first; `next` is where the following page begins, 0 on the last. Questions about a person are no
+    longer told once that person is erased."""
+
+    head: Head
+    told: tuple[Consultation, ...]
+    next: int
+
+
 class Activity(Value, frozen=True):
     """A line of the register of processing activities (GDPR art. 30): one purpose of one controller on one data set.
 
@@ -260,6 +324,11 @@ def perimeter(officer: Officer | None, recipient: str, now_ms: int) -> tuple[str
     return (recipient,) if recipient else officer.recipients
 
 
+def inside(recipient: str, head: Head) -> bool:
+    """Whether what a recipient holds is within what an answer was limited to."""
+    return not head.recipients or recipient in head.recipients
+
+
 def check_officer(officer: Officer) -> None:
     """ValueError unless it names someone and SIRETs."""
     if stated(officer.name, "x") or not all(_RECIPIENT.fullmatch(r) for r in officer.recipients):
@@ -284,11 +353,11 @@ def next_cursor(rows: Sequence[Row], more: bool) -> str:
     return f"{rows[-1].at_ms:016x}{rows[-1].authorisation.hex()}" if rows and more else ""
 
 
-def delivery(code: str, confirmed: bool, with_key: bool | None) -> str:
+def delivery(code: str, with_key: bool | None) -> str:
     """How an outcome reached the collectivity, as far as the ledger knows."""
     if code != "released":
         return "none"
-    if not confirmed:
+    if with_key is None:
         return "unconfirmed"
     return "key" if with_key else "cut"
 

@@ -38,7 +38,7 @@ class About(NamedTuple):
     """What a receipt says beside the life itself: whose word it is, at which time, and what its leaves do not hold.
 
     `labels` are French texts by scope; `parties` by SIRET, SIREN or provider; `status` is `final` once a witness has cosigned every
-    checkpoint, else `pending`; `edition` is that of the page for people (`consent.paper`).
+    checkpoint, else `pending`; `edition` is that of the page for people (`consent.paper`); `code` opens this agreement to whoever has it.
     """
 
     authorisation: bytes
@@ -53,6 +53,7 @@ class About(NamedTuple):
     title: str
     labels: Mapping[str, str]
     parties: Mapping[str, Party]
+    code: str = ""
 
 
 class Said(NamedTuple):
@@ -82,6 +83,7 @@ def write(life: Life, about: About) -> Document:
         "accord:leafHash": about.leaf_hash.hex(),
         "accord:status": about.status,
         "accord:edition": about.edition,
+        "accord:shortCode": about.code,
         "dpv:hasRecordOfActivity": _record(life, about, consent),
     }
 

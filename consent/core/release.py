@@ -1,6 +1,7 @@
 """The fate of each answer and verdict met by release: the request table of protocol §4, cell by cell.
 
-`fold` decides a whole chunk in order: uses counted and fates decided earlier in the chunk count for the later ones.
+`fold` decides a whole chunk in order: uses counted and fates decided earlier in the chunk count for the later ones. Where the answer is
+to be pulled it waits instead of being released, and is decided by the same rule when the collectivity itself asks for it.
 Left to `consent.releases`: seals (an answer that does not open is a dead letter and never comes here), time, the store.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from consent.core.facts import Answer, Authorisation, RequestKey, Verdict
+from consent.core.facts import Answer, Authorisation, Handover, RequestKey, Verdict
 from consent.core.rules import usable
 from exchange.core.errors import Code
 from exchange.core.sealing import Context, answer_digest, bound_rule
@@ -19,10 +20,10 @@ FateCode = Literal["released", "refused", "failed", "expired", "cancelled"]
 
 
 class Row(NamedTuple):
-    """A request's terminal row."""
+    """A request's terminal row, or the answer that waits where it has none."""
 
     digest: bytes
-    code: FateCode
+    code: FateCode | Literal["waiting"]
     reason: str
     provider_code: str
     answer_digest: bytes
@@ -30,11 +31,14 @@ class Row(NamedTuple):
 
 
 class Held(NamedTuple):
-    """An authorisation as the transaction reads it: the operators' current recipient key ids, the certificates whose key exists."""
+    """An authorisation as the transaction reads it: the operators' current recipient key ids, the certificates whose key exists, the
+    operators who open their answers themselves, and how many answers wait for them."""
 
     authorisation: Authorisation
     recipient_keys: Mapping[str, bytes]
     keyed: frozenset[bytes]
+    pulling: frozenset[str] = frozenset()
+    waiting: int = 0
 
 
 class Seen(NamedTuple):
@@ -46,65 +50,90 @@ class Seen(NamedTuple):
 
 
 class Fate(NamedTuple):
-    """What to do with an item: `insert` a row, tell it `again`, tell a `conflict`, or `drop` it."""
+    """What to do with an item: `insert` a row, tell it `again`, let it `wait` to be opened, tell a `conflict`, or `drop` it."""
 
-    action: Literal["insert", "again", "conflict", "drop"]
+    action: Literal["insert", "again", "wait", "conflict", "drop"]
     code: FateCode = "refused"
     delivery: Literal["none", "key", "cut"] = "none"
     reason: str = ""
     provider_code: str = ""
     answer_digest: bytes = b""
-    """Of the sealed answer a row is inserted for."""
+    """Of the sealed answer a row is inserted for, or that waits."""
 
 
 DROP = Fate("drop")
 
 
+def pulling(a: Authorisation, handover: Handover) -> frozenset[str]:
+    """The operators who open its answers themselves: those whose delegation says so, all where its data set's `handover` does."""
+    return frozenset(a.operators if handover == "pull" else a.pulling)
+
+
 def fold(
-    seen: Sequence[Seen], rows: Mapping[RequestKey, Row], held: Mapping[bytes, Held], now_ms: int
+    seen: Sequence[Seen],
+    rows: Mapping[RequestKey, Row],
+    held: Mapping[bytes, Held],
+    now_ms: int,
+    *,
+    pulled: bool = False,
 ) -> tuple[list[Fate], dict[bytes, int]]:
-    """A fate per item, in order, and the uses of each authorisation that was used."""
+    """A fate per item, in order, and the uses of each authorisation that was used. `pulled`: the collectivity asks for them itself, or
+    they can wait no longer."""
     decided, fates = dict(rows), list[Fate]()
-    uses: dict[bytes, int] = {}
+    uses, waiting = dict[bytes, int](), dict[bytes, int]()
     for one in seen:
         key, standing = one.item.key, held.get(one.item.key.authorisation)
         used = uses.get(key.authorisation, standing.authorisation.uses if standing else 0)
-        fate = _fate(one, decided.get(key), standing, used, now_ms)
+        waits = waiting.get(key.authorisation, standing.waiting if standing else 0)
+        fate = _fate(one, decided.get(key), standing, used, waits, now_ms, pulled=pulled)
         if fate.action == "insert":
             decided[key] = Row(one.item.digest, fate.code, fate.reason, fate.provider_code, fate.answer_digest, False)
             if fate.code == "released":
                 uses[key.authorisation] = used + 1
+        elif fate.action == "wait" and key not in decided:
+            decided[key] = Row(one.item.digest, "waiting", "", "", fate.answer_digest, False)
+            waiting[key.authorisation] = waits + 1
         fates.append(fate)
     return fates, uses
 
 
-def _fate(seen: Seen, row: Row | None, held: Held | None, uses: int, now_ms: int) -> Fate:
-    if row is not None:
-        return _met_again(seen, row, held)
+def _fate(
+    seen: Seen, row: Row | None, held: Held | None, uses: int, waiting: int, now_ms: int, *, pulled: bool
+) -> Fate:
+    waits = not pulled and held is not None and seen.item.key.operator in held.pulling
+    if row is not None and (row.code != "waiting" or row.digest != seen.item.digest):
+        return _met_again(seen, row, held, waits=waits)
     if isinstance(seen.item, Verdict):
-        verdict = seen.item
-        if verdict.code == "expired" and now_ms < verdict.deadline_ms:
-            return DROP  # the proposer's clock is fast
-        return Fate("insert", verdict.code, reason=verdict.reason, provider_code=verdict.provider_code)
+        return _judged(seen.item, row, now_ms)
     assert seen.context is not None  # an answer without an attempt is a dead letter
     told = answer_digest(seen.item.tag, seen.item.sealed_key, seen.item.outer)
+    if row is not None and told != row.answer_digest:
+        return DROP  # the one that waits came first
     if now_ms >= seen.context.deadline_ms:
         return Fate("insert", "expired", "none", Code.DEADLINE_PASSED, answer_digest=told)
-    reason = refusal(seen, held, uses, now_ms)
+    reason = refusal(seen, held, uses + waiting if waits and row is None else uses, now_ms)
     if reason is not None:
         return Fate("insert", "refused", "none", reason, answer_digest=told)
-    return Fate("insert", "released", "key", answer_digest=told)
+    return Fate("wait" if waits else "insert", "released", "none" if waits else "key", answer_digest=told)
 
 
-def _met_again(seen: Seen, row: Row, held: Held | None) -> Fate:
+def _judged(verdict: Verdict, row: Row | None, now_ms: int) -> Fate:
+    if verdict.code == "expired" and now_ms < verdict.deadline_ms:
+        return DROP  # the proposer's clock is fast
+    if verdict.code == "failed" and row is not None:
+        return DROP  # an answer waits: whoever failed was asked again after it
+    return Fate("insert", verdict.code, reason=verdict.reason, provider_code=verdict.provider_code)
+
+
+def _met_again(seen: Seen, row: Row, held: Held | None, *, waits: bool) -> Fate:
     if row.digest != seen.item.digest:
         return Fate("conflict", reason=Code.CONFLICT)
     if row.confirmed:
         return DROP
-    if row.code != "released":
+    if row.code != "released" and row.code != "waiting":
         return Fate("again", row.code, reason=row.reason, provider_code=row.provider_code)
     item = seen.item
-    if isinstance(item, Verdict) or answer_digest(item.tag, item.sealed_key, item.outer) != row.answer_digest:
+    if waits or isinstance(item, Verdict) or answer_digest(item.tag, item.sealed_key, item.outer) != row.answer_digest:
         return DROP
     opened = seen.inner is not None and seen.context is not None
     keyed = opened and held is not None and seen.context.certificate_hash in held.keyed  # type: ignore[union-attr]  # opened says context is there

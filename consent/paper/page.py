@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import calendar
 import unicodedata
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from consent.core import wording
 from consent.core.facts import State
 from consent.core.record import Document, read
-from consent.paper.words import MONTHS, WORDS
-from exchange.core.rendering import rfc3339
+from consent.paper.words import WORDS
+from exchange.core.rendering import day, rfc3339, time
 
 _SHOWN = (
     (0x20, 0x7E),
@@ -62,7 +61,7 @@ class _Page:
             "live": self._open(),
             "lead": self._lead(),
             "sections": [self._what(), self._how(), self._since()],
-            "mind": {"title": w["mind"], "paragraphs": [self._mind(), w["mind_rights"]]},
+            "mind": {"title": w["mind"], "paragraphs": [self._mind(), *self._code(), w["mind_rights"]]},
             "proof": self._proof(),
             "issued": w["issued"].format(date=self._moment(self.created_ms)),
             "page": w["page"],
@@ -96,6 +95,10 @@ class _Page:
         if self._open():
             kind = "legal" if self.legal else "consent"
         return self.words[f"mind_{kind}"].format(contact=self._contact())
+
+    def _code(self) -> list[str]:
+        code = self.document["accord:shortCode"]
+        return [self.words["mind_code"].format(code=code.replace("-", "\u2011"))] if code and self._open() else []
 
     def _what(self) -> dict[str, Any]:
         w, t, process = self.words, self.said.terms, self.record["dpv:hasProcess"]
@@ -202,32 +205,14 @@ class _Page:
         return found.en if self.language == "en" else found.fr
 
     def _day(self, at_ms: int) -> str:
-        at = paris(at_ms)
-        first = "1er" if self.language == "fr" and at.day == 1 else str(at.day)
-        return f"{first}\u00a0{MONTHS[self.language][at.month - 1]}\u00a0{at.year}"
+        return day(at_ms, self.language)
 
     def _moment(self, at_ms: int) -> str:
-        at = paris(at_ms)
-        clock = f"{at.hour}\u00a0h\u00a0{at.minute:02}" if self.language == "fr" else f"{at:%H:%M}"
+        clock = time(at_ms, self.language)
         return self.words["at"].format(day=self._day(at_ms), time=clock).removeprefix("le ")
 
     def _short(self, at_ms: int) -> str:
-        at = paris(at_ms)
-        clock = f"{at.hour}\u00a0h\u00a0{at.minute:02}" if self.language == "fr" else f"{at:%H:%M}"
-        return f"{self._day(at_ms)}, {clock}"
-
-
-def paris(at_ms: int) -> datetime:
-    """An instant on the clocks of mainland France: UTC+2 from the last Sunday of March to that of October, at 01:00 UTC, else UTC+1
-    (directive 2000/84/EC); no time zone database, so the same page everywhere."""
-    at = datetime.fromtimestamp(at_ms // 1000, UTC)
-    summer = _change(at.year, 3) <= at < _change(at.year, 10)
-    return at + timedelta(hours=2 if summer else 1)
-
-
-def _change(year: int, month: int) -> datetime:
-    last = max(week[calendar.SUNDAY] for week in calendar.monthcalendar(year, month))
-    return datetime(year, month, last, 1, tzinfo=UTC)
+        return f"{self._day(at_ms)}, {time(at_ms, self.language)}"
 
 
 def _ms(text: str) -> int:

@@ -67,6 +67,7 @@ FR = {
     "ended": "Clos par la collectivité",
     "mind": "Changer d’avis",
     "mind_consent": "Vous pouvez retirer cet accord à tout moment, sans vous justifier et aussi simplement que vous l’avez donné : en ligne, au guichet, par téléphone ou par courrier, auprès de votre collectivité{contact}. Dès que le retrait est enregistré, plus rien ne peut être transmis. Cela ne change rien à ce qui a déjà été reçu.",
+    "mind_code": "En ligne, le code {code} ouvre cet accord, et lui seul, sans autre identification : ce qui en a été fait, et le retrait. Gardez-le comme une clé.",
     "mind_legal": "Vous pouvez vous opposer à cet échange à tout moment, en ligne, au guichet, par téléphone ou par courrier, auprès de votre collectivité{contact}.",
     "mind_over": "Il n’y a rien à faire. Pour un nouvel accord, ou pour toute question, adressez-vous à votre collectivité{contact}.",
     "mind_requested": "Vous êtes libre d’accepter ou de refuser. Pour toute question, adressez-vous à votre collectivité{contact}.",
@@ -154,6 +155,7 @@ EN = {
     "ended": "Closed by the local authority",
     "mind": "Changing your mind",
     "mind_consent": "You may withdraw this consent at any time, without giving reasons and as simply as you gave it: online, at the counter, by phone or by letter, with your local authority{contact}. Once the withdrawal is recorded, nothing more can be sent. It does not affect what was received before.",
+    "mind_code": "Online, the code {code} opens this agreement, and no other, without further identification: what was done with it, and its withdrawal. Keep it like a key.",
     "mind_legal": "You may object to this exchange at any time, online, at the counter, by phone or by letter, with your local authority{contact}.",
     "mind_over": "There is nothing to do. For a new agreement, or for any question, ask your local authority{contact}.",
     "mind_requested": "You are free to accept or to refuse. For any question, ask your local authority{contact}.",
@@ -176,8 +178,4 @@ EN = {
     "collectivity": "the local authority with SIRET {number}",
     "at": "{day} at {time}, Paris time",
 }
-MONTHS = {
-    "fr": ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"),
-    "en": ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"),
-}  # fmt: skip
 WORDS = {"fr": FR, "en": EN}

@@ -1,18 +1,27 @@
-"""Many rows in one statement, as the driver takes and gives them: half of what a leaf or an outcome costs went into SQLAlchemy's own
-conversions."""
+"""Statements as the driver takes and gives them, many rows in one: half of what a leaf or an outcome costs, and most of what a transaction
+of one costs, went into SQLAlchemy's own constructions and conversions."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import namedtuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Connection, Dialect, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Boolean, Connection, CursorResult, Dialect, LargeBinary, String, Table
+from sqlalchemy.exc import DBAPIError
 
 _IN_MAX = 8_192
 """How many values a statement names at once, a power of two: SQLite takes 32,766."""
 _ARRAYS = {BigInteger: "bigint", String: "text", LargeBinary: "bytea", Boolean: "boolean"}
+
+
+def run(connection: Connection, statement: str, *values: Any) -> CursorResult[Any]:
+    """One statement of a text of ours, each `?` in it a value."""
+    if connection.dialect.name == "postgresql":
+        statement = statement.replace("?", "%s")
+    return connection.exec_driver_sql(statement, values)
 
 
 def insert_rows(
@@ -54,13 +63,35 @@ def select_rows(
 ) -> Sequence[Any]:
     """The rows whose column `key` is one of these values, however many: these columns of them, or all, by place and by name."""
     wanted, rows, dialect = list(set(values)), list[Any](), connection.dialect
+    if not wanted:
+        return rows
+    row = _row(columns or tuple(table.c.keys()))
     if dialect.name == "postgresql":
-        return connection.exec_driver_sql(_select(table, columns, key, 0, dialect), (wanted,)).all() if wanted else rows
+        return _read(connection, _select(table, columns, key, 0, dialect), (wanted,), row)
     for some in (wanted[at : at + _IN_MAX] for at in range(0, len(wanted), _IN_MAX)):
         count = 1 << (len(some) - 1).bit_length()  # few statements for all sizes; to ask twice finds once
         asked = (*some, *some[-1:] * (count - len(some)))
-        rows += connection.exec_driver_sql(_select(table, columns, key, count, dialect), asked).all()
+        rows += _read(connection, _select(table, columns, key, count, dialect), asked, row)
     return rows
+
+
+def _read(connection: Connection, statement: str, values: Sequence[Any], row: Callable[[Any], Any]) -> list[Any]:
+    """Beneath SQLAlchemy, whose description of what comes back costs three times the query; errors are its own."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement, values)
+        return list(map(row, cursor.fetchall()))
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise DBAPIError.instance(None, None, error, connection.dialect.loaded_dbapi.Error) from error
+    finally:
+        cursor.close()
+
+
+@lru_cache(maxsize=128)
+def _row(columns: tuple[str, ...]) -> Callable[[Iterable[Any]], Any]:
+    row: Any = namedtuple("Row", columns)  # type: ignore[misc]  # names from the tables
+    made: Callable[[Iterable[Any]], Any] = row._make
+    return made
 
 
 def _values(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -49,6 +49,10 @@ _sought = text("(kind <> 'released' OR length(request) = 0)")
 """A release is found by its row of `terminal`, unless that is lost: in an index by authorisation each would cost a page of its own."""
 Index("leaf_by_authorisation", leaf.c.authorisation, leaf.c.kind, sqlite_where=_sought, postgresql_where=_sought)
 
+asked = text("kind = 'queried'")
+"""Leaves of what officers and agents asked: few of all, and told to who asked, newest first."""
+Index("leaf_by_question", leaf.c.idx, sqlite_where=asked, postgresql_where=asked)
+
 
 def about(authorisation: Any) -> ColumnElement[bool]:
     """The leaves of an authorisation (an id, or a column of ids), but for its releases."""
@@ -91,8 +95,8 @@ Index(
 )
 
 
-def by_agent(agent: str) -> ColumnElement[bool]:
-    """The authorisations an agent recorded: few of all, most are given online by the person."""
+def by_agent(agent: Any) -> ColumnElement[bool]:
+    """The authorisations an agent (a reference, or a column of them) recorded: few of all, most are given online by the person."""
     return and_(authorisation.c.agent == agent, _assisted)
 
 
@@ -173,7 +177,22 @@ habilitation = Table(
     _text("scopes"), _text("legal_reference"), _int("not_after"),
 )  # fmt: skip
 
-delegation = Table("delegation", metadata, _text("recipient", key=True), _text("operator", key=True), _int("not_after"))
+waiting = Table(
+    "waiting", metadata, _bytes("request", key=True), _bytes("authorisation", key=True), _text("operator", key=True),
+    _bytes("digest"), _text("provider"), _bytes("tag"), _bytes("sealed_key"), _bytes("outer"), _text("topic"), _int("partition"),
+    _int("offset"), _int("deadline"),
+)  # fmt: skip
+"""Answers that wait to be opened by the collectivity, sealed as they came."""
+Index("waiting_by_authorisation", waiting.c.authorisation)
+
+delegation = Table(
+    "delegation",
+    metadata,
+    _text("recipient", key=True),
+    _text("operator", key=True),
+    _int("not_after"),
+    _text("handover"),
+)
 
 directory = Table(
     "directory", metadata, _bytes("key_id", key=True), _text("kind"), _text("organisation"), _text("operator"), _int("at"),
@@ -186,6 +205,9 @@ officer = Table("officer", metadata, _text("name", key=True), _text("recipients"
 
 nonce = Table("nonce", metadata, _bytes("nonce", key=True), _int("at"))
 """Nonces of identity tokens already used for a grant."""
+
+short_code = Table("short_code", metadata, _bytes("digest", key=True), _bytes("authorisation"))
+"""The SHA-256 of each code printed on a receipt: a copy of the store opens nothing."""
 
 aside = Table("aside", metadata, _bytes("authorisation", key=True), _text("happening"), _int("at"))
 """Withdrawals recorded while the log is recovering, to be appended once it has caught up."""

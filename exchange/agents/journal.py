@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
+from consent.core.facts import Waiting
 from exchange import wire
 from exchange.agents.base import UNHURRIED_S, Outgoing, Quiet
 from exchange.core.decision import Ask
@@ -55,8 +56,9 @@ class Journal(Quiet):
                 if record.topic != VERDICTS:  # release buries those
                     outgoing.bury(record, bad.code)
                 continue
-            lines.append(line)
-            outgoing.add(JOURNAL, record, _told(line))
+            if line is not None:
+                lines.append(line)
+                outgoing.add(JOURNAL, record, _told(line))
         await self._store.add(lines)
         await outgoing.send()
 
@@ -66,7 +68,8 @@ class Journal(Quiet):
             self._look_ms = now_ms + PURGE_POLL_MS
             await self._store.purge_due(self._clock.now_ms())
 
-    def _line(self, record: Record) -> Line:
+    def _line(self, record: Record) -> Line | None:
+        """None for what is no step: an answer that waits."""
         place = (record.topic, record.partition, record.offset)
         if record.topic == VERDICTS:
             verdict = wire.read_verdict(record)
@@ -74,7 +77,9 @@ class Journal(Quiet):
             return Line("judged", record.timestamp, key.operator, "", origin, key.request, key.authorisation, "", "", verdict.code,
                         verdict.reason, *place)  # fmt: skip
         if record.topic.startswith("outcomes."):
-            outcome = wire.read_outcome(record)
+            outcome = wire.read_told(record)
+            if isinstance(outcome, Waiting):
+                return None
             key = outcome.key
             return Line("ended", record.timestamp, key.operator, "", "release", key.request, key.authorisation, "", "", outcome.code,
                         outcome.reason, *place)  # fmt: skip

@@ -1,4 +1,5 @@
-"""Release: from `answers.<provider>` and `verdicts.v1` to `outcomes.<operator>`, of which it is the only writer.
+"""Release: from `answers.<provider>` and `verdicts.v1` to `outcomes.<operator>`, of which it is the only writer. An answer that is to be
+pulled goes no further than the ledger: what is told is that it waits, and its outcome once the ledger has one.
 
 The order of durability, and what a crash leaves:
 1. the lease starts (monotonic clock), then T-release commits in the ledger — a crash here: the chunk comes again, and the same
@@ -16,12 +17,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from consent.core.facts import Answer, Confirmation, DeadLetter, Dropped, Outcome, Verdict
+from consent.core.facts import Answer, Confirmation, DeadLetter, Dropped, Outcome, Verdict, Waiting
 from exchange import wire
 from exchange.agents.base import Outgoing, Quiet, ended, partitions, slices
+from exchange.core.batches import body
 from exchange.core.errors import Code
 from exchange.core.topics import ALL_ANSWERS, VERDICTS, outcomes
-from exchange.ports import LEASE_MS, Clock, Ledger, Outbox, Record, Unavailable
+from exchange.ports import LEASE_MS, Clock, Ledger, Message, Outbox, Record, Unavailable
 from exchange.tracing import Tracing
 
 SLICE, AT_ONCE = 300, 3
@@ -53,6 +55,17 @@ class Release(Quiet):
             await self._ledger.release([], confirmed)
         if error is not None:
             raise error
+
+    async def tick(self) -> None:
+        """Outcomes of answers that were opened, or can wait no longer: told without their keys."""
+        outgoing, told = Outgoing(self._outbox), await self._ledger.over(self._worker)
+        for outcome in told:
+            topic, request = _topic(outcome.key.operator), outcome.key.request
+            headers = self._tracing.mark("release", [], topic, request)
+            outgoing.extend(topic, outcome.key.authorisation[0], [body(*_message(outcome, headers))])
+        if told:
+            await outgoing.send()
+            await self._ledger.release([], [Confirmation(o.key, o.digest, None) for o in told])
 
     async def _settle(self, part: Sequence[Record], confirmed: list[Confirmation]) -> None:
         buried = Outgoing(self._outbox)
@@ -95,19 +108,24 @@ class Release(Quiet):
         return []
 
     def _told(
-        self, results: Sequence[Outcome | Dropped | DeadLetter], records: list[Record]
+        self, results: Sequence[Outcome | Waiting | Dropped | DeadLetter], records: list[Record]
     ) -> tuple[Outgoing, list[Outcome], list[tuple[Record, DeadLetter]]]:
         outgoing, told, dead = Outgoing(self._outbox), [], []
         for result, record in zip(results, records, strict=True):
             if isinstance(result, DeadLetter):
                 dead.append((record, result))
-            elif isinstance(result, Outcome):
-                request = result.key.request
-                headers = self._tracing.mark("release", record.headers, record.topic, request)
-                message = wire.message("outcome", record.key, wire.write_outcome(result), request.hex(), headers)
-                outgoing.add(_topic(result.key.operator), record, message)
+            elif isinstance(result, Outcome | Waiting):
+                headers = self._tracing.mark("release", record.headers, record.topic, result.key.request)
+                outgoing.add(_topic(result.key.operator), record, _message(result, headers))
+            if isinstance(result, Outcome):
                 told.append(result)
         return outgoing, told, dead
+
+
+def _message(told: Outcome | Waiting, headers: list[tuple[str, bytes]]) -> Message:
+    subject = "outcome" if isinstance(told, Outcome) else "waiting"
+    value = wire.write_outcome(told) if isinstance(told, Outcome) else wire.write_waiting(told)
+    return wire.message(subject, told.key.authorisation, value, told.key.request.hex(), headers)
 
 
 def _topic(operator: str) -> str:

@@ -32,6 +32,10 @@ COMMANDS = {
     "worker": "roles:worker",
     "connector": "connector:app",
     "sandbox": "roles:sandbox",
+    "identity": "roles:identity",
+    "portal": "portal:app",
+    "facade": "facade:app",
+    "demarche": "demarche:app",
     "bench": "bench:app",
 }
 """Command → file and name, in the order of `accord --help`."""

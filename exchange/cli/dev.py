@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from contextlib import ExitStack
@@ -9,19 +10,24 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 import typer
 
 from exchange.cli import show
 from exchange.cli.download import Download
 from exchange.cli.options import Cases, Data, Json
 from exchange.nursery import Nursery, start_nursery
+from exchange.ports import Refused, Unavailable
 from exchange.settings import Settings
 from exchange.stopping import stopping
 
 if TYPE_CHECKING:
     from exchange.local import LocalBus
 
-PARTS = ("broker", "ledger", "journal", "connectors", "collectivities", "run", "traces", "trust.json")
+PARTS = (
+    "broker", "ledger", "journal", "connectors", "collectivities", "portal", "identity", "run", "traces", "trust.json", "issuers.json",
+    "identity.json",
+)  # fmt: skip
 
 
 def dev(
@@ -30,6 +36,9 @@ def dev(
     cases: Cases = None,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Ne rien garder. / Keep nothing.")] = False,
     reset: Annotated[bool, typer.Option("--reset", help="Repartir de zéro. / Start afresh.")] = False,
+    seed: Annotated[
+        bool, typer.Option("--seed/--no-seed", help="Quelques accords fictifs. / A few fictitious agreements.")
+    ] = True,
 ) -> None:
     """Tout faire tourner jusqu'à Ctrl-C. / Keep everything up until Ctrl-C."""
     started_s, settings = monotonic(), Settings()
@@ -40,7 +49,7 @@ def dev(
         elif reset:
             clear(folder)
         nursery = start_nursery(settings.places(folder))  # it imports while we do
-        show.run(_serve(settings, folder, cases or [], as_json, nursery, started_s), as_json=as_json)
+        show.run(_serve(settings, folder, cases or [], as_json, seed, nursery, started_s), as_json=as_json)
 
 
 def clear(folder: Path) -> None:
@@ -51,21 +60,45 @@ def clear(folder: Path) -> None:
 
 
 async def _serve(
-    settings: Settings, folder: Path, cases: list[Path], as_json: bool, nursery: Nursery | None, started_s: float
+    settings: Settings,
+    folder: Path,
+    cases: list[Path],
+    as_json: bool,
+    seed: bool,
+    nursery: Nursery | None,
+    started_s: float,
 ) -> None:
     from exchange.local import local_bus  # half a second to import, and its helpers may start meanwhile
 
     places = settings.places(folder)
     with Download(shown=not as_json) as progress:
-        async with local_bus(settings, places, cases=cases, progress=progress, nursery=nursery) as local:
+        async with local_bus(settings, places, cases=cases, progress=progress, portal=True, nursery=nursery) as local:
             stop = stopping()
             if as_json:
-                show.line(kafka=local.bootstrap, api=local.sandbox_url, console=None, data=str(local.places.root))
+                show.line(**local.addresses())
             else:
                 _screen(local, cases, monotonic() - started_s)
+            sowing = asyncio.create_task(_sow(settings, local)) if seed else None
             await stop.wait()
+            if sowing is not None:
+                sowing.cancel()
+                await asyncio.wait([sowing])
     if not as_json:
         show.console.print(show.tr("Arrêté ; rien ne tourne plus.", "Stopped; nothing is left running."))
+
+
+async def _sow(settings: Settings, local: LocalBus) -> None:
+    """Fill a sandbox while it already serves; what goes wrong is told in a line, and nothing else stops."""
+    from exchange.cli.seeding import Seed
+    from exchange.local import client
+
+    done = local.places.run / "seed.json"
+    done.unlink(missing_ok=True)
+    try:
+        async with client(settings, local.places, local.bootstrap) as bus:
+            local.places.announce(done, new=await Seed(local.ledger, bus).sow())
+    except (Unavailable, Refused, ValueError) as error:
+        structlog.get_logger().warning("not_seeded", error=type(error).__name__)
 
 
 def _screen(local: LocalBus, cases: list[Path], took_s: float) -> None:
@@ -78,7 +111,12 @@ def _screen(local: LocalBus, cases: list[Path], took_s: float) -> None:
         "Accord 0.1 — bac à sable, ne pas utiliser en production", "Accord 0.1 — sandbox, not for production"
     )
     ready = show.tr(f"prêt en {took_s:.1f} s".replace(".", ","), f"ready in {took_s:.1f} s")
+    at = local.addresses()
     rows = [
+        (show.tr("Portail", "Portal"), f"{at['portal']}  ({show.tr('commencez ici', 'start here')})"),
+        ("Console", at["console"]),
+        ("API", f"{at['api']}/docs"),
+        (show.tr("Démarches", "Services"), at["demarche"]),
         ("Kafka", local.bootstrap),
         (show.tr("API de l'État", "State API"), f"{local.sandbox_url}  ({show.tr('bac à sable', 'sandbox')})"),
         (show.tr("Données", "Data"), str(local.places.root)),

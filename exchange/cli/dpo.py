@@ -4,15 +4,14 @@ given by reference, or by an identity read from a file or standard input, never 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
-from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
 import typer
 
-from consent.core import note
+from consent.core import note, told
 from consent.core.dossier import BadDossier, plain, verify
 from consent.core.facts import Basis, Channel, State
 from consent.core.query import Activity, Officer, Passed, Query, Signed, check_officer
@@ -33,7 +32,7 @@ app = typer.Typer(
     help="Le délégué à la protection des données. / The data protection officer.",
 )
 T = TypeVar("T")
-_DOCUMENT, _NOTE, _SIZE_MAX_BYTES = "dossier.json", "dossier.note", 256 << 20
+_SIZE_MAX_BYTES = 256 << 20
 
 Asker = Annotated[
     str, typer.Option("--officer", envvar="ACCORD_OFFICER", help="Qui consulte, tel que désigné. / Who asks.")
@@ -138,7 +137,7 @@ def query(
         return await ledger.query(officer, reason, _query(fields | {"subject": found}), proofs and as_json)
 
     found = _asked(data, as_json, work)
-    views.csv_out(views.COLUMNS, map(views.flat, found.rows)) if as_csv else views.found(found, as_json=as_json)
+    _sheet(told.COLUMNS, map(told.flat, found.rows)) if as_csv else views.found(found, as_json=as_json)
 
 
 @app.command("basis")
@@ -176,7 +175,7 @@ def dossier(
 
     signed = _asked(data, as_json, work)
     if output:
-        output.write_bytes(_zip(signed))
+        output.write_bytes(told.bundle(signed))
         show.line(output=str(output)) if as_json else show.console.print(str(output), soft_wrap=True)
     elif as_json:
         show.line(dossier=signed.body.decode(), note=signed.note)
@@ -196,9 +195,9 @@ def register(
     """Le registre des traitements (RGPD art. 30). / The register of processing activities (GDPR art. 30)."""
     found = _asked(data, as_json, lambda ledger: ledger.processing(officer, reason))
     if as_csv:
-        views.csv_out(Activity.__struct_fields__, map(views.flat_activity, found.activities))
+        _sheet(Activity.__struct_fields__, map(told.flat_activity, found.activities))
     elif markdown:
-        print(views.markdown(found))
+        print(told.markdown(found, show.tr))
     else:
         views.register(found, as_json=as_json)
 
@@ -217,9 +216,7 @@ def breach(
     """Qui a été touché par une violation (RGPD art. 33). / Whom a breach affected (GDPR art. 33)."""
     from_ms, to_ms = _period(start, end)
     found = _asked(data, as_json, lambda ledger: ledger.breach(officer, reason, worker, from_ms, to_ms))
-    views.csv_out(Passed.__struct_fields__, map(plain, found.passed)) if as_csv else views.breach(
-        found, as_json=as_json
-    )
+    _sheet(Passed.__struct_fields__, map(plain, found.passed)) if as_csv else views.breach(found, as_json=as_json)
 
 
 @app.command("erase")
@@ -340,18 +337,13 @@ def _verifier(vkey: str, data: Path | None, as_json: bool) -> note.Verifier:
     return Trust.load(places.trust).log
 
 
-def _zip(signed: Signed) -> bytes:
-    """Both parts in one file, the same bytes each time."""
-    packed = BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in ((_DOCUMENT, signed.body), (_NOTE, signed.note.encode())):
-            archive.writestr(zipfile.ZipInfo(name), content)
-    return packed.getvalue()
+def _sheet(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    print(told.csv_text(columns, rows), end="")
 
 
 def _unzip(file: Path) -> tuple[bytes, str]:
     with zipfile.ZipFile(file) as archive:
-        parts = [archive.getinfo(name) for name in (_DOCUMENT, _NOTE)]
+        parts = [archive.getinfo(name) for name in (told.DOCUMENT, told.NOTE)]
         if sum(part.file_size for part in parts) > _SIZE_MAX_BYTES:
             raise BadDossier("too large")
         body, signed = (archive.read(part) for part in parts)

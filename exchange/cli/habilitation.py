@@ -11,7 +11,7 @@ import structlog
 import typer
 
 from consent.client import connect, hang_up
-from consent.core.facts import Habilitation
+from consent.core.facts import Habilitation, Handover
 from consent.door import Door
 from exchange.cli import show
 from exchange.cli.options import DATES, Data, Json, moment_ms
@@ -242,6 +242,12 @@ def delegate(
             "--revoked-at", formats=DATES, help="Fin d'une délégation, UTC. / End of one.", show_default=False
         ),
     ] = None,
+    handover: Annotated[
+        Handover,
+        typer.Option(
+            "--handover", help="push : réponse avec l'issue ; pull : ouverte sur demande. / Opened on demand."
+        ),
+    ] = "push",
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -250,7 +256,7 @@ def delegate(
     if end is None or (until and revoked_at):
         raise typer.BadParameter("--until / --revoked-at", param_hint="--until")
     ledger = connect(Settings().places(data).socket)
-    show.run(ledger.delegate(recipient, operator, moment_ms(end)), as_json=as_json)
+    show.run(ledger.delegate(recipient, operator, moment_ms(end), handover), as_json=as_json)
     outcome = "live" if moment_ms(end) > SystemClock().now_ms() else "over"
     facts = {"recipient": recipient, "operator": operator, "not_after_ms": moment_ms(end)}
     show.line(outcome=outcome, **facts) if as_json else show.console.print(

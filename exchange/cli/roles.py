@@ -1,4 +1,4 @@
-"""The processes of a bus: `accord worker`, `accord sandbox` (`accord connector run` is in its own family)."""
+"""The processes of a bus: `accord worker`, `accord identity`, `accord sandbox` (`accord connector run` and `accord portal run` are in their own families)."""
 
 from __future__ import annotations
 
@@ -69,6 +69,32 @@ def sandbox(
             )
 
     Sandbox(loaded, port=port or None, token=token, rate_per_s=rate).serve(announce)
+
+
+def identity(
+    port: Annotated[int, typer.Option("--port", help="0: un port libre / a free port", min=0, max=65535)] = 0,
+    data: Data = None,
+    as_json: Json = False,
+    name: Name = "identity",
+) -> None:
+    """Servir un bac à sable d'identité, à la place de FranceConnect et ProConnect. / Serve an identity sandbox."""
+    from portal.identity.process import run_identity_sandbox  # half a second to import
+
+    settings = Settings()
+    places = settings.places(data)
+
+    def announce(url: str) -> None:
+        places.announce(places.ready(name), url=url, pid=os.getpid())
+        if as_json:
+            show.line(url=url)
+        else:
+            show.console.print(
+                show.tr(
+                    f"Bac à sable d'identité : {url} (Ctrl-C pour arrêter)", f"Identity sandbox: {url} (Ctrl-C stops)"
+                )
+            )
+
+    show.run(run_identity_sandbox(places, settings.recipient, port, announce), as_json=as_json)
 
 
 def broker_of(kafka: str, settings: Settings, places: Places) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from consent.core.facts import Authorisation
+from consent.core.facts import Authorisation, Handover
 from consent.core.rules import usable
 from exchange.core import watch
 from exchange.core.errors import Code
@@ -24,12 +24,13 @@ TTL_MIN_MS, TTL_MAX_MS = 1_000, 48 * 3_600_000
 
 
 class DataSet(NamedTuple):
-    """A catalogue entry: who answers, with which scopes, selected by which parameters."""
+    """A catalogue entry: who answers, with which scopes, selected by which parameters, and how answers are handed over."""
 
     name: str
     provider: str
     scopes: frozenset[str]
     parameters: frozenset[str]
+    handover: Handover = "push"
 
 
 class Ask(NamedTuple):

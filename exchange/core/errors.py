@@ -39,6 +39,8 @@ class Code(StrEnum):
     TTL_OUT_OF_BOUNDS = "ttl_out_of_bounds"
     DEADLINE_PASSED = "deadline_passed"
     CONFLICT = "conflict"
+    CANCELLED = "cancelled"
+    NOTHING_WAITS = "nothing_waits"
     # Who may ask
     DELEGATION_ABSENT = "delegation_absent"
     HABILITATION_ABSENT = "habilitation_absent"
@@ -69,6 +71,11 @@ class Code(StrEnum):
     FRANCECONNECT_EXPIRED = "franceconnect_expired"
     FRANCECONNECT_USED = "franceconnect_used"
     FRANCECONNECT_UNAVAILABLE = "franceconnect_unavailable"
+    LOGIN_REFUSED = "login_refused"
+    LOGIN_INVALID = "login_invalid"
+    LOGIN_EXPIRED = "login_expired"
+    NOT_ADMITTED = "not_admitted"
+    IDENTITY_PROVIDER_UNAVAILABLE = "identity_provider_unavailable"
     EVIDENCE_MISSING = "evidence_missing"
     EVIDENCE_INVALID = "evidence_invalid"
     REPRESENTATION_INVALID = "representation_invalid"
@@ -111,6 +118,25 @@ class Code(StrEnum):
     BAD_RECEIPT = "bad_receipt"
     RECEIPT_PENDING = "receipt_pending"
     PAGE_NOT_COMPARED = "page_not_compared"
+    # Pages and the HTTP API
+    BAD_FORM = "bad_form"
+    RETRY_IMPOSSIBLE = "retry_impossible"
+    BAD_JSON = "bad_json"
+    BAD_FIELD = "bad_field"
+    BAD_CURSOR = "bad_cursor"
+    TOO_LARGE = "too_large"
+    MEDIA_TYPE = "media_type"
+    NOT_ACCEPTABLE = "not_acceptable"
+    TOKEN_INVALID = "token_invalid"  # noqa: S105  # the name of an error
+    CLIENT_INVALID = "client_invalid"
+    TOO_MANY = "too_many"
+    NOT_THERE = "not_there"
+    METHOD_UNKNOWN = "method_unknown"
+    REQUEST_UNKNOWN = "request_unknown"
+    KEY_REUSED = "key_reused"
+    IN_FLIGHT = "in_flight"
+    ADDRESS_REFUSED = "address_refused"
+    INTERNAL = "internal"
 
 
 def _entry(origin: Origin, retry: bool, *texts: str) -> Entry:
@@ -134,6 +160,10 @@ CATALOGUE: dict[Code, Entry] = {
         "refaire la demande, avec une échéance plus longue", "ask again, with a longer deadline"),
     Code.CONFLICT: _entry("caller", False, "ce numéro de demande a déjà servi pour une autre demande", "this request id was used for another request",
         "choisir un nouveau numéro", "choose a new id"),
+    Code.CANCELLED: _entry("caller", False, "demande annulée par son opérateur", "request cancelled by its operator", "refaire la demande s'il le faut", "ask again if need be"),
+    Code.NOTHING_WAITS: _entry("caller", True, "aucune réponse n'attend sous ce numéro de demande", "no answer waits under this request id",
+        "attendre qu'elle soit annoncée ; si elle a été remise ou est échue, refaire la demande",
+        "wait until it is announced; where it was handed over or is too late, ask again"),
     Code.DELEGATION_ABSENT: _entry("caller", False, "l'opérateur n'a pas de délégation de la collectivité", "the operator has no delegation from the collectivity",
         "faire enregistrer la délégation", "have the delegation recorded"),
     Code.HABILITATION_ABSENT: _entry("caller", False, "la collectivité n'est pas habilitée pour ces données et cette finalité",
@@ -177,6 +207,16 @@ CATALOGUE: dict[Code, Entry] = {
         "refaire l'identification", "identify again"),
     Code.FRANCECONNECT_UNAVAILABLE: _entry("provider", True, "pas de réponse de FranceConnect, ou pas celle convenue", "no answer from FranceConnect, or not as documented",
         "refaire l'identification plus tard", "identify again later"),
+    Code.LOGIN_REFUSED: _entry("citizen", True, "identification abandonnée ou refusée", "the login was given up or refused",
+        "recommencer, ou choisir une autre voie : le code du reçu, le guichet", "start again, or go another way: the receipt's code, the counter"),
+    Code.LOGIN_INVALID: _entry("citizen", True, "réponse d'identification qui n'est pas celle attendue", "a login answer that is not the one expected",
+        "recommencer l'identification depuis le début, dans la même fenêtre", "log in again from the start, in the same window"),
+    Code.LOGIN_EXPIRED: _entry("citizen", True, "identification trop ancienne", "the login took too long",
+        "recommencer l'identification", "log in again"),
+    Code.NOT_ADMITTED: _entry("caller", False, "ce compte n'ouvre pas cet espace", "this account does not open this space",
+        "faire inscrire le compte par l'exploitant du bus", "have the bus operator enter the account"),
+    Code.IDENTITY_PROVIDER_UNAVAILABLE: _entry("provider", True, "le fournisseur d'identité ne répond pas comme convenu", "the identity provider does not answer as documented",
+        "recommencer plus tard, ou choisir une autre voie : le code du reçu, le guichet", "try later, or go another way: the receipt's code, the counter"),
     Code.EVIDENCE_MISSING: _entry("caller", False, "recueil de l'accord sans preuve", "agreement collected without evidence",
         "joindre la preuve prévue pour ce canal", "attach the evidence this channel needs"),
     Code.EVIDENCE_INVALID: _entry("caller", False, "la preuve ne couvre pas cet accord", "the evidence does not cover this agreement",
@@ -239,4 +279,34 @@ CATALOGUE: dict[Code, Entry] = {
         "demander à nouveau le reçu un peu plus tard", "ask for the receipt again a little later"),
     Code.PAGE_NOT_COMPARED: _entry("caller", False, "page d'une autre édition : ses preuves jointes sont bonnes, ce qui est imprimé n'a pas pu être comparé",
         "page of another edition: the proofs it carries hold, what is printed could not be compared", "se fier au fichier receipt.jsonld joint à la page", "rely on the file receipt.jsonld attached to the page"),
+    Code.BAD_FORM: _entry("caller", True, "formulaire d'une autre page, périmé ou illisible", "a form of another page, out of date or unreadable",
+        "revenir à la page, la recharger et recommencer", "go back to the page, reload it and try again"),
+    Code.RETRY_IMPOSSIBLE: _entry("caller", False, "ce message n'est pas un rebut, a déjà été renvoyé ou n'est plus gardé", "this message is no dead letter, was sent again already, or is no longer kept",
+        "voir ce qu'il en est dans la liste des rebuts", "look at it in the list of dead letters"),
+    Code.BAD_JSON: _entry("caller", False, "corps qui n'est pas du JSON strict (UTF-8, chaque clé une fois, nombres finis)",
+        "a body that is no strict JSON (UTF-8, each key once, finite numbers)", "corriger le corps de la requête HTTP", "mend the body of the HTTP request"),
+    Code.BAD_FIELD: _entry("caller", False, "champ ou paramètre absent, inconnu ou mal formé", "a field or parameter that is absent, unknown or ill-formed",
+        "corriger le champ nommé, d'après openapi.json", "correct the field named, as openapi.json says"),
+    Code.BAD_CURSOR: _entry("caller", False, "curseur d'un autre opérateur, altéré, ou inconnu", "a cursor of another operator, altered, or unknown",
+        "reprendre avec un curseur reçu de cette API, ou depuis le début", "go on from a cursor this API gave, or from the beginning"),
+    Code.TOO_LARGE: _entry("caller", False, "corps trop grand", "body too large", "envoyer moins à la fois", "send less at once"),
+    Code.MEDIA_TYPE: _entry("caller", False, "type ou codage de corps non prévu", "a media type or encoding that is not foreseen",
+        "envoyer application/json, sans compression", "send application/json, without compression"),
+    Code.NOT_ACCEPTABLE: _entry("caller", False, "aucune forme de cette ressource ne convient à Accept", "no form of this resource suits Accept",
+        "demander l'une des formes d'openapi.json", "ask for one of the forms of openapi.json"),
+    Code.TOKEN_INVALID: _entry("caller", False, "jeton d'accès absent, expiré ou inconnu", "access token absent, expired or unknown",
+        "demander un jeton à /v1/token", "ask /v1/token for a token"),
+    Code.CLIENT_INVALID: _entry("caller", False, "client inconnu, ou assertion qui ne le prouve pas", "unknown client, or an assertion that does not prove it",
+        "vérifier le client, sa clé et l'horloge (accord portal client list)", "check the client, its key and the clock (accord portal client list)"),
+    Code.TOO_MANY: _entry("caller", True, "trop de requêtes", "too many requests", "attendre la durée de Retry-After", "wait as long as Retry-After says"),
+    Code.NOT_THERE: _entry("caller", False, "rien à cette adresse", "nothing at this address", "vérifier l'adresse dans openapi.json", "check the address in openapi.json"),
+    Code.METHOD_UNKNOWN: _entry("caller", False, "méthode HTTP non prévue ici", "an HTTP method that is not foreseen here", "employer GET ou POST, comme le dit openapi.json", "use GET or POST, as openapi.json says"),
+    Code.REQUEST_UNKNOWN: _entry("caller", False, "aucune demande sous ce numéro depuis sept jours", "no request under this id within seven days",
+        "vérifier le numéro rendu par l'envoi", "check the id that was given back"),
+    Code.KEY_REUSED: _entry("caller", False, "cette clé d'idempotence a servi pour un autre corps", "this idempotency key was used for another body",
+        "choisir une nouvelle clé", "choose a new key"),
+    Code.IN_FLIGHT: _entry("caller", True, "la même requête est en cours", "the same request is in progress", "la refaire dans un instant", "make it again in a moment"),
+    Code.ADDRESS_REFUSED: _entry("caller", False, "adresse où rien ne sera envoyé : ni publique, ni permise, ou sans https", "an address nothing will be sent to: neither public nor allowed, or without https",
+        "donner une adresse https publique, ou la faire permettre par l'exploitant", "give a public https address, or have it allowed by the operator of the bus"),
+    Code.INTERNAL: _entry("bus", True, "défaut de l'API", "a fault of the API", "prévenir l'exploitant du bus", "tell the bus operator"),
 }  # fmt: skip

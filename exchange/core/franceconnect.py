@@ -105,22 +105,39 @@ def _time_s(claims: Mapping[str, Any], name: str) -> int:
 
 
 def _identity(token: _Token) -> Identity:
-    """The pivot as a canonical identity. A presumed day is the first of the month in the pivot, and stays so."""
-    names = token.claims.get("given_name_array") or token.text("given_name").split()
+    """The pivot as a canonical identity, every field of it there: a token is shown to a State API that asks for each."""
+    for name in ("given_name", "birthcountry", "gender"):
+        if name != "given_name" or not token.claims.get("given_name_array"):
+            token.text(name)
+    return identity_of(token.claims)
+
+
+def identity_of(claims: Mapping[str, Any]) -> Identity:
+    """The pivot identity as a canonical one. A presumed day is the first of the month in the pivot, and stays so; a person may have no
+    given name, and who comes through eIDAS (Regulation 2015/1501: names and birth date only) neither sex nor place. Raises `NotVouched`."""
+    names = claims.get("given_name_array") or _optional(claims, "given_name").split()
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise NotVouched(Code.FRANCECONNECT_INVALID)
-    usage, place = token.claims.get("preferred_username") or "", token.claims.get("birthplace") or ""
-    if not isinstance(usage, str) or not isinstance(place, str) or token.text("gender") not in _SEX:
+    gender = _optional(claims, "gender")
+    if not _optional(claims, "family_name") or not _optional(claims, "birthdate") or gender not in ("", *_SEX):
         raise NotVouched(Code.FRANCECONNECT_INVALID)
     try:
         return Identity(
-            nom_naissance=token.text("family_name"),
-            nom_usage=usage,
+            nom_naissance=_optional(claims, "family_name"),
+            nom_usage=_optional(claims, "preferred_username"),
             prenoms=tuple(names),
-            date_naissance=token.text("birthdate"),
-            sexe_etat_civil=_SEX[token.text("gender")],
-            code_cog_insee_pays_naissance=token.text("birthcountry"),
-            code_cog_insee_commune_naissance=place,
+            date_naissance=_optional(claims, "birthdate"),
+            sexe_etat_civil=_SEX.get(gender, ""),
+            code_cog_insee_pays_naissance=_optional(claims, "birthcountry"),
+            code_cog_insee_commune_naissance=_optional(claims, "birthplace"),
         )
     except BadIdentity:
         raise NotVouched(Code.FRANCECONNECT_INVALID) from None
+
+
+def _optional(claims: Mapping[str, Any], name: str) -> str:
+    """A claim's text, empty where it is absent."""
+    value = claims.get(name) or ""
+    if not isinstance(value, str):
+        raise NotVouched(Code.FRANCECONNECT_INVALID)
+    return value

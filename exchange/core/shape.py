@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from consent.core.facts import Handover
+
 
 def complete(schema: Any, value: Any) -> Any:
     """`value` with every absent field that has a default filled in; unknown fields are left for the codec to refuse."""
@@ -28,6 +30,11 @@ def present(value: Mapping[str, Any]) -> dict[str, Any]:
 def scopes_of(schema: Mapping[str, Any]) -> frozenset[str]:
     """Every scope of a data set: each root field of its schema says which one opens it (its attribute ``scope``)."""
     return frozenset(field["scope"] for field in schema["fields"] if "scope" in field)
+
+
+def handover_of(schema: Mapping[str, Any]) -> Handover:
+    """How its answers reach the collectivity: the attribute ``handover`` of its schema's record, ``push`` without one."""
+    return "pull" if schema.get("handover") == "pull" else "push"
 
 
 def parameters_of(schema: Mapping[str, Any]) -> frozenset[str]:

@@ -17,16 +17,21 @@ _PROVIDER: Final = "provider"
 
 
 class Channel(NamedTuple):
-    """What a family of topics carries, by the first word of its name; who writes it and who reads it."""
+    """What a family of topics carries, by the first word of its name; who writes it and who reads it; `notice` is another subject there."""
 
     subject: str
     writers: str
     readers: str
+    notice: str = ""
+
+    @property
+    def subjects(self) -> list[str]:
+        return [self.subject, self.notice] if self.notice else [self.subject]
 
 
 CHANNELS: Final = {
     "requests": Channel("exchange-request", "SDK de l'opérateur · the operator's SDK", "gate, deadline, journal"),
-    "outcomes": Channel("outcome", "release", "SDK de l'opérateur · the operator's SDK, journal"),
+    "outcomes": Channel("outcome", "release", "SDK de l'opérateur · the operator's SDK, journal", "waiting"),
     "tasks": Channel("exchange-task", "gate, retries", "connector"),
     "answers": Channel("exchange-answer", "connector", "release"),
     "retries": Channel("exchange-retry", "connector", "retries"),
@@ -41,7 +46,7 @@ CHANNELS: Final = {
 def document(schemas: Catalogue, data_sets: Mapping[str, DataSet]) -> dict[str, Any]:
     """The whole document, of JSON values only."""
     made = topics.specs([_SIREN], [_PROVIDER], partitions=1, cluster=True)
-    subjects = list(dict.fromkeys(channel.subject for channel in CHANNELS.values()))
+    subjects = list(dict.fromkeys(subject for channel in CHANNELS.values() for subject in channel.subjects))
     providers = sorted({data_set.provider for data_set in data_sets.values()})
     return {
         "asyncapi": "3.0.0",
@@ -66,7 +71,7 @@ def _family(topic: str) -> str:
 
 
 def _channel(spec: topics.TopicSpec, providers: list[str]) -> dict[str, Any]:
-    channel, subject = CHANNELS[_family(spec.name)], CHANNELS[_family(spec.name)].subject
+    channel = CHANNELS[_family(spec.name)]
     told: dict[str, Any] = {
         "address": spec.name.replace(_SIREN, "{siren}").replace(_PROVIDER, "{provider}"),
         "description": f"Écrit · written by: {channel.writers}. Lu · read by: {channel.readers}.",
@@ -75,7 +80,7 @@ def _channel(spec: topics.TopicSpec, providers: list[str]) -> dict[str, Any]:
         told["parameters"] = {"siren": {"description": "SIREN de l'opérateur · of the operator: nine digits."}}
     if "{provider}" in told["address"]:
         told["parameters"] = {"provider": {"description": "Fournisseur · provider.", "enum": providers}}
-    told["messages"] = {subject: {"$ref": f"#/components/messages/{subject}"}}
+    told["messages"] = {subject: {"$ref": f"#/components/messages/{subject}"} for subject in channel.subjects}
     told["bindings"] = {"kafka": _topic(spec)}
     return told
 

@@ -1,4 +1,5 @@
-"""The OpenAPI 3.1 document: the data sets as schemas and the error catalogue as RFC 9457 problems. Paths come with the HTTP door."""
+"""The OpenAPI 3.1 document without its paths: the data sets as schemas and the error catalogue as RFC 9457 problems. `portal.api.app` adds
+the paths."""
 
 from __future__ import annotations
 
@@ -44,14 +45,14 @@ def document(schemas: Catalogue, data_sets: Mapping[str, DataSet]) -> dict[str, 
 
 
 def _problem() -> dict[str, Any]:
-    """RFC 9457 §3, with three members of ours (§3.2)."""
+    """RFC 9457 §3, with members of ours (§3.2)."""
     return {
         "description": "Une erreur (RFC 9457, application/problem+json) ; rien n'y parle de personne. · An error; it says nothing of anybody.",
         "type": "object",
-        "required": ["type", "title", "code", "origin", "retry"],
+        "required": ["type", "title", "code", "origin", "retry", "cause", "todo"],
         "properties": {
             "type": {"type": "string", "format": "uri-reference", "description": "urn:accord:problem:<code>"},
-            "title": {"type": "string", "description": "La cause · the cause."},
+            "title": {"type": "string", "description": "La cause, en un mot · the cause, in short."},
             "status": {"type": "integer", "minimum": 400, "maximum": 599, "description": "RFC 9110, §15."},
             "detail": {"type": "string", "description": "Que faire · what to do."},
             "instance": {"type": "string", "format": "uri-reference"},
@@ -64,6 +65,20 @@ def _problem() -> dict[str, Any]:
             "retry": {
                 "type": "boolean",
                 "description": "La même demande peut aboutir plus tard · the same request may succeed later.",
+            },
+            "cause": {"type": "string", "description": "Pourquoi · why."},
+            "todo": {"type": "string", "description": "Que faire · what to do next."},
+            "provider_code": {"type": "string", "description": "Le code de l'État, tel quel · the State's own code."},
+            "retry_in_s": {"type": "integer", "minimum": 0, "description": "Quand refaire, s · when to ask again, s."},
+            "recorded": {
+                "type": "boolean",
+                "description": "Fait tout de même : un retrait est consigné · done all the same.",
+            },
+            "error": {"type": "string", "description": "Le mot de OAuth 2 (RFC 6749 §5.2) · OAuth 2's own word."},
+            "errors": {
+                "type": "array",
+                "description": "Les champs en cause, jamais leur contenu · the fields at fault, never what they hold.",
+                "items": {"type": "object", "required": ["field"], "properties": {"field": {"type": "string"}}},
             },
         },
     }
@@ -82,6 +97,6 @@ def _example(code: Code) -> dict[str, Any]:
     entry = CATALOGUE[code]
     value = {
         "type": f"urn:accord:problem:{code}", "title": entry.cause_fr, "detail": entry.todo_fr, "code": code.value,
-        "origin": entry.origin, "retry": entry.retry,
+        "origin": entry.origin, "retry": entry.retry, "cause": entry.cause_fr, "todo": entry.todo_fr,
     }  # fmt: skip
     return {"summary": entry.cause_en, "description": entry.todo_en, "value": value}

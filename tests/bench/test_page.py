@@ -32,7 +32,7 @@ GATE = example(
 )
 MEASURED = {
     "gate": GATE,
-    "release": example("release", Contender("release", SAID, {"per_s": 5_000.0, "per_cpu_s": 6_000.0})),
+    "release": example("release", Contender("release-postgresql", SAID, {"per_s": 5_000.0, "per_cpu_s": 6_000.0})),
     "ledger": example("ledger", Contender("append", SAID, RATE, 7), leaves=7, leaf_bytes=400),
     "scale": example("scale", Contender("store", SAID, {"bytes_each": 2_000.0}, 10), authorisations=10),
 }

@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import httpx
 import pytest
 
 from connectors.rest.descriptions import parts_of
+from consent.issuers import DECLARED, write_issuers
 from exchange.cli.dev import clear
 from exchange.embedded import jars
+from exchange.places import Places
+from tests.running import left_behind, running
 
 STATE_CASES = Path("../shared/state-api-cases/api_particulier_v3_cnav_quotient_familial_with_civility")
 EVERY_STATE_CASE = Path("../shared/state-api-cases")
@@ -35,23 +38,6 @@ def accord(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def left_behind(folder: Path) -> list[str]:
-    return [command for _, command in processes(folder)]
-
-
-def processes(folder: Path) -> list[tuple[int, str]]:
-    """Live processes whose command line names the folder."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if str(folder) in command and int(process.name) != os.getpid():
-            found.append((int(process.name), command))
-    return found
 
 
 class TestDemo:
@@ -137,22 +123,10 @@ def _payload(path: Path) -> str:
     return str(yaml.safe_load(path.read_text(encoding="utf-8"))["payload"])
 
 
-@contextmanager
-def running(folder: Path, **env: str) -> Iterator[dict[str, Any]]:
-    """A bus kept up by `accord dev`, ended by Ctrl-C, leaving nothing."""
-    argv = [sys.executable, "-m", "exchange.cli", "dev", "--json", "--data", str(folder)]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=os.environ | env)
-    assert process.stdout is not None
-    yield json.loads(process.stdout.readline())
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
-    assert left_behind(folder) == []
-
-
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("dev")
-    with running(folder) as ready:
+    with running(folder, "--no-seed") as ready:
         yield folder, ready
 
 
@@ -160,9 +134,14 @@ class TestDev:
     """`accord dev` keeps a bus up; the other commands use it."""
 
     def test_ready(self, dev: tuple[Path, dict[str, Any]]) -> None:
-        """One object says how to reach it; null for what does not exist yet."""
+        """One object says how to reach it, and the portal answers there."""
         folder, ready = dev
-        assert ready == {"kafka": ready["kafka"], "api": ready["api"], "console": None, "data": str(folder)}
+        portal = ready["portal"]
+        parts = {"api": f"{portal}/v1", "console": f"{portal}/console", "data": str(folder)}
+        parts["demarche"] = ready["demarche"]
+        assert httpx.get(ready["demarche"]).status_code == 200
+        assert ready == {"kafka": ready["kafka"], "state_api": ready["state_api"], "portal": portal, **parts}
+        assert httpx.get(f"{portal}/healthz").text == "ok\n"
         assert ready["kafka"].startswith("127.0.0.1:")
 
     def test_give_request_withdraw(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
@@ -268,9 +247,9 @@ class TestKept:
         for jar in jars.kafka_cache().glob("*.jar"):
             if not jar.name.startswith("argparse4j"):
                 shutil.copy2(jar, cache)
-        with running(tmp_path / "bus", ACCORD_CACHE=str(tmp_path / "cache")):
+        with running(tmp_path / "bus", "--no-seed", ACCORD_CACHE=str(tmp_path / "cache")):
             consent = lines(accord("consent", "give", "--identity", str(person), *where))[0]["consent"]
-        with running(tmp_path / "bus"):
+        with running(tmp_path / "bus", "--no-seed"):
             assert accord("request", "cnaf.quotient-familial.v1", "--consent", consent, *where).returncode == 0
 
     def test_reset(self, tmp_path: Path) -> None:
@@ -290,6 +269,7 @@ class TestLedgerAlone:
         person = tmp_path / "person.json"
         person.write_text(json.dumps(_family()), encoding="utf-8")
         where = ("--data", str(tmp_path / "bus"), "--json")
+        write_issuers(Places(tmp_path / "bus").issuers, DECLARED)
         argv = [sys.executable, "-m", "exchange.cli", "ledger", "run", *where]
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None

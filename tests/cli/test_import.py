@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from consent.issuers import DECLARED, write_issuers
 from exchange.cli import app
 from exchange.clock import SystemClock
 from exchange.core.rendering import rfc3339
@@ -38,6 +39,7 @@ recipients: {marseille@fiu: "21130055300016"}
 def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data directory with a running ledger that knows the collectivity."""
     folder = tmp_path_factory.mktemp("bus")
+    write_issuers(Places(folder).issuers, DECLARED)
     argv = [sys.executable, "-m", "exchange.cli", "ledger", "run", "--data", str(folder), "--name", "ledger"]
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Protocol
 
 from connectors.sandbox import FAMILIES, load_cases
-from consent.core.facts import Acknowledgement
+from consent.core.facts import Acknowledgement, Handover
 from consent.door import Door
 from exchange import introduction
+from exchange.adapters.http import HttpDoor, HttpOutbox, HttpReader, http_ledger
 from exchange.adapters.kafka import KafkaReader
 from exchange.clock import SystemClock
 from exchange.core.identity import Identity
 from exchange.local import LocalBus, client, local_bus
-from exchange.ports import Record
+from exchange.ports import Outbox, Record
 from exchange.sdk import Bus
 from exchange.settings import Settings
 from exchange.testing import CasesApi, MemoryBus
+from tests.portal.api.stand import over
+from tests.portal.stand import URL
 
 
 class Stand(Protocol):
@@ -27,6 +30,8 @@ class Stand(Protocol):
 
     sdk: Bus
     ledger: Door
+    outbox: Outbox
+    """The broker's own, for bytes that no SDK makes."""
 
     async def give(self, identity: Identity, **changes: object) -> bytes: ...
     async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement: ...
@@ -34,14 +39,16 @@ class Stand(Protocol):
     async def resume(self, agent: str) -> None: ...
     async def records(self, topic: str) -> list[Record]: ...
     async def moment(self) -> None: ...
+    async def hand_over(self, handover: Handover) -> None: ...
 
 
 class MemoryStand:
     """`Stand` in memory."""
 
     def __init__(self, bus: MemoryBus) -> None:
-        self._bus, self.sdk, self.ledger = bus, bus.sdk, bus.ledger
+        self._bus, self.sdk, self.ledger, self.outbox = bus, bus.sdk, bus.ledger, bus.broker
         self.give, self.withdraw, self.pause, self.resume = bus.give, bus.withdraw, bus.pause, bus.resume
+        self.hand_over = bus.hand_over
 
     async def records(self, topic: str) -> list[Record]:
         return list(self._bus.broker.records(topic))
@@ -54,7 +61,7 @@ class KafkaStand:
     """`Stand` on processes and a broker. Each agent runs in a process of its own."""
 
     def __init__(self, local: LocalBus, sdk: Bus) -> None:
-        self._local, self.sdk, self.ledger = local, sdk, local.ledger
+        self._local, self.sdk, self.ledger, self.outbox = local, sdk, local.ledger, sdk.outbox
 
     async def give(self, identity: Identity, **changes: object) -> bytes:
         return await introduction.give(self.ledger, self.sdk.wallet, identity, SystemClock().now_ms(), **changes)
@@ -71,6 +78,10 @@ class KafkaStand:
         else:
             self._local.start_worker(agent, (agent,))
 
+    async def hand_over(self, handover: Handover) -> None:
+        wallet, until_ms = self.sdk.wallet, SystemClock().now_ms() + introduction.KEY_LIFE_MS
+        await self.ledger.delegate(wallet.recipient, wallet.operator, until_ms, handover)
+
     async def records(self, topic: str) -> list[Record]:
         async with KafkaReader(self._local.bootstrap, topic) as reader:
             return [record async for chunk in reader.to_end() for record in chunk]
@@ -83,6 +94,18 @@ class KafkaStand:
 async def memory_stand() -> AsyncIterator[Stand]:
     async with MemoryBus(CasesApi(load_cases(FAMILIES))) as bus:
         yield MemoryStand(bus)
+
+
+@asynccontextmanager
+async def http_stand(folder: Path) -> AsyncIterator[Stand]:
+    """The bus in memory again, but the collectivity's SDK goes by the portal's HTTP API."""
+    async with MemoryBus(CasesApi(load_cases(FAMILIES))) as bus, over(bus, folder, traces=False) as portal:
+        door = HttpDoor(URL, "mairie", portal.key, bus.clock, portal.http)
+        reader = lambda topic, offsets: HttpReader(door, topic, offsets)  # noqa: E731  # a reader for any topic
+        async with Bus(bus.wallet, HttpOutbox(door), reader, http_ledger(door), bus.trust, bus.clock) as sdk:
+            stand = MemoryStand(bus)
+            stand.sdk = sdk
+            yield stand
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -10,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from connectors.sandbox import FAMILIES, load_cases
+from consent.core.facts import Outcome, Waiting
 from exchange import outcomes, rules, wire
 from exchange.cli.story import read_case
 from exchange.core import topics
@@ -19,7 +21,7 @@ from exchange.outcomes import Answer, ExchangeError
 from exchange.ports import Message
 from exchange.sdk import Request
 from exchange.wallet import Capsule
-from tests.contracts.stands import Stand, kafka_stand, memory_stand
+from tests.contracts.stands import Stand, http_stand, kafka_stand, memory_stand
 
 DATA_SET, PURPOSE = "cnaf.quotient-familial.v1", "tarification-cantine"
 CASES = {case.name: case for case in load_cases(FAMILIES)}
@@ -28,11 +30,12 @@ FAMILY = read_case(CASES["01-couple-deux-enfants"])[0]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["memory", "kafka"])
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["memory", "http", "kafka"])
 async def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    """The same scenarios on both."""
-    opened = memory_stand() if request.param == "memory" else kafka_stand(tmp_path_factory.mktemp("bus"))
-    async with opened as bus:
+    """The same scenarios on all."""
+    folder = tmp_path_factory.mktemp("bus")
+    opened = {"memory": memory_stand, "http": lambda: http_stand(folder), "kafka": lambda: kafka_stand(folder)}
+    async with opened[request.param]() as bus:
         yield bus
 
 
@@ -56,6 +59,17 @@ async def until(stand: Stand, topic: str, request: Request, count: int = 1) -> N
             return
         await stand.moment()
     raise AssertionError(f"{topic} has no such message")
+
+
+async def uses(stand: Stand, agreement: bytes) -> int:
+    (held,) = await stand.ledger.lookup([agreement])
+    assert held is not None
+    return held.uses
+
+
+async def outcomes_of(stand: Stand, request: Request) -> list[Outcome | Waiting]:
+    told = [wire.read_told(record) for record in await stand.records(topics.outcomes(request.key.operator))]
+    return [one for one in told if one.key == request.key]
 
 
 class TestAnswers:
@@ -184,6 +198,86 @@ class TestWithdrawal:
         assert (await refused(await ask(stand, agreement))).code in (Code.ERASED, Code.WITHDRAWN)
 
 
+class TestPull:
+    """Where the operator opens its answers itself, opening one is its release."""
+
+    @pytest_asyncio.fixture(loop_scope="module", autouse=True)
+    async def pulling(self, stand: Stand) -> AsyncIterator[None]:
+        await stand.hand_over("pull")
+        yield
+        await stand.hand_over("push")
+
+    async def test_opened(self, stand: Stand) -> None:
+        """An answer that waits is no use; opened it is one, and the outcome all others are told carries no key."""
+        agreement = await stand.give(FAMILY)
+        request = await ask(stand, agreement)
+        assert await request.waiting(60)
+        assert await uses(stand, agreement) == 0
+        answer = await request.answer(60)
+        assert answer.data is not None and answer.data["quotient_familial"]["valeur"] == 742
+        assert await uses(stand, agreement) == 1
+        await until(stand, topics.outcomes(stand.sdk.wallet.operator), request, count=2)
+        (told,) = [o for o in await outcomes_of(stand, request) if isinstance(o, Outcome)]
+        assert (told.code, told.delivery, told.inner) == ("released", "none", b"")
+        assert (await stand.withdraw(agreement)).named == ()
+
+    async def test_unread_dies(self, stand: Stand) -> None:
+        """An answer nobody opened dies with the agreement: the acknowledgement names nothing, and opening it is refused."""
+        agreement = await stand.give(FAMILY)
+        request = await ask(stand, agreement)
+        assert await request.waiting(60)
+        assert (await stand.withdraw(agreement)).named == ()
+        assert not await stand.ledger.has_key(agreement)
+        assert isinstance(await refused(request), outcomes.ConsentWithdrawn)
+        assert [e.kind for e in await stand.ledger.entries(agreement)].count("released") == 0
+
+    async def test_told_without_being_asked(self, stand: Stand) -> None:
+        """Nobody asking, the bus tells the end of what was withdrawn unread, and that once."""
+        agreement = await stand.give(FAMILY)
+        request = await ask(stand, agreement)
+        assert await request.waiting(60)
+        await stand.withdraw(agreement)
+        await until(stand, topics.outcomes(stand.sdk.wallet.operator), request, count=2)
+        waiting, told = await outcomes_of(stand, request)
+        assert isinstance(waiting, Waiting) and isinstance(told, Outcome)
+        assert (told.code, told.reason) == ("refused", Code.WITHDRAWN)
+
+    async def test_lost_on_the_way(self, stand: Stand) -> None:
+        """Opened and lost it is opened again, one use in all; after a withdrawal, which names it, it is cut."""
+        agreement = await stand.give(FAMILY)
+        request = await ask(stand, agreement)
+        first = await request.outcome(60)
+        again = await stand.sdk.outcome(Waiting(request.key, request.digest, 0))
+        assert (first.delivery, again.inner, again.leaf_index) == ("key", first.inner, first.leaf_index)
+        assert await uses(stand, agreement) == 1
+        assert (await stand.withdraw(agreement)).named == (request.key.request,)
+        cut = await stand.sdk.outcome(Waiting(request.key, request.digest, 0))
+        assert (cut.code, cut.delivery, cut.inner) == ("released", "cut", b"")
+
+    async def test_never_opened(self, stand: Stand) -> None:
+        """Nobody opens it: its time over, it is expired, and no longer opens."""
+        request = await ask(stand, await stand.give(FAMILY), ttl_s=5)
+        assert await request.waiting(60)
+        await until(stand, topics.outcomes(stand.sdk.wallet.operator), request, count=2)
+        assert isinstance(await refused(request), outcomes.Expired)
+
+    async def test_withdrawn_while_opening(self, stand: Stand) -> None:
+        """Withdrawals race openings: each answer is opened before and named, or never."""
+        agreements = [await stand.give(FAMILY) for _ in range(8)]
+        requests = [await ask(stand, agreement) for agreement in agreements]
+        for request in requests:
+            assert await request.waiting(60)
+        opened, acks = await asyncio.gather(
+            asyncio.gather(*(request.outcome(60) for request in requests)),
+            asyncio.gather(*(stand.withdraw(agreement) for agreement in agreements)),
+        )
+        for request, agreement, outcome, ack in zip(requests, agreements, opened, acks, strict=True):
+            kinds = [e.kind for e in await stand.ledger.entries(agreement)]
+            assert (outcome.delivery == "key") <= (request.key.request in ack.named)
+            assert "released" not in kinds[kinds.index("withdrawn") :]
+            assert (outcome.code, "released" in kinds) in (("released", True), ("refused", False))
+
+
 class TestOneOutcome:
     """Every accepted request gets exactly one terminal outcome."""
 
@@ -235,7 +329,7 @@ class TestBadBytes:
         topic = topics.requests(stand.sdk.wallet.operator)
         poison = [b"", b"\0", b"\0\0\0\0\x63" + bytes(80), os.urandom(300), b"{}"]
         before = len(await stand.records(topics.DEAD_LETTERS))
-        await stand.sdk.outbox.send({(topic, 0): [Message(os.urandom(16), value, []) for value in poison]})
+        await stand.outbox.send({(topic, 0): [Message(os.urandom(16), value, []) for value in poison]})
         assert (await (await ask(stand, await stand.give(FAMILY))).answer()).status == "found"
         for _ in range(100):
             letters = [wire.read("dead-letter", r.value) for r in await stand.records(topics.DEAD_LETTERS)][before:]
@@ -253,7 +347,7 @@ class TestBadBytes:
         await until(stand, topics.tasks("cnaf"), request)
         forged = wire.write_answer(request.key, request.digest, bytes(32), b"x" * 80, b"y" * 100)
         message = wire.message("exchange-answer", agreement, forged, request.key.request.hex())
-        await stand.sdk.outbox.send({(topics.answers("cnaf"), 0): [message]})
+        await stand.outbox.send({(topics.answers("cnaf"), 0): [message]})
         await stand.resume("connector.cnaf")
         assert (await request.answer(60)).status == "found"
 

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from consent import paper
 from consent.core import record, wording
 from consent.core.record import Document, Party
-from consent.paper.page import page, paris
+from consent.paper.page import page
 from consent.paper.words import EN, FR
 from consent.verify_receipt import BadReceipt, OtherEdition
 from exchange.caches import cache_home
+from exchange.core.rendering import paris
 from exchange.embedded import jars
 from tests.receipts import cosigned, give, holds, lived, proven, resigned
 from tests.world import World

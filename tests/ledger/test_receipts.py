@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,15 +17,17 @@ from hypothesis import strategies as st
 from consent import paper, verify, verify_receipt
 from consent.client import connect, hang_up
 from consent.core import record
-from consent.core.facts import Evidence, State, Tokens
+from consent.core.facts import State
 from consent.core.record import Document
 from consent.keys import ephemeral
 from consent.receipts import read_parties
 from consent.service import Service
 from consent.verify import Pending
 from exchange.core.errors import Code
+from exchange.introduction import record as record_agreement
 from exchange.introduction import terms
 from exchange.ports import Refused
+from tests.ledger.test_tokens import ISSUERS, Login
 from tests.receipts import (
     COUNTER,
     DAY_MS,
@@ -39,7 +42,7 @@ from tests.receipts import (
     proven,
     resigned,
 )
-from tests.world import OPERATOR, RECIPIENT, World
+from tests.world import JEANNE, OPERATOR, RECIPIENT, World
 
 ROOT = Path(__file__).parents[2]
 
@@ -263,10 +266,12 @@ async def test_a_renewal_and_an_expiry_are_told(world: World) -> None:
 
 async def test_an_identity_providers_word_is_not_in_a_receipt(world: World) -> None:
     """Tokens that name the person have a leaf of their own, which a receipt leaves closed: the act is opened and nobody is named."""
-    tokens = Tokens("head.TREVARIN.signature", "userinfo.TREVARIN.signature", b"r" * 32)
-    a = await give(world, Evidence("online", tokens=tokens))
+    world.ledger.issuers = lambda: ISSUERS
+    login = Login(world, terms(RECIPIENT, world.clock.now_ms()), os.urandom(16))
+    await record_agreement(world.ledger, world.wallet, login.authorisation, login.terms, JEANNE, login.evidence())
+    a = login.authorisation
     text = await world.ledger.receipt(a)
-    assert "TREVARIN" not in text and b"TREVARIN" not in paper.draw(record.parse(text), "fr")
+    assert "MARTIN" not in text and b"MARTIN" not in paper.draw(record.parse(text), "fr")
     assert [entry.kind for entry in await world.ledger.entries(a)] == ["vouched", "given"]
     assert proven(world, text.encode()).kind == "given"
 

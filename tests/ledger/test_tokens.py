@@ -14,12 +14,13 @@ from joserfc.jwk import ECKey, KeySet
 
 from consent.core.agreement import grant_nonce
 from consent.core.facts import Evidence, Terms, Tokens
-from consent.issuers import Issuer, read_issuers
+from consent.issuers import DECLARED, Issuer, Issuers, IssuersFile, read_issuers, write_issuers
 from consent.ledger import Ledger
 from exchange.core.errors import Code
+from exchange.core.identity import canonical
 from exchange.introduction import record
 from exchange.introduction import terms as agreement_terms
-from exchange.ports import Refused
+from exchange.ports import Refused, Unavailable
 from tests.world import JEANNE, PAUL, RECIPIENT, World
 
 CITIZENS, AGENTS, CLIENT = "https://login.test/api/v2", "https://agents.test/api/v2", "client-of-marseille"
@@ -33,7 +34,7 @@ def issuer(name: str, kind: Any, key: ECKey) -> Issuer:
     )
 
 
-ISSUERS = (issuer(CITIZENS, "citizen", KEY), issuer(AGENTS, "agent", AGENT_KEY))
+ISSUERS = Issuers(issuers=(issuer(CITIZENS, "citizen", KEY), issuer(AGENTS, "agent", AGENT_KEY)))
 
 
 class Login:
@@ -59,7 +60,7 @@ class Login:
 
 @pytest.fixture
 def strict(world: World) -> World:
-    world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: world.connector.mac, ISSUERS)
+    world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: world.connector.mac, lambda: ISSUERS)
     return world
 
 
@@ -174,12 +175,52 @@ async def test_a_level_is_what_the_login_reached(strict: World) -> None:
     assert await reason(strict, login, login.evidence(assurance="eidas2")) is None
 
 
+async def test_a_declaration_counts_only_where_the_file_says_so(world: World) -> None:
+    """A sandbox's mark lets grants without tokens be recorded; tokens that are there are verified all the same."""
+    marked = msgspec.structs.replace(ISSUERS, declared=True)
+    world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: world.connector.mac, lambda: marked)
+    login = Login(world, terms(world), os.urandom(16))
+    login.claims["nonce"] = "00" * 32
+    assert await reason(world, login, login.evidence()) is Code.EVIDENCE_INVALID
+    assert await reason(world, login, Evidence("online")) is None
+    world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: world.connector.mac, Issuers)
+    assert await reason(world, Login(world, terms(world), os.urandom(16)), Evidence("online")) is Code.EVIDENCE_MISSING
+
+
+async def test_what_is_agreed_to_anew_is_vouched_for_too(strict: World) -> None:
+    """A renewal and a corrected identity need a login for their terms, as the agreement did."""
+    login = Login(strict, terms(strict), os.urandom(16))
+    assert await reason(strict, login, login.evidence()) is None
+    held, operator = await strict.ledger.terms(login.authorisation), strict.wallet.operator
+    for evidence, code in ((Evidence("online"), Code.EVIDENCE_MISSING), (login.evidence(), Code.EVIDENCE_INVALID)):
+        with pytest.raises(Refused, match=code):
+            await strict.ledger.renew(login.authorisation, held, evidence, operator)
+        with pytest.raises(Refused, match=code):
+            await strict.ledger.rebind(login.authorisation, canonical(JEANNE), evidence, operator)
+    again = Login(strict, held, login.authorisation)
+    assert await strict.ledger.renew(login.authorisation, held, again.evidence(), operator)
+
+
 def test_issuers_are_read_from_a_file(tmp_path: Path) -> None:
-    """A JSON list; none where the file is absent; a file that is not one stops the ledger."""
+    """A JSON object; none where the file is absent; a file that is not one stops the ledger."""
     path = tmp_path / "issuers.json"
-    assert read_issuers(path) == ()
-    path.write_bytes(msgspec.json.encode(ISSUERS))
+    assert read_issuers(path) == Issuers()
+    write_issuers(path, ISSUERS)
     assert read_issuers(path) == ISSUERS
     path.write_text(json.dumps({"issuer": 1}))
     with pytest.raises(ValueError):
         read_issuers(path)
+
+
+def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
+    """Keys change while the ledger serves; a file that cannot be read vouches for nobody, until it can."""
+    path = tmp_path / "issuers.json"
+    issuers = IssuersFile(path)
+    assert issuers() == Issuers()
+    write_issuers(path, ISSUERS)
+    assert issuers() == ISSUERS
+    path.write_text("{")
+    with pytest.raises(Unavailable):
+        issuers()
+    write_issuers(path, DECLARED)
+    assert issuers() == DECLARED

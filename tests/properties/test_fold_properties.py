@@ -15,12 +15,23 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import select
 
 from consent.core import merkle, note
-from consent.core.facts import Acknowledgement, Answer, DeadLetter, Dropped, Outcome, State, Verdict
+from consent.core.facts import (
+    Acknowledgement,
+    Answer,
+    Confirmation,
+    DeadLetter,
+    Dropped,
+    Outcome,
+    State,
+    Submission,
+    Verdict,
+    Waiting,
+)
 from consent.stores import tables as t
 from exchange.core.errors import Code
 from exchange.ports import Refused
 from exchange.receipt import verify_release
-from tests.world import OPERATOR, Asked, World, confirmation
+from tests.world import OPERATOR, RECIPIENT, Asked, World, confirmation
 
 CLOSERS = ("withdrawn", "opposed", "erased")
 VERDICTS = ("refused", "failed", "cancelled", "expired")
@@ -46,7 +57,7 @@ class Exchange(RuleBasedStateMachine):
         self.told: dict[Any, list[Outcome]] = {}
         self.acknowledged: dict[bytes, list[Acknowledgement]] = {}
         self.first: dict[Any, bytes] = {}
-        self.confirmed: dict[Any, bool] = {}
+        self.confirmed: dict[Any, bool | None] = {}
         self.checkpoints: list[note.Checkpoint] = []
         self.sent: list[Sent] = []
         self.authorisations: list[bytes] = []
@@ -115,6 +126,9 @@ class Exchange(RuleBasedStateMachine):
         """One item's result against what was decided before."""
         key, digest = one.asked.key, one.asked.digest
         first = self.first.get(key)
+        if isinstance(result, Waiting):
+            assert first in (None, digest) and key.authorisation not in self.acknowledged
+            self.first[key] = digest
         if isinstance(result, DeadLetter):
             return  # a retry's deadline or a narrowing: this answer proves nothing here
         if first is not None and first != digest:
@@ -138,13 +152,12 @@ class Exchange(RuleBasedStateMachine):
         if not earlier:
             entries = self.run(self.world.ledger.entries(authorisation))
             released = {e.request for e in entries if e.kind == "released"}
-            confirmed = {
-                k.request
-                for (k, _), with_key in self.confirmed.items()
-                if with_key and k.authorisation == authorisation
-            }
-            assert set(ack.named) == released - confirmed, "I1c: named"
+            assert set(ack.named) == released - self.delivered(authorisation), "I1c: named"
         earlier.append(ack)
+
+    def delivered(self, authorisation: bytes) -> set[bytes]:
+        """The requests whose answer is known to have arrived with its key."""
+        return {k.request for (k, _), given in self.confirmed.items() if given and k.authorisation == authorisation}
 
     @rule(which=PICK, scopes=st.sets(st.sampled_from(SCOPES), min_size=1))
     def narrow(self, which: int, scopes: set[str]) -> None:
@@ -221,3 +234,65 @@ class Exchange(RuleBasedStateMachine):
 TestExchange = Exchange.TestCase
 TestExchange.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 TestExchange.__doc__ = "No history breaks I1a, I1b, I1c, I3, I6, nor the count of uses."
+
+
+class Pulled(Exchange):
+    """The same, where the collectivity opens its answers itself: at any time, again, or never."""
+
+    @initialize()
+    def open(self) -> None:
+        super().open()
+        self.received: set[Any] = set()
+        until_ms = self.world.clock.now_ms() + 10**9
+        self.run(self.world.ledger.delegate(RECIPIENT, OPERATOR, until_ms, "pull"))
+
+    @rule(which=PICK, keeps=st.booleans())
+    def pull(self, which: int, keeps: bool) -> None:
+        """It opens one, and says that it has it, or loses it on the way."""
+        asked = self.sent[which % len(self.sent)].asked
+        submission = Submission(asked.key, asked.digest)
+        try:
+            outcome = self.run(self.world.ledger.open(submission))
+        except Refused:
+            return  # nothing waits
+        assert self.first[asked.key] == asked.digest
+        assert outcome.delivery != "key" or asked.key.authorisation not in self.acknowledged, "I1: opened after"
+        self.told.setdefault(asked.key, []).append(outcome)
+        if outcome.code == "released":
+            verify_release(outcome, asked.digest, self.world.keys.verifier)
+        if outcome.delivery == "key" and keeps:
+            self.run(self.world.ledger.received([submission]))
+            self.received.add(asked.key)
+
+    @rule(picks=st.lists(PICK, min_size=1, max_size=4), keeps=st.booleans(), happening=st.sampled_from(CLOSERS))
+    def withdraw_what_waits(self, picks: list[int], keeps: bool, happening: str) -> None:
+        """Met, opened or not, withdrawn, and asked for again."""
+        authorisation = self.sent[picks[0] % len(self.sent)].asked.key.authorisation
+        self.deliver(picks, "now")
+        self.pull(picks[-1], keeps)
+        self.withdraw(self.authorisations.index(authorisation), happening)
+        for pick in picks:
+            self.pull(pick, keeps)
+
+    @rule(confirms=st.booleans())
+    def tell(self, confirms: bool) -> None:
+        """The release agent tells what was opened, or can wait no longer; or dies before it says so."""
+        for outcome in self.run(self.world.ledger.over()):
+            assert outcome.delivery == "none" and not outcome.inner
+            self.told.setdefault(outcome.key, []).append(outcome)
+            if confirms:
+                self.run(self.world.ledger.release([], [Confirmation(outcome.key, outcome.digest, None)]))
+                self.confirmed.setdefault((outcome.key, outcome.digest), None)
+
+    def check(self, one: Sent, result: Any) -> None:
+        """No key leaves with what release tells."""
+        super().check(one, result)
+        assert not isinstance(result, Outcome) or result.delivery != "key"
+
+    def delivered(self, authorisation: bytes) -> set[bytes]:
+        return super().delivered(authorisation) | {k.request for k in self.received if k.authorisation == authorisation}
+
+
+TestPulled = Pulled.TestCase
+TestPulled.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestPulled.__doc__ = "Nor where answers wait to be opened: what is opened is what I1 speaks of."

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +18,12 @@ import yaml
 from fastavro.utils import generate_many
 
 from exchange import wire
-from exchange.caches import cache_home
 from exchange.core import topics
 from exchange.core.errors import CATALOGUE
 from exchange.core.schema_tree import Field, tree, walk
 from exchange.data_sets import DATA_SETS
-from exchange.locks import exclusive
 from exchange.schemas import catalogue
+from tests import npm
 
 DOCS = Path(__file__).parents[2] / "docs"
 PARSER = {"@asyncapi/parser": "3.6.3", "@asyncapi/avro-schema-parser": "3.0.24"}
@@ -139,37 +137,11 @@ def test_a_message_of_the_bus_is_as_told(subject: str) -> None:
 
 def test_asyncapi_s_own_parser_reads_it(tmp_path: Path) -> None:
     """The official parser, with its Avro reader, finds no error in the document, and does in a broken one."""
-    modules = npm_modules()
+    modules = npm.modules("asyncapi-parser", PARSER, "the document is checked by our own tests only")
     assert parsed(modules, tmp_path, ASYNCAPI) == {"wrong": [], "channels": len(ASYNCAPI["channels"])}
     broken = json.loads(json.dumps(ASYNCAPI))
     broken["components"]["messages"]["verdict"]["payload"]["schema"]["type"] = "nothing"
     assert parsed(modules, tmp_path, broken)["wrong"]
-
-
-def npm_modules() -> Path:
-    """The parser in the user's cache, fetched once by npm; skips where Node or the packages are not to be had."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("Node is not here: the document is checked by our own tests only")
-    home = cache_home() / f"asyncapi-parser-{PARSER['@asyncapi/parser']}"
-    home.mkdir(parents=True, exist_ok=True)
-    with exclusive(home / ".lock"):
-        if not (home / "whole").exists():
-            (home / "package.json").write_text("{}")
-            names = [f"{name}@{version}" for name, version in PARSER.items()]
-            argv = [
-                "npm",
-                "install",
-                "--ignore-scripts",
-                "--no-audit",
-                "--no-fund",
-                "--silent",
-                "--fetch-retries=1",
-                *names,
-            ]
-            if subprocess.run(argv, cwd=home, capture_output=True, check=False).returncode:
-                pytest.skip("npm cannot fetch AsyncAPI's parser: this test needs the network once")
-            (home / "whole").touch()
-    return home
 
 
 def parsed(modules: Path, folder: Path, document: dict[str, Any]) -> dict[str, Any]:
@@ -188,10 +160,10 @@ def parsed(modules: Path, folder: Path, document: dict[str, Any]) -> dict[str, A
 
 def test_openapi_has_the_shape_of_3_1() -> None:
     """The members are those of OpenAPI 3.1.0, the names those it allows, and each schema is one of JSON Schema 2020-12."""
-    assert OPENAPI.keys() == {"openapi", "info", "jsonSchemaDialect", "components"}
+    assert OPENAPI.keys() == {"openapi", "info", "jsonSchemaDialect", "servers", "paths", "components"}
     assert re.fullmatch(r"3\.1\.\d", OPENAPI["openapi"])
     assert {"title", "version"} <= OPENAPI["info"].keys()
-    assert OPENAPI["components"].keys() <= {"schemas", "examples", "responses", "parameters"}
+    assert OPENAPI["components"].keys() <= {"schemas", "examples", "securitySchemes"}
     for part in OPENAPI["components"].values():
         assert [name for name in part if not re.fullmatch(r"[A-Za-z0-9._-]+", name)] == []
     for schema in OPENAPI["components"]["schemas"].values():

@@ -16,6 +16,7 @@ import httpx
 import pytest
 import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from starlette.applications import Starlette
 from typer.testing import CliRunner
 
 from connectors.contract import Failure, Found, Reading, Retry
@@ -25,13 +26,14 @@ from consent.core.facts import DeadLetter, Evidence, Outcome, Representation, St
 from consent.core.query import Officer, Query
 from consent.core.rules import REFUSAL, usable
 from consent.grants import ASSISTED_A_DAY_MAX
-from consent.issuers import Issuer
+from consent.issuers import Issuer, Issuers
 from consent.keys import BadKeyFile, ephemeral, open_keys
 from consent.keys import files as keys_files
 from consent.ledger import Ledger
 from consent.stores.engine import open_sqlite
 from exchange import outcomes, rules, wire
 from exchange.cli import app, show
+from exchange.clock import SystemClock
 from exchange.core import topics
 from exchange.core.datapass.mapping import Rules
 from exchange.core.decision import DataSet, instant, standing
@@ -49,7 +51,14 @@ from exchange.ports import BadStore, Message, Recovering, Refused
 from exchange.sealing import public_bytes
 from exchange.testing import MemoryBus, VirtualClock
 from exchange.trust import Trust
+from portal.console import dead_letters
+from portal.core.login import Going, NotLoggedIn, Provider, came_back
+from portal.identity.accounts import Directory, admit
+from portal.store import open_store
+from portal.web.pages import Asked, Page, Pages
+from portal.web.sessions import Sessions
 from tests import franceconnect, receipts
+from tests.portal.stand import portal
 from tests.world import JEANNE, PAUL, QUOTIENT, RECIPIENT, ScriptedApi, World, outcome_of, publish, until
 
 DATA_SET = "cnaf.quotient-familial.v1"
@@ -221,8 +230,8 @@ async def collecting(code: Code) -> str:
     """An agreement without its notice, level or evidence, with a token nobody signed, by a wrong representative, or one too many."""
     world = await World.open()
     if code is Code.EVIDENCE_INVALID:
-        known = (Issuer("https://login.test", "citizen", {"keys": []}, {}),)
-        world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: b"", known)
+        known = Issuers(issuers=(Issuer("https://login.test", "citizen", {"keys": []}, {}),))
+        world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: b"", lambda: known)
     changes, evidence = COLLECTED[code]
     agreed = terms(RECIPIENT, world.clock.now_ms(), **changes)
     for number in range(ASSISTED_A_DAY_MAX + 1):
@@ -424,6 +433,30 @@ async def france_connect(code: Code) -> str:
     return refused.value.code
 
 
+LOGIN: dict[Code, dict[str, str]] = {
+    Code.LOGIN_REFUSED: {"error": "access_denied"},
+    Code.LOGIN_INVALID: {"state": "another"},
+    Code.LOGIN_EXPIRED: {"began_ms": "1"},
+    Code.IDENTITY_PROVIDER_UNAVAILABLE: {"error": "server_error"},
+    Code.NOT_ADMITTED: {},
+}
+
+
+@gives(*LOGIN)
+async def logging_in(code: Code) -> str:
+    """Somebody who turns back, another browser's answer, one too late, a provider in trouble, and an agent nobody entered."""
+    changes = LOGIN[code]
+    going = Going(
+        client="fc", state="s", nonce="n", verifier="v", began_ms=int(changes.get("began_ms", 10**12)), role="agent"
+    )
+    try:
+        came_back(Provider("https://fc.test", "", "", "", ""), going, {"state": "s", "code": "c"} | changes, 10**12)
+        admit(Directory(), going.role, "somebody")
+    except NotLoggedIn as refused:
+        return refused.code
+    return ""
+
+
 @gives(Code.BAD_WEBHOOK)
 async def webhook(_: Code) -> str:
     """A call that nobody signed."""
@@ -463,6 +496,21 @@ async def unusable(_: Code) -> str:
     return str(refused.value.code)
 
 
+@gives(Code.BAD_FORM)
+async def form(_: Code) -> str:
+    """A form without the token of its page."""
+
+    async def handler(_: Asked) -> Page:
+        raise AssertionError("not without its token")
+
+    pages = Pages(Sessions(open_store(None), SystemClock().now_ms), "http://portal")
+    app = Starlette(routes=pages.action("/change", handler))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://portal") as http:
+        found = re.search(r"<code>(\w+)</code>", (await http.post("/change", data={"csrf": "x"})).text)
+    assert found is not None
+    return found[1]
+
+
 MET: dict[Code, Exception] = {
     Code.RECOVERING: Recovering(recorded=True),
     Code.DATA_IN_USE: InUse(Path("folder")),
@@ -480,6 +528,16 @@ async def met(code: Code) -> str:
     with redirect_stdout(said), pytest.raises(typer.Exit), show.explained(as_json=True):
         raise MET[code]
     return str(json.loads(said.getvalue())["error"])
+
+
+@gives(Code.RETRY_IMPOSSIBLE)
+async def retry(_: Code) -> str:
+    """An operator sends again what is no dead letter."""
+    with TemporaryDirectory() as folder:
+        async with portal(Path(folder)) as stand:
+            with pytest.raises(Refused) as refused:
+                await dead_letters.retry(stand.parts, dead_letters.Place("verdicts.v1", 0, 0), "operator")
+    return refused.value.code
 
 
 def test_every_code_has_a_producer() -> None:

@@ -13,10 +13,11 @@ import pytest
 from joserfc.jwk import ECKey, RSAKey
 
 from consent.core.pivot import matches
+from exchange.bounded import ANSWER_MAX_BYTES
 from exchange.core.errors import Code
 from exchange.core.franceconnect import Expected, NotVouched, vouched
 from exchange.core.identity import Identity
-from exchange.franceconnect import ANSWER_MAX_BYTES, FranceConnect, NotIdentified
+from exchange.franceconnect import FranceConnect, NotIdentified
 from exchange.testing import VirtualClock
 from tests.franceconnect import CLIENT, ISSUER, PIVOT, SECRET, SERVICE, Provider, serving
 

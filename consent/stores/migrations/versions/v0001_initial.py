@@ -1,4 +1,4 @@
-"""Every table of the ledger, one line each. Written by `python -m consent.stores.migrations`."""
+"""Every table of the ledger, one line each."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The console: what whoever looks after the bus sees of it (`/console`)."""

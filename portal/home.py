@@ -1,0 +1,66 @@
+"""The first page: what this is, a door for each kind of person, and in a sandbox what is in it and what to try."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from starlette.routing import BaseRoute
+
+from connectors.sandbox import FAMILIES, load_cases
+from consent.core.wording import Words
+from portal.console.vitals import sandbox, vitals
+from portal.parts import Parts
+from portal.web.pages import Asked, Page, Pages
+
+
+class Door(NamedTuple):
+    """Where one kind of person goes in."""
+
+    path: str
+    who: Words
+    does: Words
+
+
+DOORS = (
+    Door("/mes-accords", Words("Je suis citoyen", "I am a citizen"), Words("Voir mes accords et ce qui en a été fait, en donner, en retirer un en un bouton.", "See my agreements and what was done with them, give one, withdraw one with one button.")),
+    Door("/guichet", Words("Je suis agent d'accueil", "I am a counter agent"), Words("Recueillir un accord au guichet, par téléphone ou sur papier, pour qui ne va pas en ligne.", "Record an agreement at the counter, by phone or on paper, for those who do not go online.")),
+    Door("/dpo", Words("Je suis délégué à la protection des données", "I am a data protection officer"), Words("Savoir sur quelle base chaque réponse est partie, avec la preuve ; droits d'accès et d'effacement.", "Know on what basis each answer left, with its proof; rights of access and erasure.")),
+    Door("/v1/docs", Words("Je développe une application", "I develop an application"), Words("L'API HTTP, avec sa description OpenAPI ; le SDK Python fait la même chose sur Kafka.", "The HTTP API and its OpenAPI description; the Python SDK does the same over Kafka.")),
+    Door("/console", Words("J'exploite le bus", "I operate the bus"), Words("Suivre une demande pas à pas, voir les retards, renvoyer ce qui est au rebut.", "Follow a request step by step, see what lags, send dead letters again.")),
+)  # fmt: skip
+PEOPLE_MAX = 6
+
+
+def routes(parts: Parts, pages: Pages) -> list[BaseRoute]:
+    """`/` alone."""
+
+    async def home(asked: Asked) -> Page:
+        doors = [{"path": door.path, "who": list(door.who), "does": list(door.does)} for door in DOORS]
+        here = sandbox(parts)
+        return Page("home.html", {"doors": doors, "sandbox": await _inside(parts, here) if here else None})
+
+    return pages.page("/", home)
+
+
+async def _inside(parts: Parts, here: dict[str, str]) -> dict[str, Any]:
+    """What a sandbox shows besides its doors. Its people are invented: they may be named."""
+    well = await vitals(parts)
+    ill = [each["name"] for each in (*well["processes"], *well["providers"]) if not each["ok"]]
+    ill += [name for name in ("ledger", "broker") if not well[name]["ok"]]
+    return {
+        "people": people(),
+        "recipient": parts.settings.recipient,
+        "demarche": here.get("demarche", ""),
+        "kafka": here.get("kafka", ""),
+        "leaves": well["ledger"]["leaves"],
+        "ill": ill,
+    }
+
+
+@lru_cache(maxsize=1)
+def people() -> list[str]:
+    """The first few fictitious people, by name."""
+    named = (case.wire for case in load_cases(FAMILIES) if case.status == 200 and case.wire.get("nomNaissance"))
+    found = dict.fromkeys(f"{' '.join(wire.get('prenoms') or ())} {wire['nomNaissance']}" for wire in named)
+    return list(found)[:PEOPLE_MAX]

@@ -1,0 +1,97 @@
+"""The counter in a real browser, with JavaScript and without: ProConnect, the steps, the receipt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exchange import referentials
+from tests.browser.window import Window
+
+AGENT = "Agente d'accueil de la mairie"
+
+
+@pytest.fixture(scope="session")
+def communes(dev: dict[str, Any]) -> None:
+    """Communes can be searched: of places that do not exist."""
+    referentials.write(referentials.build(referentials.EXCERPT), Path(dev["data"]) / referentials.TABLE)
+
+
+async def be(window: Window, who: str) -> None:
+    """Choose this fictitious person in the identity sandbox."""
+    card = window.page.locator("li.card", has_text=who).first
+    await card.get_by_role("button").click()
+    await window.page.wait_for_load_state()
+
+
+async def enter(window: Window) -> None:
+    await window.go("/guichet")
+    await be(window, AGENT)
+    assert await window.page.get_by_role("heading", level=1).inner_text() == "Guichet"
+
+
+async def begin(window: Window, channel: str) -> None:
+    await window.go("/guichet/nouveau")
+    page = window.page
+    await page.get_by_role("radio", name="cantine").first.check()
+    await page.get_by_role("radio", name=channel).check()
+    await page.get_by_role("radio", name="La personne elle-même").check()
+
+
+async def identify(window: Window) -> None:
+    page = window.page
+    await page.get_by_label("Nom de naissance").fill("Cordelier")
+    await page.get_by_label("Prénoms").fill("Anaïs")
+    for label, value in (("Jour", "2"), ("Mois", "1"), ("Année", "1980")):
+        await page.get_by_label(label, exact=True).fill(value)
+    await page.get_by_role("radio", name="Féminin").check()
+    await page.get_by_label("Commune de naissance").fill("valclair")
+
+
+async def test_an_agreement_at_the_counter(window: Window, communes: None) -> None:
+    """From ProConnect to the receipt: each page holds to everything a page must."""
+    await enter(window)
+    await window.seen("guichet-home")
+    await begin(window, "guichet")
+    await window.seen("guichet-new")
+    await window.press("Lire le texte")
+    await window.seen("guichet-reading")
+    await window.press("Elle accepte")
+    await identify(window)
+    await window.press("Chercher le lieu")
+    await window.seen("guichet-person")
+    await window.press("Continuer")
+    await window.seen("guichet-person-wrong")
+    await window.page.get_by_role("radio", name="Valclair-sur-Onde").check()
+    await window.press("Continuer")
+    await window.seen("guichet-recap")
+    await window.page.set_input_files(
+        "#evidence_file", {"name": "f.pdf", "mimeType": "application/pdf", "buffer": b"signed"}
+    )
+    await window.press("Continuer")
+    await window.seen("guichet-identify")
+    await window.follow("S'identifier avec ProConnect")
+    await be(window, AGENT)
+    await window.seen("guichet-confirmation")
+    await window.press("Oui")
+    assert await window.page.locator(".badge").first.inner_text() == "en vigueur"
+    await window.seen("guichet-agreement")
+    await window.follow("Préparer un courrier")
+    await window.seen("guichet-letter")
+    await window.page.go_back()
+    await window.follow("Retirer l'accord")
+    await window.seen("guichet-withdraw")
+    await window.press("Retirer l'accord")
+    assert await window.page.locator(".badge").first.inner_text() == "retiré"
+
+
+async def test_a_refusal_on_the_phone(window: Window, communes: None) -> None:
+    """No is as easy as yes, and closes nothing."""
+    await enter(window)
+    await begin(window, "téléphone")
+    await window.press("Lire le texte")
+    await window.press("Elle refuse")
+    assert "Refus enregistré" in await window.page.locator(".notice").first.inner_text()
+    await window.seen("guichet-refused")

@@ -1,0 +1,39 @@
+"""What the other browser tests stand on sees what it must."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Route
+
+from tests.browser.conftest import Opening
+from tests.browser.window import Window
+
+
+async def test_a_page_of_ours(window: Window) -> None:
+    """An address that is none is a page that holds to everything a page must."""
+    await window.go("/rien-ici")
+    await window.seen("missing")
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+async def test_bad_pages_are_seen(opened: Opening, javascript: bool) -> None:
+    """A field without a label, grey on grey, a page too wide, a missing asset and a refused style are each found out."""
+    window = await opened(javascript=javascript)
+    bad = (
+        "<!doctype html><html lang='fr'><title>x</title><main><h1 style='color:#999'>x</h1><input>"
+        "<p><img src='/static/none.png' alt=''></p><pre>" + "x" * 400 + "</pre></main>"
+    )
+
+    async def answer(route: Route) -> None:
+        policy = {"content-security-policy": "default-src 'none'; img-src 'self'"}
+        await route.fulfill(body=bad, content_type="text/html", headers=policy)
+
+    await window.page.route("**/bad", answer)
+    await window.go("/bad")
+    with pytest.raises(AssertionError, match="label"):
+        await window.axe()
+    with pytest.raises(AssertionError, match="px"):
+        await window.reflow()
+    assert any("none.png: 404" in wrong for wrong in window.wrong)
+    assert any("Content Security Policy" in wrong for wrong in window.wrong)
+    window.wrong.clear()
