@@ -16,6 +16,7 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
+from exchange.adapters import frames
 from exchange.core.batches import BadBatch, Entry, Fetched, Head, checked, entries, heads, lay
 from exchange.core.columns import located
 
@@ -32,6 +33,7 @@ class _Kept(MemoryRecords):  # type: ignore[misc]  # nothing of aiokafka is type
 
 
 fetcher.MemoryRecords = _Kept
+frames.use()
 
 
 class Consumer(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]  # nothing of aiokafka is typed

@@ -15,11 +15,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.record.util import calc_crc32c
 
+from exchange.adapters import frames
 from exchange.clock import SystemClock
 from exchange.core.batches import HEAD_BYTES, RECORD_MOST_BYTES, Bodies, Numbered, Sections, bodies, numbered, written
 from exchange.core.topics import TopicSpec
 from exchange.ports import Batches, Message, Record, Unavailable
 
+frames.use()
 BATCH_BYTES = 1 << 20
 BODY_BYTES = BATCH_BYTES - HEAD_BYTES - RECORD_MOST_BYTES
 """Of the largest message: key, value, headers and their lengths, under the broker's usual limit of 1 MiB for a batch."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Literal
 
-from consent.core.facts import Authorisation, RequestKey, Verdict
+from consent.core.facts import Authorisation, RequestKey, State, Verdict
 from exchange import wire
 from exchange.agents.base import Outgoing, Quiet, ended
 from exchange.core import gate
@@ -79,17 +79,18 @@ class Gate(Quiet):
         asked, bad = gate.read(chunk, odd, self._rules)
         ids = {one.authorisation for one in asked} | set(rest.authorisations)
         held = await self._read(ids)
-        now_ms = self._clock.now_ms()
-        again, left = allow(rest, chunk.data, asks, self._memory, now_ms)
+        now_ms, again, left = self._clock.now_ms(), list[Allowed](), rest
+        if any(one.state is State.LIVE for one in held.values()):
+            again, left = allow(rest, chunk.data, asks, self._memory, now_ms)
         outgoing = self._allowed(chunk, operator, again, after)
         asked_too, bad_too = gate.read(chunk, left.place.tolist(), self._rules)
         allowed, refused = gate.judge([*asked, *asked_too], operator, held, self._rules, now_ms)
         for task in allowed:
             headers = after("exchange-task", chunk, task.place, task.request)
             outgoing.extend(tasks(task.provider), chunk.partition, [_body(task.authorisation, task.value, headers)])
-        for one in refused:
-            headers = after("verdict", chunk, one.place, one.request)
-            outgoing.extend(VERDICTS, chunk.partition, [_body(one.authorisation, _verdict(operator, one), headers)])
+        verdicts = [(one, after("verdict", chunk, one.place, one.request)) for one in refused]
+        laid = [_body(one.authorisation, _verdict(operator, one), headers) for one, headers in verdicts]
+        outgoing.extend(VERDICTS, chunk.partition, laid)
         for place, code in [*bad, *bad_too]:
             outgoing.bury(chunk[place], code)
         return outgoing

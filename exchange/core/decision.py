@@ -78,6 +78,9 @@ class Decision(NamedTuple):
         return self.reason is None
 
 
+ALLOWED = Decision(None)
+
+
 def standing(ask: Ask, operator: str, held: Agreed | None, data_sets: Mapping[str, DataSet]) -> Decision:
     """Steps (1)–(7): what does not depend on the instant nor on the request, and may be remembered for an ask."""
     data_set = data_sets.get(ask.data_set)
@@ -97,7 +100,7 @@ def standing(ask: Ask, operator: str, held: Agreed | None, data_sets: Mapping[st
         return Decision(Code.HABILITATION_ABSENT)
     if not watch.allowed(ask.watch_every_ms, ask.watch_until_ms, held.watch_every_ms):
         return Decision(Code.WATCH_EXCEEDED)
-    return Decision(None)
+    return ALLOWED
 
 
 def _mismatch(ask: Ask, held: Agreed) -> Code | None:

@@ -81,8 +81,19 @@ class Memory:
 
     def learn(self, found: Iterable[Authorisation]) -> None:
         """What the ledger has just said. What cannot serve is not remembered: it would be read again before it is refused."""
-        rows = [self._row(held) for held in found if held.state is State.LIVE and held.uses < held.max_uses]
-        new = np.array([row for row in rows if row is not None], ROW)
+        may = [
+            one
+            for one in found
+            if one.state is State.LIVE and one.uses < one.max_uses and len(one.certificate_hash) == 32
+        ]
+        new = np.zeros(len(may), ROW)
+        new["id"] = np.frombuffer(b"".join([one.id for one in may]), "<u8").reshape(-1, 2)
+        new["certificate"] = np.frombuffer(b"".join([one.certificate_hash for one in may]), "<u8").reshape(-1, 4)[:, :2]
+        new["not_before_s"] = [min(max(0, -(-one.not_before_ms // 1000)), _SECONDS_MAX) for one in may]
+        new["not_after_s"] = [min(max(0, one.not_after_ms // 1000), _SECONDS_MAX) for one in may]
+        new["version"] = [min(one.version, _SECONDS_MAX) for one in may]
+        new["terms"] = [self._number(one) for one in may]
+        new = new[new["not_before_s"] < new["not_after_s"]]
         if self._used + len(new) > self._size_max or len(self.terms) >= _TERMS_MAX:
             self.forget()  # what is new is learnt at its next sight
         elif len(new):
@@ -106,18 +117,13 @@ class Memory:
         """How many places are taken, those of the forgotten too."""
         return self._used
 
-    def _row(self, held: Authorisation) -> tuple[object, ...] | None:
+    def _number(self, held: Authorisation) -> int:
+        """Of its terms."""
         shared = Shared.of(held)
         if (number := self._numbers.get(shared)) is None:
             self._last = number = self._numbers[shared] = self._last + 1
             self.terms[number] = shared
-        not_before_s = max(0, -(-held.not_before_ms // 1000))
-        not_after_s = min(held.not_after_ms // 1000, _SECONDS_MAX)
-        if not_before_s >= not_after_s or len(held.certificate_hash) != 32:
-            return None
-        return (
-            _pair(held.id), _pair(held.certificate_hash[:16]), not_before_s, not_after_s, number, min(held.version, _SECONDS_MAX),
-        )  # fmt: skip
+        return number
 
     def _put(self, new: NDArray[np.void]) -> None:
         """Two thirds of the places are taken at most."""
@@ -156,7 +162,3 @@ class Memory:
         mixed = (mixed ^ (mixed >> np.uint64(29))) * fourth
         folded: NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(32))
         return folded
-
-
-def _pair(data: bytes) -> tuple[int, int]:
-    return int.from_bytes(data[:8], "little"), int.from_bytes(data[8:], "little")

@@ -73,6 +73,7 @@ def key_id(public_key: bytes) -> bytes:
     return hashlib.sha256(public_key).digest()[:16]
 
 
+@lru_cache(maxsize=4096)
 def ask_hash(ask: bytes) -> bytes:
     return hashlib.sha256(ask).digest()
 
