@@ -42,7 +42,9 @@ from exchange.tracing import Tracing, to_file
 from exchange.trust import Trust
 
 T = TypeVar("T")
-READY_S = 60.0
+READY_S = 120.0
+AWAY = 4
+"""How a process ends whose broker or ledger did not answer (`exchange.cli`)."""
 STOP_S = 8.0
 RESTART_S = 1.0
 PARTITIONS = 4
@@ -105,12 +107,16 @@ class LocalBus:
                     self.spawn(name, *self._commands[name])
 
     async def ready(self, *names: str) -> None:
-        """Until these processes work; `RoleFailed` if one ends first."""
+        """Until these processes work; one whose broker did not answer yet is started again (a slow machine), `RoleFailed` if one ends
+        otherwise, or in the end."""
         deadline_s = asyncio.get_running_loop().time() + READY_S
         for name in names:
             while not self.places.ready(name).exists():
-                if self.children[name].poll() is not None or asyncio.get_running_loop().time() > deadline_s:
+                ended = self.children[name].poll()
+                if ended not in (None, AWAY) or asyncio.get_running_loop().time() > deadline_s:
                     raise RoleFailed(name, self.places.log(name))
+                if ended == AWAY:
+                    self.spawn(name, *self._commands[name])
                 await asyncio.sleep(0.02)
 
     def stop(self, name: str) -> None:
