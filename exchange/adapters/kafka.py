@@ -25,8 +25,7 @@ frames.use()
 BATCH_BYTES = 1 << 20
 BODY_BYTES = BATCH_BYTES - HEAD_BYTES - RECORD_MOST_BYTES
 """Of the largest message: key, value, headers and their lengths, under the broker's usual limit of 1 MiB for a batch."""
-ADMIN_TIMEOUT_S = 10.0
-REFRESH_S = 2.0
+ADMIN_TIMEOUT_S, REFRESH_S = 10.0, 2.0
 
 
 class TooLarge(Exception):
@@ -39,9 +38,9 @@ def security(context: ssl.SSLContext | None) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _asking(timeout_s: float = ADMIN_TIMEOUT_S) -> AsyncIterator[None]:
+async def _asking() -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(ADMIN_TIMEOUT_S):
             yield
     except (KafkaError, OSError, TimeoutError) as error:
         raise Unavailable(type(error).__name__) from None
@@ -100,12 +99,6 @@ class KafkaView:
             asked = [TopicPartition(*place) for place in places]
             ends = await self._consumer.end_offsets(asked)
             return {(tp.topic, tp.partition): end for tp, end in ends.items()}
-
-
-async def list_topics(bootstrap: str, *, ssl_context: ssl.SSLContext | None = None) -> dict[str, int]:
-    """Number of partitions of each topic. Raises `Unavailable`."""
-    async with KafkaView(bootstrap, ssl_context=ssl_context) as view:
-        return await view.topics()
 
 
 class KafkaReader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
@@ -40,11 +39,5 @@ def run(
     with show.explained(as_json=as_json):
         broker = broker_of(kafka, settings, places)
 
-    def announce(url: str) -> None:
-        places.announce(places.ready(name), url=url, pid=os.getpid())
-        if as_json:
-            show.line(url=url)
-        else:
-            show.console.print(show.tr(f"Démarches : {url} (Ctrl-C pour arrêter)", f"Services: {url} (Ctrl-C stops)"))
-
+    announce = show.serving(places, name, as_json, "Démarches", "Services")
     show.run(run_demarches(places, settings, broker, port, announce), as_json=as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
@@ -41,12 +40,7 @@ def run(
         broker = broker_of(kafka, settings, places)
     token = places.facade_token(settings.recipient)
 
-    def announce(url: str) -> None:
-        places.announce(places.ready(name), url=url, pid=os.getpid())
-        if as_json:
-            show.line(url=url, token_file=str(token))
-        else:
-            show.console.print(show.tr(f"Façade : {url} (Ctrl-C pour arrêter)", f"Façade: {url} (Ctrl-C stops)"))
-            show.console.print(show.tr(f"Jeton : {token}", f"Token: {token}"), soft_wrap=True)
-
+    announce = show.serving(places, name, as_json, "Façade", "Façade", token_file=str(token))
+    if not as_json:
+        show.console.print(show.tr(f"Jeton : {token}", f"Token: {token}"), soft_wrap=True)
     show.run(run_facade(places, settings, broker, port, announce), as_json=as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -53,13 +52,7 @@ def run(
     with show.explained(as_json=as_json):
         broker = broker_of(kafka, settings, places)
 
-    def announce(url: str) -> None:
-        places.announce(places.ready(name), url=url, pid=os.getpid())
-        if as_json:
-            show.line(url=url)
-        else:
-            show.console.print(show.tr(f"Portail : {url} (Ctrl-C pour arrêter)", f"Portal: {url} (Ctrl-C stops)"))
-
+    announce = show.serving(places, name, as_json, "Portail", "Portal")
     show.run(run_portal(places, settings, broker, port, announce), as_json=as_json)
 
 

@@ -83,17 +83,7 @@ def identity(
     settings = Settings()
     places = settings.places(data)
 
-    def announce(url: str) -> None:
-        places.announce(places.ready(name), url=url, pid=os.getpid())
-        if as_json:
-            show.line(url=url)
-        else:
-            show.console.print(
-                show.tr(
-                    f"Bac à sable d'identité : {url} (Ctrl-C pour arrêter)", f"Identity sandbox: {url} (Ctrl-C stops)"
-                )
-            )
-
+    announce = show.serving(places, name, as_json, "Bac à sable d'identité", "Identity sandbox")
     show.run(run_identity_sandbox(places, settings.recipient, port, announce), as_json=as_json)
 
 

@@ -77,6 +77,19 @@ def announcer(places: Places, name: str, as_json: bool) -> Callable[[], None]:
     return ready
 
 
+def serving(places: Places, name: str, as_json: bool, fr: str, en: str, **facts: str) -> Callable[[str], None]:
+    """What a server calls once it listens, with its URL: as `announcer`, and a line that says what it is; `facts` are told along."""
+
+    def ready(url: str) -> None:
+        places.announce(places.ready(name), url=url, pid=os.getpid())
+        if as_json:
+            line(url=url, **facts)
+        else:
+            console.print(tr(f"{fr} : {url} (Ctrl-C pour arrêter)", f"{en}: {url} (Ctrl-C stops)"))
+
+    return ready
+
+
 def run(work: Coroutine[Any, Any, T], *, as_json: bool = False) -> T:
     """Run a command; every error it may meet becomes one clear message and its exit code."""
     with explained(as_json=as_json):

@@ -19,9 +19,9 @@ from exchange.adapters.kafka import (
     BODY_BYTES,
     KafkaOutbox,
     KafkaReader,
+    KafkaView,
     TooLarge,
     create_topics,
-    list_topics,
 )
 from exchange.core.batches import body
 from exchange.core.topics import TopicSpec
@@ -302,7 +302,8 @@ async def test_outbox_and_reader(kafka: str) -> None:
     async with KafkaReader(kafka, topic, {0: 23, 1: 2}) as reader:
         assert [r.offset async for chunk in reader.to_end() for r in chunk] == [23, 24]
         assert await reader.end_offsets() == {0: 25, 1: 2}
-    assert (await list_topics(kafka))[topic] == 2
+    async with KafkaView(kafka) as view:
+        assert (await view.topics())[topic] == 2
     assert await create_topics(kafka, [TopicSpec(topic, 2)]) == []
 
 
@@ -403,7 +404,7 @@ async def test_nobody_there() -> None:
     for start in (
         KafkaOutbox("127.0.0.1:1").start,
         FaustRunner([], "127.0.0.1:1").start,
-        lambda: list_topics("127.0.0.1:1"),
+        lambda: KafkaView("127.0.0.1:1").__aenter__(),
         lambda: create_topics("127.0.0.1:1", [TopicSpec("a", 1)]),
         KafkaReader("127.0.0.1:1", "a").__aenter__,
     ):
