@@ -38,9 +38,9 @@ def security(context: ssl.SSLContext | None) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _asking() -> AsyncIterator[None]:
+async def _asking(timeout_s: float = ADMIN_TIMEOUT_S) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(ADMIN_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             yield
     except (KafkaError, OSError, TimeoutError) as error:
         raise Unavailable(type(error).__name__) from None
