@@ -140,7 +140,7 @@ class _Arena:
         self.people, self.size = People(keys, self.draw), 0
         self.like = t.leaf.to_metadata(MetaData(), name="bulk")
         for index in self.like.indexes:
-            index.name = quoted_name("bulk_by_authorisation", None)
+            index.name = quoted_name(f"bulk_{index.name}", None)
         self.like.create(engine)
         self.rows = Rows(self.draw)
 

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from bench import postgres
 from bench.postgres import ACCOUNT, Server, programs, shown
-from consent.stores import tables
+from consent.stores import migrations, tables
 
 __all__ = ["ABSENT", "ACCOUNT", "Server", "emptied", "programs", "programs_or_skip", "running", "shown"]
 ABSENT = "PostgreSQL ≥ 15 n'est pas installé / is not installed: apt-get install postgresql"
@@ -41,6 +41,9 @@ def emptied(server: Server) -> str:
     url = server.url("store")
     try:
         with psycopg.connect(url) as connection:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            if found != (migrations.HEAD,):
+                return server.store()
             for table in tables.metadata.tables:
                 connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
     except (psycopg.errors.UndefinedTable, psycopg.OperationalError):
