@@ -1,7 +1,7 @@
 """The real thing in a real browser: `accord dev` as its users start it, Debian's chromium, with JavaScript and without.
 
 A test here is an `async def` that takes `window` (run twice: with JavaScript and without) or `opened` (to open windows of its own), and
-says `await window.go("/console")`, `await window.seen("console")`. One bus and one browser serve the whole session.
+says `await window.go("/console")`, `await window.seen("console")`. One bus and one browser serve all of them, and end with the last.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ def chromium() -> str:
     return chromium_or_skip()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def dev(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What `accord dev --json` says once it is up: `portal`, `api`, `console`, `data`, …"""
     with running(tmp_path_factory.mktemp("dev"), ACCORD_PORTAL_PORT="0", ACCORD_IDENTITY_PORT="0") as ready:
         yield ready
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(executable_path=chromium, args=QUIET)

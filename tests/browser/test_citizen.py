@@ -13,12 +13,16 @@ from tests.browser.window import Window
 MAELLE, ODILE = "Maëlle TREVARIN", "Odile CAZELMAS"
 
 
-async def accord(dev: dict[str, Any], *words: str) -> dict[str, Any]:
-    """A command, as the collectivity runs it; the last object it says."""
-    argv = [sys.executable, "-m", "exchange.cli", *words, "--data", dev["data"], "--json"]
+async def said(dev: dict[str, Any], *words: str) -> str:
+    """What a command says, as the collectivity runs it."""
+    argv = [sys.executable, "-m", "exchange.cli", *words, "--data", dev["data"]]
     process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
-    said, _ = await process.communicate()
-    found: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return (await process.communicate())[0].decode()
+
+
+async def accord(dev: dict[str, Any], *words: str) -> dict[str, Any]:
+    """The last object a command says."""
+    found: dict[str, Any] = json.loads((await said(dev, *words, "--json")).splitlines()[-1])
     return found
 
 
@@ -66,7 +70,7 @@ async def test_refusing_and_coming_back_with_a_code(window: Window, dev: dict[st
     await window.press("Je refuse")
     await reads(window, "Votre refus est enregistré")
     await window.seen("citizen-refused")
-    code = (await accord(dev, "receipt", "show", consent))["accord:shortCode"]
+    code = json.loads(await said(dev, "receipt", "show", consent, "--format", "json-ld"))["accord:shortCode"]
     await window.context.clear_cookies()
     await window.go("/mes-accords")
     await window.seen("citizen-doors")

@@ -142,3 +142,17 @@ async def test_an_agent_s_day_is_counted(world: World) -> None:
     world.clock.advance(86_400_000)
     tally = await world.ledger.tally(AGENT)
     assert (tally.recorded, tally.most) == (0, 200)
+
+
+async def test_questions_about_a_person_who_was_erased_and_came_back(watched: World) -> None:
+    """What was asked about them before the erasure is read no more; what is asked since is, and the officer still sees their own list."""
+    a = await watched.give()
+    who = await subject(watched, a)
+    await watched.ledger.dossier(DPO, WHY, who)
+    await watched.ledger.erase(DPO, WHY, who)
+    await watched.ledger.dossier(DPO, WHY, await subject(watched, await watched.give()))
+
+    told = (await watched.ledger.consultations(DPO, WHY, 0)).told
+
+    assert [one.act for one in told].count("dossier") == 1
+    assert (await watched.ledger.dossier(DPO, WHY, who)).note
