@@ -91,12 +91,14 @@ async def _sow(settings: Settings, local: LocalBus) -> None:
     """Fill a sandbox while it already serves; what goes wrong is told in a line, and nothing else stops."""
     from exchange.cli.seeding import Seed
     from exchange.local import client
+    from portal.identity.people import people
 
+    officer = next(agent.name for agent in people(()).agents if agent.id == "officer")
     done = local.places.run / "seed.json"
     done.unlink(missing_ok=True)
     try:
         async with client(settings, local.places, local.bootstrap) as bus:
-            local.places.announce(done, new=await Seed(local.ledger, bus).sow())
+            local.places.announce(done, new=await Seed(local.ledger, bus, officer).sow())
     except (Unavailable, Refused, ValueError) as error:
         structlog.get_logger().warning("not_seeded", error=type(error).__name__)
 

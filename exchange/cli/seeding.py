@@ -14,13 +14,14 @@ from typing import Any
 
 from connectors.sandbox import FAMILIES, load_cases
 from consent.core.facts import Channel, Evidence
+from consent.core.query import Officer
 from consent.door import Door
 from exchange.cli.story import read_case
 from exchange.core import topics
 from exchange.core.identity import Identity, canonical
 from exchange.core.referentials import purposes_of
 from exchange.data_sets import QUOTIENT_FAMILIAL
-from exchange.introduction import LEGAL_REFERENCE, PURPOSES, record, terms
+from exchange.introduction import KEY_LIFE_MS, LEGAL_REFERENCE, PURPOSES, record, terms
 from exchange.outcomes import ExchangeError
 from exchange.ports import Message
 from exchange.sdk import Bus
@@ -36,6 +37,8 @@ class Seed:
 
     ledger: Door
     bus: Bus
+    officer: str = ""
+    """Who is appointed data protection officer of the collectivity, at the first sowing; nobody if empty."""
 
     async def sow(self) -> int:
         """Every agreement that is not known yet; how many were new. `Unavailable`."""
@@ -53,6 +56,9 @@ class Seed:
         new = [(tell, one) for tell, one, held in zip(stories.values(), ids, known, strict=True) if held is None]
         if len(new) == len(stories):  # leaves no agreement by which it could be known again
             new.append((self.nobody_agreed, os.urandom(16)))
+            if self.officer:
+                until_ms = self.bus.clock.now_ms() + KEY_LIFE_MS
+                await self.ledger.appoint(Officer(self.officer, (self.bus.wallet.recipient,), until_ms))
         for tell, authorisation in new:
             with suppress(ExchangeError):  # a refusal, an absence and an outage are part of the tale
                 await tell(authorisation)

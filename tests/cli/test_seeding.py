@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from connectors.sandbox import FAMILIES, load_cases
+from consent.core.query import Query
 from exchange.cli.seeding import Seed
 from exchange.core import topics
 from exchange.journal.store import Filter
@@ -14,7 +15,7 @@ from exchange.testing import CasesApi, MemoryBus
 async def test_sown_once() -> None:
     """Agreements in every state, by every channel, with uses, refusals, an absence and a dead letter; sowing again adds nothing."""
     async with MemoryBus(CasesApi(load_cases(FAMILIES))) as bus:
-        seed = Seed(bus.ledger, bus.sdk)
+        seed = Seed(bus.ledger, bus.sdk, "Noémie QUERVAN")
         assert await seed.sow() == 8
         await bus.clock.sleep(2)
         states = Counter(event.state for event in await bus.ledger.events(0, 1000) if event.state)
@@ -22,6 +23,7 @@ async def test_sown_once() -> None:
         ended = Counter(line.code for line in bus.journal.show(Filter()) if line.step == "ended")
         assert ended["released"] >= 5 and ended["refused"] == 2
         assert len(bus.broker.records(topics.DEAD_LETTERS)) == 1
+        assert (await bus.ledger.query("Noémie QUERVAN", "visite", Query())).total >= 5
         written = {place: len(log) for place, log in bus.broker.logs.items()}
         assert await seed.sow() == 0
         assert written == {place: len(log) for place, log in bus.broker.logs.items()}
