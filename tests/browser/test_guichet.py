@@ -13,7 +13,7 @@ from tests.browser.window import Window
 AGENT = "Agente d'accueil de la mairie"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def communes(dev: dict[str, Any]) -> None:
     """Communes can be searched: of places that do not exist."""
     referentials.write(referentials.build(referentials.EXCERPT), Path(dev["data"]) / referentials.TABLE)

@@ -17,7 +17,7 @@ from tests.browser.window import Window
 SEEDED_S, LOOK_S = 240, 0.5
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def seeded(dev: dict[str, Any]) -> int:
     """Once the sandbox has something in it; how many agreements are new."""
     done = Path(dev["data"]) / "run" / "seed.json"
