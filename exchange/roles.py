@@ -38,7 +38,6 @@ from exchange.tracing import Tracing, to_file
 from exchange.trust import Trust
 
 RELAY_S = 0.25
-TOLD_TRIES = 40
 PING_S = 30.0
 HEALTH_S = 2.0
 Ready = Callable[[], None]
@@ -180,15 +179,6 @@ class _Told(NamedTuple):
 
 
 async def _told(bootstrap: str) -> _Told:
-    """Asked again for a while: a topic just made may have no leader yet (on a busy machine for seconds)."""
-    for _ in range(TOLD_TRIES):
-        with suppress(Unavailable):
-            return await _told_now(bootstrap)
-        await asyncio.sleep(RELAY_S)
-    return await _told_now(bootstrap)
-
-
-async def _told_now(bootstrap: str) -> _Told:
     async with KafkaReader(bootstrap, CONSENT_EVENTS) as reader:
         end = (await reader.end_offsets()).get(0, 0)
     if not end:
