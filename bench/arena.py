@@ -26,7 +26,7 @@ from exchange.core.decision import Ask
 from exchange.core.topics import TopicSpec
 from exchange.data_sets import PROVIDERS
 from exchange.embedded import process
-from exchange.embedded.choose import EMBEDDED, open_kafka
+from exchange.embedded.choose import EMBEDDED, beside, open_kafka
 from exchange.embedded.jars import Progress
 from exchange.introduction import introduce, open_wallet, terms
 from exchange.local import PARTITIONS, STOP_S, LocalBus
@@ -152,7 +152,7 @@ async def _opened(
         await first(Stock(settings, places, keys, agreements))
     bus = LocalBus(settings, places)
     async with AsyncExitStack() as stack:
-        bus.bootstrap = stack.enter_context(open_kafka(EMBEDDED, places.broker, progress, train=False))
+        bus.bootstrap = await stack.enter_async_context(beside(open_kafka(EMBEDDED, places.broker, progress, train=False)))
         stack.push_async_callback(bus.close)
         bus.start_ledger()
         await bus.make_topics()

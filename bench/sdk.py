@@ -46,7 +46,7 @@ from consent.stores.engine import open_store
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
 from exchange.clock import SystemClock
 from exchange.core import topics
-from exchange.embedded.choose import EMBEDDED, open_kafka
+from exchange.embedded.choose import EMBEDDED, beside, open_kafka
 from exchange.embedded.jars import Progress
 from exchange.introduction import give, introduce_collectivity, introduce_provider
 from exchange.local import PARTITIONS
@@ -223,7 +223,7 @@ async def _opened_place(folder: Path, requests: int, progress: Progress | None) 
     await introduce_collectivity(ledger, wallet, clock.now_ms())
     agreements = [await give(ledger, wallet, person(number), clock.now_ms()) for number in range(requests)]
     async with AsyncExitStack() as stack:
-        bootstrap = stack.enter_context(open_kafka(EMBEDDED, folder / "broker", progress, train=False))
+        bootstrap = await stack.enter_async_context(beside(open_kafka(EMBEDDED, folder / "broker", progress, train=False)))
         wanted = topics.specs([wallet.operator], [PROVIDER], partitions=PARTITIONS, cluster=False)
         await create_topics(bootstrap, wanted)
         yield _Place(bootstrap, wallet, ledger, trust, Desk(ledger, connector, wallet, trust), agreements)

@@ -22,7 +22,7 @@ from exchange.core import topics
 from exchange.core.identity import Identity
 from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.embedded import process
-from exchange.embedded.choose import EMBEDDED, open_kafka
+from exchange.embedded.choose import EMBEDDED, beside, open_kafka
 from exchange.embedded.jars import Progress
 from exchange.introduction import PURPOSES, give, introduce, open_wallet
 from exchange.local import LocalBus, client
@@ -145,7 +145,7 @@ async def _opened(
     settings, places = Settings(data=folder, kafka=EMBEDDED, traces=False), Places(folder)
     bus = LocalBus(settings, places)
     async with AsyncExitStack() as stack:
-        bus.bootstrap = stack.enter_context(open_kafka(EMBEDDED, places.broker, progress, train=False))
+        bus.bootstrap = await stack.enter_async_context(beside(open_kafka(EMBEDDED, places.broker, progress, train=False)))
         stack.push_async_callback(bus.close)
         bus.start_ledger()
         bus.start_sandbox()

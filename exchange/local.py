@@ -11,12 +11,11 @@ import os
 import secrets
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from signal import SIGKILL
-from typing import TypeVar
 
 import structlog
 
@@ -30,7 +29,7 @@ from exchange.clock import SystemClock
 from exchange.core import topics
 from exchange.data_sets import PROVIDERS
 from exchange.embedded import process
-from exchange.embedded.choose import open_kafka
+from exchange.embedded.choose import beside, open_kafka
 from exchange.embedded.jars import Progress
 from exchange.introduction import introduce, open_connector_keys, open_wallet
 from exchange.locks import owned
@@ -41,7 +40,6 @@ from exchange.settings import Settings
 from exchange.tracing import Tracing, to_file
 from exchange.trust import Trust
 
-T = TypeVar("T")
 READY_S = 120.0
 AWAY = 4
 """How a process ends whose broker or ledger did not answer (`exchange.cli`)."""
@@ -212,7 +210,7 @@ async def local_bus(
             kafka = open_kafka(
                 settings.kafka, places.broker, progress, train=not brief, light=True, notices=bus.notices
             )
-            async with _beside(kafka) as bus.bootstrap:
+            async with beside(kafka) as bus.bootstrap:
                 await bus.make_topics()
                 places.announce(places.broker_ready, kafka=bus.bootstrap)
                 await bus.ready("sandbox", "ledger")
@@ -238,16 +236,6 @@ async def local_bus(
                     await bus.close()
         finally:
             await bus.close()
-
-
-@asynccontextmanager
-async def _beside(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
-    """A context that blocks (a download, a broker's start), entered and left beside the event loop."""
-    value = await asyncio.to_thread(manager.__enter__)
-    try:
-        yield value
-    finally:
-        await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
 @asynccontextmanager

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
 from exchange.embedded.broker import EmbeddedKafka
 from exchange.embedded.errors import EmbeddedError
 from exchange.embedded.jars import Progress
 from exchange.embedded.probe import cluster_at
 
+T = TypeVar("T")
 VARIABLE = "ACCORD_KAFKA"
 EMBEDDED = "embedded"
 TESTCONTAINERS = "testcontainers"
@@ -42,6 +45,16 @@ def open_kafka(
             yield address
     else:
         yield _answering(choice)
+
+
+@asynccontextmanager
+async def beside(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """A context that blocks (a download, a broker's start), entered and left beside the event loop."""
+    value = await asyncio.to_thread(manager.__enter__)
+    try:
+        yield value
+    finally:
+        await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
 def _answering(choice: str) -> str:

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exchange.core.errors import Code
@@ -67,8 +68,14 @@ async def _raised(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    kept = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
-    return answer(request, Problem(_HTTP.get(error.status_code, Code.BAD_FIELD)), kept)
+    more = {"allow": _allowed(request)} if error.status_code == 405 else None
+    return answer(request, Problem(_HTTP.get(error.status_code, Code.BAD_FIELD)), more)
+
+
+def _allowed(request: Request) -> str:
+    """Every method of an address (RFC 9110, section 10.2.1): Starlette tells those of its first route alone."""
+    here = [route for route in request.app.routes if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in here for method in route.methods or ()}))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -157,6 +157,16 @@ async def test_other_methods(stand: Stand, method: str) -> None:
     assert told.json()["code"] == "method_unknown"
 
 
+async def test_the_methods_of_an_address_are_all_told(stand: Stand) -> None:
+    """`Allow` names each method that the document gives the address (RFC 9110, section 15.5.6), also where two operations share it."""
+    paths = (await stand.call("GET", "/openapi.json")).json()["paths"]
+    shared = [path for path, operations in paths.items() if len(operations) == 2]
+    assert shared
+    for path in paths:
+        answer = await stand.call("OPTIONS", re.sub(r"\{.*?\}", "1", path))
+        assert answer.headers["allow"].split(", ") == sorted(method.upper() for method in paths[path]), path
+
+
 @pytest.mark.parametrize(
     "path",
     [
