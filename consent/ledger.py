@@ -53,8 +53,10 @@ from consent.core.facts import (
     Verdict,
     Waiting,
 )
+from consent.core.glance import Glance
 from consent.core.lost import Recovered
 from consent.core.rules import Happening
+from consent.glances import glance
 from consent.issuers import DECLARED, Issuers
 from consent.keys import KeyRing
 from consent.office import Office
@@ -151,6 +153,10 @@ class Ledger(Receipts, Office, Citizens):
         with self._reading() as connection:
             held = read_authorisations(connection, authorisations, self._clock.now_ms())
         return [held.get(a) for a in authorisations]
+
+    async def glance(self, authorisations: Sequence[bytes]) -> Glance:
+        with self._reading() as connection:
+            return glance(connection, authorisations, self._clock.now_ms())
 
     async def attempt(self, attempts: Sequence[Attempt], worker: str = "") -> list[Attempted]:
         with self._begin() as tx:

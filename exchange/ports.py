@@ -25,6 +25,7 @@ from consent.core.facts import (
     Verdict,
     Waiting,
 )
+from consent.core.glance import Glance
 from exchange.core.errors import Code
 
 LEASE_MS = 500
@@ -184,6 +185,9 @@ class Ledger(Protocol):
         """The grant as it stands, its capsule sealed to the key `operator` holds today."""
 
     async def lookup(self, authorisations: Sequence[bytes]) -> list[Authorisation | None]: ...
+
+    async def glance(self, authorisations: Sequence[bytes]) -> Glance:
+        """What the gate may remember of them, for a third of what `lookup` costs."""
 
     async def attempt(self, attempts: Sequence[Attempt], worker: str = "") -> list[Attempted]:
         """T-attempt: before each State call; at most three per request. `worker` is the process that asks."""
