@@ -92,9 +92,7 @@ class Memory:
         new["terms"] = np.array([0, *map(self._number, glance.shared)], np.uint32)[seen["terms"]]
         closed = (new["terms"] > 0) & _CLOSED[state]
         new["not_before_s"][closed], new["not_after_s"][closed] = _CLOSED_S + state[closed], 0
-        serves = (
-            (state == NUMBERS[State.LIVE]) & (seen["left"] == 1) & (new["not_before_s"] < new["not_after_s"])
-        )
+        serves = (state == NUMBERS[State.LIVE]) & (seen["left"] == 1) & (new["not_before_s"] < new["not_after_s"])
         self._rows["not_before_s"][slots := self._slots(new["id"][~(closed | serves)])] = 0
         self._rows["not_after_s"][slots] = 0
         new = new[closed | serves]
