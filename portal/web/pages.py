@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.datastructures import FormData
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -24,6 +25,7 @@ from exchange.core.errors import CATALOGUE, Code
 from exchange.ports import Recovering, Refused, Unavailable
 from portal.core import guard
 from portal.core.language import Language, Tr, choose, translator
+from portal.core.problems import status as status_of
 from portal.web.sessions import Session, Sessions
 
 HERE = Path(__file__).parents[1]
@@ -162,7 +164,7 @@ class Pages:
     def _drawn(self, asked: Asked, page: Page) -> Response:
         if asked.is_json:
             return JSONResponse(dict(page.data), page.status)
-        path = asked.request.url.path
+        path = asked.request.scope["path"]
         context = {
             **page.data,
             "tr": asked.tr,
@@ -188,6 +190,13 @@ class Pages:
         """The page of an address that is none."""
         asked = self._asked(request, is_json=request.url.path.endswith(".json"))
         return self._kept(asked, self._explained(asked, Missing()))
+
+    def refused(self, request: Request, code: Code) -> Response:
+        """The page of a request that goes no further than the door. It is nobody's: no session is read or kept."""
+        wished, accepted = request.cookies.get(LANGUAGE), request.headers.get("accept-language", "")
+        language, is_json = choose(None, wished, accepted), request.scope["path"].endswith(".json")
+        asked = Asked(request, Session(b"", 0), language, FormData(), translator(language), is_json)
+        return self._explained(asked, Problem(code, status_of(code)))
 
     def _to_login(self, asked: Asked, role: str, *, is_action: bool) -> Response:
         if asked.is_json:
@@ -239,6 +248,8 @@ def _code_of(error: Exception) -> tuple[Code, int]:
         return Code.RECOVERING, 503
     if isinstance(error, Unavailable):
         return Code.UNAVAILABLE, 503
+    if isinstance(error, ClientDisconnect | HTTPException):  # a form that ends too early, or that is none
+        return Code.BAD_FORM, 400
     raise error
 
 
