@@ -5,11 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
-
-T = TypeVar("T")
 
 
 def stopping() -> asyncio.Event:
@@ -24,17 +20,6 @@ async def pause(event: asyncio.Event, seconds: float) -> None:
     """Wait for an event, but no longer."""
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
-
-
-async def unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """What this work comes to; it is given up, and None, once the event is set."""
-    doing, ending = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait((doing, ending), return_when=asyncio.FIRST_COMPLETED)
-        return doing.result() if doing.done() else None
-    finally:
-        doing.cancel()
-        ending.cancel()
 
 
 def long_lived() -> None:

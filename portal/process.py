@@ -53,4 +53,4 @@ async def run_portal(
         )
         stack.push_async_callback(parts.outside.close)
         app = create_app(parts)
-        await serve(app, listener, lambda: ready(url), tls=tls, stopping=app.state.http.api.closing.set)
+        await serve(app, listener, lambda: ready(url), tls=tls, stopping=app.state.http.api.feeds.closing.set)

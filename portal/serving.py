@@ -18,8 +18,8 @@ from exchange.settings import Settings
 from portal.web.connection import PATIENCE, Connection, Patience
 
 HOST = "127.0.0.1"
-BACKLOG = 512
-"""Connections made and not taken yet; so many are taken at one go, which takes some hundredths of a second."""
+BACKLOG = 2_048
+"""Connections made and not taken yet; so many are taken at one go, in a tenth of a second. With fewer, a burst makes others wait a second for another try."""
 IDLE_S = 5
 """How long a connection may keep still between two requests."""
 HANDSHAKE_S, FAREWELL_S = 10.0, 5.0
@@ -41,7 +41,11 @@ def listening(port: int, host: str = HOST) -> socket.socket:
 def tls_of(settings: Settings) -> ssl.SSLContext | None:
     """What the settings of the portal say of TLS; None for none. BadKeyFile where they do not go together, or where the portal would be
     served in clear beyond this machine."""
-    certificate, key, authority = settings.portal_tls_cert_file, settings.portal_tls_key_file, settings.portal_client_ca_file
+    certificate, key, authority = (
+        settings.portal_tls_cert_file,
+        settings.portal_tls_key_file,
+        settings.portal_client_ca_file,
+    )
     if certificate and key:
         return tls(certificate, key, authority)
     if certificate or key or authority or settings.portal_host not in LOOPBACK:
@@ -122,10 +126,16 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # it would give TLS a minute, and no protocol of ours
-        timed = {"ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": FAREWELL_S} if self._tls else {}
-        loop = asyncio.get_running_loop()
+        by_tls = self._tls is not None
         self.servers.append(
-            await loop.create_server(self._connection, sock=self._listener, backlog=BACKLOG, ssl=self._tls, **timed)  # type: ignore[arg-type]  # seconds
+            await asyncio.get_running_loop().create_server(
+                self._connection,
+                sock=self._listener,
+                backlog=BACKLOG,
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_S if by_tls else None,
+                ssl_shutdown_timeout=FAREWELL_S if by_tls else None,
+            )
         )
         self._ready()
 

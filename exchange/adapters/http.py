@@ -134,9 +134,7 @@ def read_key(path: Path) -> Key:
         raise BadKeyFile(f"{path.name}: not a JWK") from None
 
 
-def secured(
-    authority: Path | None = None, certificate: Path | None = None, key: Path | None = None
-) -> ssl.SSLContext:
+def secured(authority: Path | None = None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
     """A client's TLS: whom it believes (None: whom the public web does), and the certificate it shows, if it has one (PEM). BadKeyFile."""
     context = httpx.create_ssl_context(trust_env=False)
     try:

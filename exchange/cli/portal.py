@@ -60,7 +60,9 @@ def run(
 @app.command("reference")
 def reference(
     issuer: Annotated[str, typer.Argument(help="Fournisseur d'identité (issuer). / Identity provider.")],
-    subject: Annotated[str, typer.Argument(help="Identifiant qu'il donne à l'agent (sub). / Its subject for the agent.")],
+    subject: Annotated[
+        str, typer.Argument(help="Identifiant qu'il donne à l'agent (sub). / Its subject for the agent.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Par quelle référence un agent ou un délégué est connu. / By what reference an agent or officer is known."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -53,13 +52,12 @@ class Throttle:
 
 @dataclass
 class Api:
-    """The HTTP API of one portal. `secret` is the portal's own, 32 bytes in its directory; `closing` is set once the portal stops."""
+    """The HTTP API of one portal. `secret` is the portal's own, 32 bytes in its directory."""
 
     parts: Parts
     calls: Throttle = field(default_factory=lambda: Throttle(CALLS))
     wrong: Throttle = field(default_factory=lambda: Throttle(WRONG))
     streams: dict[str, int] = field(default_factory=dict)
-    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     @cached_property
     def feeds(self) -> Feeds:

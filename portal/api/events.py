@@ -10,7 +10,6 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from exchange.core.errors import Code
-from exchange.stopping import unless
 from portal.api.context import Api, ApiDep, CallerDep, LanguageDep, api_of, known_by
 from portal.api.feeds import Lapsed, Told
 from portal.api.models import Answer, Cursor, Id, Limit, Links, Outcome, Prefer
@@ -133,9 +132,10 @@ async def _flow(request: Request, caller: Caller, offsets: dict[int, int], langu
         yield "retry: 1000\n\n"
         while True:
             left_s = (caller.not_after_ms - api.now_ms()) / 1000
-            coming = api.feeds.of(caller.operator).after(offsets, _STREAM_LIMIT, min(ALIVE_S, max(0, left_s)))
-            found = await unless(api.closing, coming)
-            if found is None or known_by(request) is None:  # what has come meanwhile is not told to who may no longer know
+            found = await api.feeds.of(caller.operator).after(offsets, _STREAM_LIMIT, min(ALIVE_S, max(0, left_s)))
+            if (
+                api.feeds.closing.is_set() or known_by(request) is None
+            ):  # who may no longer know is not told what came meanwhile
                 return
             for one in _events(api, caller, offsets, found, language):
                 yield f"id: {one['cursor']}\nevent: {one['type']}\ndata: {json.dumps(one)}\n\n"

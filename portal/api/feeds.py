@@ -48,16 +48,16 @@ class Told(NamedTuple):
 
 
 class Feeds:
-    """One feed for each operator that somebody calls for."""
+    """One feed for each operator that somebody calls for. Once `closing` is set nobody waits for anything more."""
 
     def __init__(self, reader: ReaderFactory, clock: Clock) -> None:
-        self._reader, self._clock = reader, clock
+        self._reader, self._clock, self.closing = reader, clock, asyncio.Event()
         self._feeds: dict[str, Feed] = {}
 
     def of(self, operator: str) -> Feed:
         """That of an operator, followed from now on; `ready` may have to be awaited."""
         if operator not in self._feeds:
-            self._feeds[operator] = Feed(self._reader, self._clock, operator)
+            self._feeds[operator] = Feed(self._reader, self._clock, operator, self.closing)
         return self._feeds[operator]
 
     async def close(self) -> None:
@@ -69,8 +69,8 @@ class Feeds:
 class Feed:
     """One operator's requests and outcomes."""
 
-    def __init__(self, reader: ReaderFactory, clock: Clock, operator: str) -> None:
-        self._reader, self._clock, self.operator = reader, clock, operator
+    def __init__(self, reader: ReaderFactory, clock: Clock, operator: str, closing: asyncio.Event) -> None:
+        self._reader, self._clock, self.operator, self._closing = reader, clock, operator, closing
         self._accepted = OrderedDict[bytes, Accepted]()
         self._told: dict[int, list[Told]] = {}
         self._by_request: dict[bytes, list[Told]] = {}
@@ -170,14 +170,15 @@ class Feed:
         return found
 
     async def _in_time(self, wait: Coroutine[Any, Any, object], timeout_s: float) -> bool:
-        """Whether it came before so much of the clock's time had passed."""
-        coming, alarm = asyncio.ensure_future(wait), asyncio.ensure_future(self._clock.sleep(timeout_s))
+        """Whether it came before so much of the clock's time had passed, and before the portal stopped."""
+        ends = (wait, self._clock.sleep(timeout_s), self._closing.wait())
+        coming, *others = (asyncio.ensure_future(each) for each in ends)
         try:
-            await asyncio.wait((coming, alarm), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((coming, *others), return_when=asyncio.FIRST_COMPLETED)
             return coming.done()
         finally:
-            coming.cancel()
-            alarm.cancel()
+            for each in (coming, *others):
+                each.cancel()
 
     async def _follow(self, topic: str, hear: Callable[[Record], None], caught_up: asyncio.Event) -> None:
         """For ever, from the oldest kept: a broker that was away is read again from where it left."""

@@ -51,7 +51,9 @@ def create_app(bus: Bus, logins: Logins, store: Engine, url: str, portal: Callab
         *company.routes(pages, bus),
     ]
     return Starlette(
-        routes=routes, middleware=[Middleware(Guard, url=url, explain=pages.refused)], exception_handlers={404: missing, 405: missing}
+        routes=routes,
+        middleware=[Middleware(Guard, url=url, explain=pages.refused)],
+        exception_handlers={404: missing, 405: missing},
     )
 
 

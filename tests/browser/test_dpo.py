@@ -17,6 +17,7 @@ from portal.identity.process import reference_of_agent
 from tests.browser.test_guichet import be
 from tests.browser.window import Window
 
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def agreement(dev: dict[str, Any]) -> str:
     """An agreement of somebody, in a bus whose officer has been appointed."""

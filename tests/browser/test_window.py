@@ -24,7 +24,13 @@ OUT = "<button style='position:fixed;left:50rem'>Plus loin</button>"
 @pytest.mark.parametrize("javascript", [True, False])
 @pytest.mark.parametrize(
     ("bad", "why"),
-    [(TINY, "as small as before: P"), (CUT, "200 %.*cut: p"), (GONE, "page: "), (OUT, "outside: button"), ("<pre>" + "x" * 100 + "</pre>", "200 %.*page: ")],
+    [
+        (TINY, "as small as before: P"),
+        (CUT, "200 %.*cut: p"),
+        (GONE, "page: "),
+        (OUT, "outside: button"),
+        ("<pre>" + "x" * 100 + "</pre>", "200 %.*page: "),
+    ],
 )
 async def test_pages_that_cannot_be_zoomed_are_seen(opened: Opening, javascript: bool, bad: str, why: str) -> None:
     """Text that does not grow, text that is cut, a control beside the window and a page too wide are each found out."""

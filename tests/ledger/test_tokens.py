@@ -54,7 +54,11 @@ class Login:
 
     def evidence(self, **changes: Any) -> Evidence:
         tokens = Tokens(self.sign(self.claims), "" if self.agent else self.sign(self.userinfo), self.random)
-        base = Evidence("counter", reference_of(AGENTS, "s-1"), b"e" * 32, tokens=tokens) if self.agent else Evidence("online", tokens=tokens)
+        base = (
+            Evidence("counter", reference_of(AGENTS, "s-1"), b"e" * 32, tokens=tokens)
+            if self.agent
+            else Evidence("online", tokens=tokens)
+        )
         return msgspec.structs.replace(base, **changes)
 
 

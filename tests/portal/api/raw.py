@@ -83,7 +83,12 @@ class Raw:
 
 def request(method: str, path: str, token: str = "", body: bytes = b"", *more: str) -> bytes:
     """A request's bytes; its length is told unless one of `more` begins with another way to tell it."""
-    told = [f"{method} {path} HTTP/1.1", "host: 127.0.0.1:8600", *([f"authorization: Bearer {token}"] if token else []), *more]
+    told = [
+        f"{method} {path} HTTP/1.1",
+        "host: 127.0.0.1:8600",
+        *([f"authorization: Bearer {token}"] if token else []),
+        *more,
+    ]
     if body and not any(line.lower().startswith(("content-length", "transfer-encoding")) for line in more):
         told.append(f"content-length: {len(body)}")
     return "\r\n".join([*told, "", ""]).encode("latin-1") + body

@@ -89,7 +89,13 @@ class Served:
                 self.port, self.loop = listener.getsockname()[1], asyncio.get_running_loop()
                 self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
                 server = Server(
-                    self.stand.app, listener, self._up.set, self._tls, http.closing.set, self._patience, lifespan=False
+                    self.stand.app,
+                    listener,
+                    self._up.set,
+                    self._tls,
+                    http.feeds.closing.set,
+                    self._patience,
+                    lifespan=False,
                 )
                 serving = asyncio.create_task(server.serve())
                 await self._stop.wait()

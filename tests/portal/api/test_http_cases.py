@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import gzip
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -40,7 +38,11 @@ class Door:
 
     def acts(self) -> bytes:
         """A request that proves a client, once."""
-        form = {"grant_type": "client_credentials", "client_assertion_type": ASSERTION, "client_assertion": self.stand.assertion()}
+        form = {
+            "grant_type": "client_credentials",
+            "client_assertion_type": ASSERTION,
+            "client_assertion": self.stand.assertion(),
+        }
         body = httpx.Request("POST", "http://x", data=form).read()
         return request("POST", "/v1/token", "", body, "content-type: application/x-www-form-urlencoded")
 
@@ -109,12 +111,19 @@ def test_a_message_whose_end_is_unclear(door: Door, name: str) -> None:
     """Case 57: refused once and the connection closed, whether what follows is meant as the body or as the next request: it is not done."""
     told, body = UNCLEAR[name]
     follows = door.acts()
-    for path, kind in (("/v1/token", "application/x-www-form-urlencoded"), ("/v1/requests", "application/json"), ("/", "text/plain")):
+    for path, kind in (
+        ("/v1/token", "application/x-www-form-urlencoded"),
+        ("/v1/requests", "application/json"),
+        ("/", "text/plain"),
+    ):
         data = request("POST", path, door.token, body or b"", f"content-type: {kind}", *told)
         answers = door.says(data + follows)
         assert len(answers) == 1 and answers[0].status in (400, 405, 413, 501), (path, answers)
         quiet(answers[0])
-    assert [answer.status for answer in door.says(follows.replace(b"content-length", b"connection: close\r\ncontent-length"))] == [200]
+    assert [
+        answer.status
+        for answer in door.says(follows.replace(b"content-length", b"connection: close\r\ncontent-length"))
+    ] == [200]
     door.is_alive()
 
 
@@ -126,7 +135,9 @@ def test_chunks_in_an_old_message(door: Door) -> None:
 
 def test_two_clear_messages(door: Door) -> None:
     """Beside case 57: two requests on one connection, one of them in chunks, are both answered, so it is not that which is refused above."""
-    chunks = request("POST", "/v1/consents/checks", door.token, b"2\r\n{}\r\n0\r\n\r\n", CHUNKED, "content-type: application/json")
+    chunks = request(
+        "POST", "/v1/consents/checks", door.token, b"2\r\n{}\r\n0\r\n\r\n", CHUNKED, "content-type: application/json"
+    )
     with Raw(door.served.port) as one:
         one.send(chunks + door.acts())
         answers = [one.answer(), one.answer()]
@@ -136,7 +147,11 @@ def test_two_clear_messages(door: Door) -> None:
 def test_a_bomb(door: Door) -> None:
     """Case 58: ten mebibytes of nothing in ten kibibytes: what is compressed is not opened, by the API nor by a page."""
     bomb = gzip.compress(bytes(10 << 20))
-    for path, coding in ((path, coding) for path in ("/v1/requests", "/v1/token", "/guichet") for coding in ("gzip", "br", "gzip, gzip", "x")):
+    for path, coding in (
+        (path, coding)
+        for path in ("/v1/requests", "/v1/token", "/guichet")
+        for coding in ("gzip", "br", "gzip, gzip", "x")
+    ):
         answer = door.once("POST", path, "content-type: application/json", f"content-encoding: {coding}", body=bomb)
         assert answer.status == 415
         quiet(answer)
@@ -144,11 +159,22 @@ def test_a_bomb(door: Door) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["", "text/plain", "application/json; charset=utf-16", "multipart/form-data", "application/x-www-form-urlencoded", "a/b/c", "\xe9"]
+    "kind",
+    [
+        "",
+        "text/plain",
+        "application/json; charset=utf-16",
+        "multipart/form-data",
+        "application/x-www-form-urlencoded",
+        "a/b/c",
+        "\xe9",
+    ],
 )
 def test_another_type(door: Door, kind: str) -> None:
     """Case 59: a body of another type, of none, or in another encoding, is not guessed at."""
-    answer = door.once("POST", "/v1/requests", *([f"content-type: {kind}"] if kind else []), body=b'{"a":"' + SECRET + b'"}')
+    answer = door.once(
+        "POST", "/v1/requests", *([f"content-type: {kind}"] if kind else []), body=b'{"a":"' + SECRET + b'"}'
+    )
     assert answer.status == 415
     quiet(answer)
     door.is_alive()
@@ -182,11 +208,18 @@ def test_a_target_that_is_none(door: Door, target: bytes) -> None:
     door.is_alive()
 
 
-@pytest.mark.parametrize("method", ["TRACE", "TRACK", "CONNECT", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "FOO", "A" * 500])
+@pytest.mark.parametrize(
+    "method", ["TRACE", "TRACK", "CONNECT", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "FOO", "A" * 500]
+)
 @pytest.mark.parametrize("path", ["/v1/me", "/", "/mes-accords", "/healthz"])
 def test_another_method(door: Door, method: str, path: str) -> None:
     """Case 61: GET and POST only (HEAD for pages); nothing that was sent comes back, whatever a header or a field would have it be."""
-    more = ("x-http-method-override: GET", "x-http-method: GET", "x-method-override: GET", f"x-secret: {SECRET.decode()}")
+    more = (
+        "x-http-method-override: GET",
+        "x-http-method: GET",
+        "x-method-override: GET",
+        f"x-secret: {SECRET.decode()}",
+    )
     answer = door.once(method, f"{path}?_method=GET", *more)
     assert answer.status == 405
     quiet(answer)
@@ -199,7 +232,9 @@ def test_another_page(door: Door) -> None:
     """Case 62: sizes out of bounds, and a cursor of another operator, with any bit changed, cut or made longer, give one refusal each and no
     event; the one that was given goes on."""
     for size in ("-1", "0", "101", "1000000000", "9" * 400, "1e3", "0x10", "", "١"):
-        answer = door.once("GET", f"/v1/events?limit={httpx.QueryParams({'limit': size})}".replace("limit=limit=", "limit="))
+        answer = door.once(
+            "GET", f"/v1/events?limit={httpx.QueryParams({'limit': size})}".replace("limit=limit=", "limit=")
+        )
         assert answer.status == 400, size
         quiet(answer)
     given = re.search(r'"cursor":"([^"]+)"', door.once("GET", "/v1/events?after=latest").body.decode())

@@ -12,7 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from joserfc.jwk import ECKey, Key
 
 from consent.keys import BadKeyFile
@@ -37,7 +42,9 @@ class Door:
     def client(self, shown: Held | None = None) -> httpx.Client:
         return httpx.Client(base_url=self.served.url, verify=self.authority.client(shown), trust_env=False)
 
-    def ask_token(self, client: httpx.Client, name: str = "tls", headers: dict[str, str] | None = None) -> httpx.Response:
+    def ask_token(
+        self, client: httpx.Client, name: str = "tls", headers: dict[str, str] | None = None
+    ) -> httpx.Response:
         stand = self.served.stand
         assertion = stand.assertion(name, self.key if name == "tls" else None)
         form = {"grant_type": "client_credentials", "client_assertion_type": ASSERTION, "client_assertion": assertion}
@@ -78,7 +85,7 @@ def test_a_certificate_that_proves_nothing(door: Door, shown: str) -> None:
     with door.client(getattr(door, shown)) as client, pytest.raises(httpx.TransportError):
         door.ask_token(client)
     with door.client() as client:
-        assert client.get("/healthz").text == "ok\n"
+        assert client.get("/healthz", headers={"host": "127.0.0.1:8600"}).text == "ok\n"
 
 
 def test_a_stolen_token(door: Door) -> None:
@@ -136,11 +143,13 @@ def test_only_tls_1_3(door: Door) -> None:
     with pytest.raises(httpx.TransportError):
         httpx.get(door.served.url.replace("https", "http"), trust_env=False)
     context = door.authority.client(door.ours)
-    with socket.create_connection(("127.0.0.1", door.served.port)) as plain:
-        with context.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
-            secure.sendall(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
-            assert secure.recv(1000).startswith(b"HTTP/1.1 200")
-            assert (secure.version(), secure.session.has_ticket) == ("TLSv1.3", False)
+    with (
+        socket.create_connection(("127.0.0.1", door.served.port)) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+    ):
+        secure.sendall(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1:8600\r\n\r\n")
+        assert secure.recv(1000).startswith(b"HTTP/1.1 200")
+        assert (secure.version(), secure.session.has_ticket) == ("TLSv1.3", False)
 
 
 def test_many_at_once(door: Door) -> None:
@@ -153,7 +162,9 @@ def test_many_at_once(door: Door) -> None:
                 if (found := door.ask_token(client).status_code) != expected:
                     wrong.append(found)
 
-    threads = [threading.Thread(target=call, args=one) for one in ((door.ours, 200), (door.other, 401)) for _ in range(3)]
+    threads = [
+        threading.Thread(target=call, args=one) for one in ((door.ours, 200), (door.other, 401)) for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -15,8 +15,8 @@ from exchange import introduction
 from exchange.cli import app
 from exchange.cli.story import read_case
 from exchange.clock import SystemClock
-from exchange.local import local_bus, open_bus
 from exchange.core.errors import Code
+from exchange.local import local_bus, open_bus
 from exchange.ports import Refused
 from exchange.settings import Settings
 from tests.portal.api.authority import SERVER, Authority
@@ -59,7 +59,12 @@ async def test_an_exchange_by_http(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ]
         assert CliRunner().invoke(app, ["portal", *asked]).exit_code == 0
         assert local.portal_url.startswith("https://")
-        known = {"url": local.portal_url, "client": "mairie", "client_key_file": private, "url_ca_file": authority.certificate}
+        known = {
+            "url": local.portal_url,
+            "client": "mairie",
+            "client_key_file": private,
+            "url_ca_file": authority.certificate,
+        }
         shows = {"client_tls_cert_file": shown.certificate, "client_tls_key_file": shown.key}
         async with open_bus(settings.model_copy(update=known)) as bus:
             with pytest.raises(Refused, match=Code.CLIENT_INVALID):

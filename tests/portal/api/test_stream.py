@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -174,14 +174,12 @@ def test_the_token_expires(served: Served) -> None:
 def test_so_many_at_once(served: Served) -> None:
     """A client may hold so many streams; one more is told to wait, and may come once another has gone."""
     token = served.run(served.stand.another(served.stand.bus.operator, "greedy"))
-    held = [stream(served, token, "?after=latest") for _ in range(events.STREAMS_MAX)]
-    for one in held:
-        next(one.__enter__().answer.iter_lines())
-    with stream(served, token) as refused:
-        refused.answer.read()
-        assert (refused.answer.status_code, refused.answer.json()["code"]) == (429, "too_many")
-    for one in held:
-        one.__exit__(None, None, None)
+    with ExitStack() as held:
+        for _ in range(events.STREAMS_MAX):
+            assert held.enter_context(stream(served, token, "?after=latest")).answer.status_code == 200
+        with stream(served, token) as refused:
+            refused.answer.read()
+            assert (refused.answer.status_code, refused.answer.json()["code"]) == (429, "too_many")
     deadline_s = time.monotonic() + 5
     while True:
         with stream(served, token, "?after=latest") as again:

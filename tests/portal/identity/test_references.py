@@ -7,7 +7,6 @@ import re
 import pytest
 
 from consent.core.agreement import reference_of
-from exchange.core.errors import Code
 from portal.core.login import NotLoggedIn
 from portal.identity.accounts import Configured, Directory, admit
 
@@ -16,8 +15,12 @@ ONE, OTHER = "https://one.test/api/v2", "https://other.test/api/v2"
 
 def test_a_reference_is_of_an_issuer_and_a_subject() -> None:
     """The same login has the same; another issuer, another subject, or a cut elsewhere between the two, another."""
-    assert re.fullmatch(r"[0-9a-f]{32}", reference_of(ONE, "s-1")) and reference_of(ONE, "s-1") == reference_of(ONE, "s-1")
-    others = [reference_of(*one) for one in ((OTHER, "s-1"), (ONE, "s-2"), (f"{ONE}s", "-1"), ("", f"{ONE}s-1"), (ONE, ""))]
+    assert re.fullmatch(r"[0-9a-f]{32}", reference_of(ONE, "s-1")) and reference_of(ONE, "s-1") == reference_of(
+        ONE, "s-1"
+    )
+    others = [
+        reference_of(*one) for one in ((OTHER, "s-1"), (ONE, "s-2"), (f"{ONE}s", "-1"), ("", f"{ONE}s-1"), (ONE, ""))
+    ]
     assert len({reference_of(ONE, "s-1"), *others}) == 6
 
 
@@ -27,8 +30,7 @@ def enters(named: str, issuer: str, *issuers: str) -> bool:
     )
     try:
         admit(Directory(clients, {"officer": (named,)}), "officer", issuer, "s-1")
-    except NotLoggedIn as refused:
-        assert refused.code is Code.NOT_ADMITTED
+    except NotLoggedIn:
         return False
     return True
 

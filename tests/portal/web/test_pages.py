@@ -183,7 +183,9 @@ async def test_what_a_proxy_says_of_the_host_is_not_believed(browser: httpx.Asyn
     assert (await browser.get("/counter", headers={"x-forwarded-host": "elsewhere.test"})).status_code == 200
 
 
-@pytest.mark.parametrize("body", [b"--x", b"--x\r\ncontent-disposition: form-data\r\n\r\n", b"no form at all", b"--x\r\n" * 1000])
+@pytest.mark.parametrize(
+    "body", [b"--x", b"--x\r\ncontent-disposition: form-data\r\n\r\n", b"no form at all", b"--x\r\n" * 1000]
+)
 async def test_a_form_that_is_none(browser: httpx.AsyncClient, body: bytes) -> None:
     """Bytes that are no form are told as such, on a page."""
     answer = await browser.post("/count", content=body, headers={"content-type": "multipart/form-data; boundary=x"})
