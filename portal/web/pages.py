@@ -170,7 +170,7 @@ class Pages:
             "tr": asked.tr,
             "lang": asked.language,
             "path": path,
-            "twin": "/index.json" if path == "/" else f"{path.removesuffix('/')}.json",
+            "twin": _twin(path) if page.status != 404 else "",
             "csrf": lambda: _token(asked.session),
             "logins": asked.session.data.get("logins", {}),
             "notice": asked.session.take("notice") if "notice" in asked.session.data else None,
@@ -217,6 +217,11 @@ class Pages:
             response.set_cookie(LANGUAGE, asked.language, max_age=365 * 86_400, **flags)
         response.headers.setdefault("vary", "cookie, accept-language")
         return response
+
+
+def _twin(path: str) -> str:
+    """The address of a page's values; empty where the path is not one of ours (`//elsewhere.test/x`)."""
+    return "/index.json" if path == "/" else guard.local_path(f"{path.removesuffix('/')}.json", "")
 
 
 def _token(held: Session) -> str:

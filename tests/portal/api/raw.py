@@ -42,7 +42,8 @@ class Raw:
                 return None
         head, _, rest = self._held.partition(b"\r\n\r\n")
         status, text = int(head.split()[1]), head.decode("latin-1").lower()
-        size = next((int(line[15:]) for line in text.split("\r\n") if line.startswith("content-length:")), 0)
+        whole = 1 << 20 if "\r\nconnection: close" in text else 0
+        size = next((int(line[15:]) for line in text.split("\r\n") if line.startswith("content-length:")), whole)
         self._held = rest
         while len(self._held) < size:
             if not self._more():
