@@ -17,7 +17,7 @@ from exchange.cli.story import read_case
 from exchange.clock import SystemClock
 from exchange.core.errors import Code
 from exchange.local import local_bus, open_bus
-from exchange.ports import Refused
+from exchange.outcomes import ExchangeError
 from exchange.settings import Settings
 from tests.portal.api.authority import SERVER, Authority
 from tests.world import RECIPIENT
@@ -66,9 +66,9 @@ async def test_an_exchange_by_http(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             "url_ca_file": authority.certificate,
         }
         shows = {"client_tls_cert_file": shown.certificate, "client_tls_key_file": shown.key}
-        async with open_bus(settings.model_copy(update=known)) as bus:
-            with pytest.raises(Refused, match=Code.CLIENT_INVALID):
-                await bus.ledger.directory()
+        with pytest.raises(ExchangeError, match=Code.CLIENT_INVALID):
+            async with open_bus(settings.model_copy(update=known)):
+                raise AssertionError("it was let in")
         by_http = settings.model_copy(update=known | shows)
         async with open_bus(by_http) as bus:
             agreement = await introduction.give(local.ledger, bus.wallet, FAMILY, SystemClock().now_ms())
