@@ -319,6 +319,7 @@ TABLE: dict[int, tuple[Callable[..., Any], ...]] = {
     56: (
         connection.test_a_byte_now_and_then, connection.test_a_slow_second_request, connection.test_who_does_not_read,
         connection.test_who_comes_when_all_places_are_held, connection.test_ten_thousand_idle_connections,
+        mutual_tls.test_a_handshake_that_does_not_come,
     ),
     57: (test_a_message_whose_end_is_unclear, test_chunks_in_an_old_message, test_two_clear_messages),
     58: (test_a_bomb,),

@@ -22,8 +22,10 @@ from joserfc.jwk import ECKey, Key
 
 from consent.keys import BadKeyFile
 from exchange.settings import Settings
+from portal import serving
 from portal.serving import tls, tls_of
 from tests.portal.api.authority import SERVER, Authority, Held
+from tests.portal.api.raw import Raw
 from tests.portal.api.serving import Served
 from tests.portal.api.stand import ASSERTION
 
@@ -150,6 +152,22 @@ def test_only_tls_1_3(door: Door) -> None:
         secure.sendall(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1:8600\r\n\r\n")
         assert secure.recv(1000).startswith(b"HTTP/1.1 200")
         assert (secure.version(), secure.session.has_ticket) == ("TLSv1.3", False)
+
+
+def test_a_handshake_that_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 56, before any HTTP: whoever never begins the handshake, or sends a byte of it now and then, is ended in time; others are answered."""
+    monkeypatch.setattr(serving, "HANDSHAKE_S", 0.8)
+    authority = Authority(tmp_path)
+    own = authority.issue("portal", use=SERVER)
+    with (
+        Served(tmp_path / "data", tls(own.certificate, own.key)).up() as served,
+        Raw(served.port) as silent,
+        Raw(served.port) as slow,
+        httpx.Client(verify=authority.client()) as client,
+    ):
+        assert client.get(f"{served.url}/v1/directory").status_code == 200
+        assert slow.ended_in_s(0.1, b"\x16\x03\x01\x02\x00" + bytes(500)) < 2.5
+        assert silent.ended_in_s() < 2.5
 
 
 def test_many_at_once(door: Door) -> None:

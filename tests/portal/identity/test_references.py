@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
+from typer.testing import CliRunner
 
 from consent.core.agreement import reference_of
+from exchange.cli import app
 from portal.core.login import NotLoggedIn
 from portal.identity.accounts import Configured, Directory, admit
 
@@ -22,6 +25,12 @@ def test_a_reference_is_of_an_issuer_and_a_subject() -> None:
         reference_of(*one) for one in ((OTHER, "s-1"), (ONE, "s-2"), (f"{ONE}s", "-1"), ("", f"{ONE}s-1"), (ONE, ""))
     ]
     assert len({reference_of(ONE, "s-1"), *others}) == 6
+
+
+def test_an_operator_is_told_a_reference() -> None:
+    """The command says what a login would be known by."""
+    said = CliRunner().invoke(app, ["portal", "reference", ONE, "s-1", "--json"])
+    assert json.loads(said.stdout) == {"reference": reference_of(ONE, "s-1")}
 
 
 def enters(named: str, issuer: str, *issuers: str) -> bool:
