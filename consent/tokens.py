@@ -11,7 +11,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from consent.core.agreement import ASSURANCES, grant_nonce
+from consent.core.agreement import ASSURANCES, grant_nonce, reference_of
 from consent.core.facts import Evidence, Terms, Tokens
 from consent.core.pivot import matches
 from consent.issuers import Issuer
@@ -36,7 +36,7 @@ def vouch(
     issuers: tuple[Issuer, ...], authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence, now_ms: int
 ) -> Login:
     """What the tokens of this evidence prove for these terms; `Refused` unless they prove all they should: the person's own login
-    online, with a pivot that is the agreement's identity; an agent's login on the other channels."""
+    online, with a pivot that is the agreement's identity; on the other channels the login of the agent who is named by reference."""
     tokens, kind = evidence.tokens, "citizen" if evidence.channel == "online" else "agent"
     if tokens is None:
         raise Refused(Code.EVIDENCE_MISSING)
@@ -48,7 +48,7 @@ def vouch(
                 continue
             if kind == "citizen" and not _reached(claims, evidence.assurance):
                 continue
-            if kind == "agent" and claims.get("sub") != evidence.agent:
+            if kind == "agent" and reference_of(issuer.issuer, str(claims["sub"])) != evidence.agent:
                 continue
             return Login(str(claims["sub"]), nonce, key)
         except (JoseError, ValueError, KeyError, TypeError):

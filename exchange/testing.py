@@ -112,7 +112,7 @@ class MemoryBroker:
         self._clock = clock
         self.logs: dict[tuple[str, int], list[MemoryRecord]] = {}
         self.fail_next, self.fail_after_writing = 0, False
-        self.fail_reads = Counter[str]()
+        self.fail_reads, self.begins = Counter[str](), Counter[tuple[str, int]]()
         self._grown = asyncio.Event()
 
     def create(self, specs: Sequence[topics.TopicSpec]) -> None:
@@ -149,6 +149,12 @@ class MemoryBroker:
         """Until something is written."""
         await self._grown.wait()
 
+    def forget(self, topic: str, before_ms: int) -> None:
+        """What a topic's retention does: nobody reads any more what was written before."""
+        for (name, partition), log in self.logs.items():
+            if name == topic:
+                self.begins[name, partition] = sum(record.timestamp < before_ms for record in log)
+
     def records(self, topic: str) -> list[MemoryRecord]:
         return [record for (name, _), log in self.logs.items() if name == topic for record in log]
 
@@ -175,7 +181,8 @@ class MemoryReader:
     def _new(self) -> list[Sequence[Record]]:
         chunks: list[Sequence[Record]] = []
         for (topic, partition), log in self._broker.logs.items():
-            if topic == self._topic and (new := log[self._offsets.get(partition, 0) :]):
+            start = max(self._offsets.get(partition, 0), self._broker.begins[topic, partition])
+            if topic == self._topic and (new := log[start:]):
                 self._offsets[partition] = len(log)
                 chunks.append(new)
         return chunks

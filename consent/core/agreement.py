@@ -13,6 +13,12 @@ ASSURANCES = ("eidas1", "eidas2", "eidas3")
 ADULT_YEARS = 18
 
 
+def reference_of(issuer: str, subject: str) -> str:
+    """By what an agent or an officer is known here, 32 hexadecimal digits: a subject is its issuer's own (OpenID Connect Core 1.0 §2), so
+    both count. It names nobody, and a display name, which anybody may share or change, plays no part."""
+    return digest(b"accord.login.v1", issuer.encode(), subject.encode()).hex()[:32]
+
+
 def objection(terms: Terms, evidence: Evidence, identity: bytes, now_ms: int) -> Code | None:
     """Why these terms, so collected, cannot be recorded; None if they can. `identity` is canonical, empty where nobody is known yet."""
     if terms.not_before_ms >= terms.not_after_ms or terms.max_uses < 1 or terms.data_life_days < 0:

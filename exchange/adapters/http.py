@@ -10,6 +10,7 @@ import base64
 import json
 import math
 import os
+import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
@@ -39,10 +40,18 @@ class HttpDoor:
     """The API of one bus, as one client: proves itself when it must, and calls no faster than it may. `Unavailable` where it does not answer,
     `Refused` with its code where it says no."""
 
-    def __init__(self, url: str, client: str, key: Key, clock: Clock, http: httpx.AsyncClient | None = None) -> None:
-        """`url`: https, or http on the loopback (`ValueError`); `key` is private."""
+    def __init__(
+        self,
+        url: str,
+        client: str,
+        key: Key,
+        clock: Clock,
+        http: httpx.AsyncClient | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`url`: https, or http on the loopback (`ValueError`); `key` is private; `tls` as `secured` makes it."""
         self._url, self._client, self._key, self._clock = f"{secure_url(url)}/v1", client, key, clock
-        self._http = http or httpx.AsyncClient(timeout=TIMEOUT_S + WAIT_S, trust_env=False)
+        self._http = http or httpx.AsyncClient(timeout=TIMEOUT_S + WAIT_S, trust_env=False, verify=tls or secured())
         self._token, self._proving, self._next_ms = "", asyncio.Lock(), 0.0
 
     async def __aenter__(self) -> Self:
@@ -123,6 +132,22 @@ def read_key(path: Path) -> Key:
         return import_key(json.loads(read_secret(path)))
     except (ValueError, TypeError, KeyError, JoseError):
         raise BadKeyFile(f"{path.name}: not a JWK") from None
+
+
+def secured(authority: Path | None = None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    """A client's TLS: whom it believes (None: whom the public web does), and the certificate it shows, if it has one (PEM). BadKeyFile."""
+    context = httpx.create_ssl_context(trust_env=False)
+    try:
+        if authority is not None:
+            context = ssl.create_default_context(cafile=authority)
+        if certificate is not None and key is not None:
+            read_secret(key)
+            context.load_cert_chain(certificate, key, password=lambda: b"")  # or it would be asked for on the terminal
+        elif certificate is not None or key is not None:
+            raise BadKeyFile("ACCORD_CLIENT_TLS_CERT_FILE, ACCORD_CLIENT_TLS_KEY_FILE: one absent")
+    except OSError:
+        raise BadKeyFile(", ".join(path.name for path in (authority, certificate, key) if path)) from None
+    return context
 
 
 def _said(answer: httpx.Response) -> Any:

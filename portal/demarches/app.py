@@ -22,7 +22,7 @@ from portal.demarches import company, families
 from portal.demarches.kinds import FAMILIES
 from portal.identity.logins import Logins
 from portal.identity.routes import routes as identity
-from portal.process import HOST, listening, serve
+from portal.serving import HOST, listening, serve
 from portal.store import open_store
 from portal.web.middleware import Guard
 from portal.web.pages import Asked, Page, Pages
@@ -51,7 +51,9 @@ def create_app(bus: Bus, logins: Logins, store: Engine, url: str, portal: Callab
         *company.routes(pages, bus),
     ]
     return Starlette(
-        routes=routes, middleware=[Middleware(Guard, url=url)], exception_handlers={404: missing, 405: missing}
+        routes=routes,
+        middleware=[Middleware(Guard, url=url, explain=pages.refused)],
+        exception_handlers={404: missing, 405: missing},
     )
 
 

@@ -15,7 +15,8 @@ from exchange.testing import CasesApi, MemoryBus
 async def test_sown_once() -> None:
     """Agreements in every state, by every channel, with uses, refusals, an absence and a dead letter; sowing again adds nothing."""
     async with MemoryBus(CasesApi(load_cases(FAMILIES))) as bus:
-        seed = Seed(bus.ledger, bus.sdk, "Noémie QUERVAN")
+        seed = Seed(bus.ledger, bus.sdk)
+        await seed.appoint("officer-1")
         assert await seed.sow() == 8
         await bus.clock.sleep(2)
         states = Counter(event.state for event in await bus.ledger.events(0, 1000) if event.state)
@@ -23,7 +24,7 @@ async def test_sown_once() -> None:
         ended = Counter(line.code for line in bus.journal.show(Filter()) if line.step == "ended")
         assert ended["released"] >= 5 and ended["refused"] == 2
         assert len(bus.broker.records(topics.DEAD_LETTERS)) == 1
-        assert (await bus.ledger.query("Noémie QUERVAN", "visite", Query())).total >= 5
+        assert (await bus.ledger.query("officer-1", "visite", Query())).total >= 5
         written = {place: len(log) for place, log in bus.broker.logs.items()}
         assert await seed.sow() == 0
         assert written == {place: len(log) for place, log in bus.broker.logs.items()}

@@ -12,7 +12,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
-from consent.core.agreement import grant_nonce
+from consent.core.agreement import grant_nonce, reference_of
 from consent.core.facts import Evidence, Terms, Tokens
 from consent.issuers import DECLARED, Issuer, Issuers, IssuersFile, read_issuers, write_issuers
 from consent.ledger import Ledger
@@ -54,7 +54,11 @@ class Login:
 
     def evidence(self, **changes: Any) -> Evidence:
         tokens = Tokens(self.sign(self.claims), "" if self.agent else self.sign(self.userinfo), self.random)
-        base = Evidence("counter", "s-1", b"e" * 32, tokens=tokens) if self.agent else Evidence("online", tokens=tokens)
+        base = (
+            Evidence("counter", reference_of(AGENTS, "s-1"), b"e" * 32, tokens=tokens)
+            if self.agent
+            else Evidence("online", tokens=tokens)
+        )
         return msgspec.structs.replace(base, **changes)
 
 
@@ -87,8 +91,9 @@ async def test_an_agents_login_covers_an_assisted_agreement(strict: World) -> No
     """At the counter the agent's own login, for these terms, is the evidence; the agent named is the one who logged in."""
     login = Login(strict, terms(strict), os.urandom(16), agent=True)
     assert await reason(strict, login, login.evidence()) is None
-    other = Login(strict, terms(strict), os.urandom(16), agent=True)
-    assert await reason(strict, other, other.evidence(agent="s-2")) is Code.EVIDENCE_INVALID
+    for named in ("s-1", "s-2", reference_of(AGENTS, "s-2"), reference_of(CITIZENS, "s-1")):
+        other = Login(strict, terms(strict), os.urandom(16), agent=True)
+        assert await reason(strict, other, other.evidence(agent=named)) is Code.EVIDENCE_INVALID, named
 
 
 async def test_without_tokens_nothing_is_granted(strict: World) -> None:
