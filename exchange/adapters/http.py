@@ -19,12 +19,13 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, import_key
 
-from consent.core.facts import DirectoryEntry, Grant, Outcome, Submission
+from consent.core.facts import DirectoryEntry, Evidence, Grant, Outcome, Submission, Terms
 from consent.keys import BadKeyFile
 from consent.keys.files import read as read_secret
 from exchange import outcomes, wire
 from exchange.core import topics
 from exchange.core.errors import Code
+from exchange.core.rendering import rfc3339
 from exchange.core.urls import secure_url
 from exchange.ports import Batches, Clock, Headers, Ledger, Message, Record, Refused, Unavailable
 from exchange.tracing import carried
@@ -229,7 +230,7 @@ def _text(number: int) -> str:
 
 
 class _HttpLedger:
-    """What the SDK asks of the ledger: public keys, the capsules of its own agreements, and to open what waits."""
+    """What the SDK asks of the ledger: public keys, its own agreements and their capsules, and to open what waits."""
 
     def __init__(self, door: HttpDoor) -> None:
         self._door = door
@@ -245,11 +246,23 @@ class _HttpLedger:
             for one in found
         ]  # fmt: skip
 
+    async def intake(self) -> DirectoryEntry:
+        return next(one for one in await self.directory() if one.kind == "ledger")
+
+    async def request(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
+        body = {"id": authorisation.hex(), "evidence": _evidence(evidence)} | _terms(terms)
+        await self._door.call("POST", "/consents", json=body)
+
+    async def grant_sealed(
+        self, authorisation: bytes, terms: Terms, sealed: bytes, evidence: Evidence, operator: str
+    ) -> Grant:
+        """For the door's own client's operator, as the next."""
+        body = {"sealed": base64.b64encode(sealed).decode(), "evidence": _evidence(evidence)} | _terms(terms)
+        return _grant(await self._door.call("POST", f"/consents/{authorisation.hex()}/grants", json=body))
+
     async def capsule(self, authorisation: bytes, operator: str) -> Grant:
         """Sealed to the key the door's own client's operator holds."""
-        one = await self._door.call("GET", f"/consents/{authorisation.hex()}/capsule")
-        certificate, capsule = base64.b64decode(one["certificate"]), base64.b64decode(one["capsule"])
-        return Grant(authorisation, certificate, capsule, one["leaf_index"])
+        return _grant(await self._door.call("GET", f"/consents/{authorisation.hex()}/capsule"))
 
     async def open(self, submission: Submission, worker: str = "") -> Outcome:
         """By this door's own hand: it has the lease, and so has who called."""
@@ -263,6 +276,27 @@ class _HttpLedger:
     async def received(self, submissions: Sequence[Submission]) -> None:
         for submission in submissions:
             await self._door.call("POST", f"/requests/{submission.key.request.hex()}/reception")
+
+
+def _grant(one: Mapping[str, Any]) -> Grant:
+    certificate, capsule = base64.b64decode(one["certificate"]), base64.b64decode(one["capsule"])
+    return Grant(bytes.fromhex(one["authorisation"]), certificate, capsule, one["leaf_index"])
+
+
+def _terms(terms: Terms) -> dict[str, Any]:
+    """Terms as the door reads them; who provides a data set it knows."""
+    alike = ("recipient", "data_set", "purpose", "max_uses", "basis", "legal_reference", "notice_version", "data_life_days", "assurance", "watch_every_ms")  # fmt: skip
+    return {name: getattr(terms, name) for name in alike} | {
+        "scopes": list(terms.scopes), "not_before": rfc3339(terms.not_before_ms), "not_after": rfc3339(terms.not_after_ms),
+        "notice_hash": terms.notice_hash.hex(), "rule": base64.b64encode(terms.rule).decode(),
+    }  # fmt: skip
+
+
+def _evidence(evidence: Evidence) -> dict[str, str]:
+    """Evidence that names nobody."""
+    return {
+        "channel": evidence.channel, "agent": evidence.agent, "evidence_hash": evidence.evidence_hash.hex(), "assurance": evidence.assurance,
+    }  # fmt: skip
 
 
 def http_ledger(door: HttpDoor) -> Ledger:

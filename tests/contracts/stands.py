@@ -11,6 +11,7 @@ from typing import Protocol
 from connectors.sandbox import FAMILIES, load_cases
 from consent.core.facts import Acknowledgement, Handover
 from consent.door import Door
+from consent.issuers import Issuers, write_issuers
 from exchange import introduction
 from exchange.adapters.http import HttpDoor, HttpOutbox, HttpReader, http_ledger
 from exchange.adapters.kafka import KafkaReader
@@ -34,6 +35,7 @@ class Stand(Protocol):
     """The broker's own, for bytes that no SDK makes."""
 
     async def give(self, identity: Identity, **changes: object) -> bytes: ...
+    async def believe(self, issuers: Issuers) -> None: ...
     async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement: ...
     async def pause(self, agent: str) -> None: ...
     async def resume(self, agent: str) -> None: ...
@@ -42,13 +44,24 @@ class Stand(Protocol):
     async def hand_over(self, handover: Handover) -> None: ...
 
 
+async def given(sdk: Bus, identity: Identity, changes: dict[str, object]) -> bytes:
+    """An agreement that the person gave to the collectivity, recorded by its own application."""
+    return await sdk.record(introduction.terms(sdk.wallet.recipient, sdk.clock.now_ms(), **changes), identity)
+
+
 class MemoryStand:
     """`Stand` in memory."""
 
     def __init__(self, bus: MemoryBus) -> None:
         self._bus, self.sdk, self.ledger, self.outbox = bus, bus.sdk, bus.ledger, bus.broker
-        self.give, self.withdraw, self.pause, self.resume = bus.give, bus.withdraw, bus.pause, bus.resume
+        self.withdraw, self.pause, self.resume = bus.withdraw, bus.pause, bus.resume
         self.hand_over = bus.hand_over
+
+    async def give(self, identity: Identity, **changes: object) -> bytes:
+        return await given(self.sdk, identity, changes)
+
+    async def believe(self, issuers: Issuers) -> None:
+        self._bus.ledger.issuers = lambda: issuers
 
     async def records(self, topic: str) -> list[Record]:
         return list(self._bus.broker.records(topic))
@@ -64,7 +77,10 @@ class KafkaStand:
         self._local, self.sdk, self.ledger, self.outbox = local, sdk, local.ledger, sdk.outbox
 
     async def give(self, identity: Identity, **changes: object) -> bytes:
-        return await introduction.give(self.ledger, self.sdk.wallet, identity, SystemClock().now_ms(), **changes)
+        return await given(self.sdk, identity, changes)
+
+    async def believe(self, issuers: Issuers) -> None:
+        write_issuers(self._local.places.issuers, issuers)
 
     async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement:
         return await self.ledger.withdraw(authorisation, happening)
