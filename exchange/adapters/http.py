@@ -250,14 +250,14 @@ class _HttpLedger:
         return next(one for one in await self.directory() if one.kind == "ledger")
 
     async def request(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
-        body = {"id": authorisation.hex(), "evidence": _evidence(evidence)} | _terms(terms)
+        body = {"id": authorisation.hex(), "evidence": evidence_body(evidence)} | terms_body(terms)
         await self._door.call("POST", "/consents", json=body)
 
     async def grant_sealed(
         self, authorisation: bytes, terms: Terms, sealed: bytes, evidence: Evidence, operator: str
     ) -> Grant:
         """For the door's own client's operator, as the next."""
-        body = {"sealed": base64.b64encode(sealed).decode(), "evidence": _evidence(evidence)} | _terms(terms)
+        body = {"sealed": base64.b64encode(sealed).decode(), "evidence": evidence_body(evidence)} | terms_body(terms)
         return _grant(await self._door.call("POST", f"/consents/{authorisation.hex()}/grants", json=body))
 
     async def capsule(self, authorisation: bytes, operator: str) -> Grant:
@@ -283,7 +283,7 @@ def _grant(one: Mapping[str, Any]) -> Grant:
     return Grant(bytes.fromhex(one["authorisation"]), certificate, capsule, one["leaf_index"])
 
 
-def _terms(terms: Terms) -> dict[str, Any]:
+def terms_body(terms: Terms) -> dict[str, Any]:
     """Terms as the door reads them; who provides a data set it knows."""
     alike = ("recipient", "data_set", "purpose", "max_uses", "basis", "legal_reference", "notice_version", "data_life_days", "assurance", "watch_every_ms")  # fmt: skip
     return {name: getattr(terms, name) for name in alike} | {
@@ -292,7 +292,7 @@ def _terms(terms: Terms) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _evidence(evidence: Evidence) -> dict[str, str]:
+def evidence_body(evidence: Evidence) -> dict[str, str]:
     """Evidence that names nobody."""
     return {
         "channel": evidence.channel, "agent": evidence.agent, "evidence_hash": evidence.evidence_hash.hex(), "assurance": evidence.assurance,

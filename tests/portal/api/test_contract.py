@@ -14,7 +14,12 @@ from schemathesis import Case
 from schemathesis.generation import GenerationMode
 from schemathesis.schemas import BaseSchema
 
+from exchange.adapters.http import evidence_body, terms_body
+from exchange.core.identity import canonical
 from exchange.core.referentials import is_siret
+from exchange.introduction import ONLINE
+from exchange.introduction import terms as usual
+from exchange.recording import sealed_whom
 from tests.portal.api.serving import Served
 from tests.world import JEANNE, RECIPIENT
 
@@ -58,6 +63,14 @@ def api(served: Served) -> BaseSchema:
     return schema
 
 
+async def recorded(served: Served, id: bytes) -> dict[str, Any]:
+    """Terms the habilitation allows, and Jeanne sealed to the ledger for this act."""
+    bus = served.stand.bus
+    terms = usual(RECIPIENT, bus.clock.now_ms())
+    sealed = sealed_whom(await bus.ledger.intake(), id, terms, canonical(JEANNE), ONLINE, bus.operator)
+    return {"sealed": base64.b64encode(sealed).decode(), "evidence": evidence_body(ONLINE)} | terms_body(terms)
+
+
 def put_right(served: Served, case: Case) -> None:
     """What no document can say is put right: a message that holds the agreement it names, a cursor that was given."""
     if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
@@ -66,6 +79,8 @@ def put_right(served: Served, case: Case) -> None:
         agreement: Any = served.run(served.stand.bus.give(JEANNE))
         _, value = served.stand.message(agreement)
         case.body |= {"authorisation": agreement.hex(), "message": base64.b64encode(value).decode()}
+    if case.operation.label == "POST /consents/{id}/grants" and isinstance(case.body, dict):
+        case.body |= served.run(recorded(served, bytes.fromhex(str((case.path_parameters or {})["id"]))))
     if case.operation.label == "POST /webhooks" and isinstance(case.body, dict):
         case.body["url"] = "http://127.0.0.1:9/"
     if case.operation.label == "GET /events" and case.query:
