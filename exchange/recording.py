@@ -1,5 +1,5 @@
-"""What an application has the ledger record: an agreement it wants, one that was given, a legal basis. Who it is about is sealed here,
-to the ledger, so that no door between reads it."""
+"""What an application has the ledger record: an agreement it wants, one that was given or refused, a legal basis. Whom it is about is
+sealed here, to the ledger, so that no door between reads it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,12 @@ async def record(bus: Bus, terms: Terms, identity: Identity, evidence: Evidence,
         grant: Grant = await bus.ledger.grant_sealed(authorisation, terms, sealed, nameless(evidence), operator)
     bus.wallet.keep(authorisation, grant.capsule)
     return authorisation
+
+
+async def refuse(bus: Bus, terms: Terms, authorisation: bytes, evidence: Evidence) -> None:
+    """As `Bus.refuse`."""
+    with _explained():
+        await bus.ledger.refuse(authorisation, terms, evidence)
 
 
 def sealed_whom(

@@ -190,6 +190,10 @@ class Bus:
         The identity is sealed to the ledger; the capsule is in the wallet on return. The agreement's id. An `ExchangeError` says why not."""
         return await recording.record(self, terms, identity, evidence, authorisation)
 
+    async def refuse(self, terms: Terms, authorisation: bytes, evidence: Evidence = recording.ONLINE) -> None:
+        """Have recorded that the person said no: to what was wanted under this id, or to what is live, which it closes."""
+        await recording.refuse(self, terms, authorisation, evidence)
+
     async def recall(self, authorisation: bytes) -> None:
         """Fetch the capsule of an agreement again, its key having been replaced; `ConsentRequired` where it is gone."""
         try:

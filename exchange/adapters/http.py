@@ -260,6 +260,10 @@ class _HttpLedger:
         body = {"sealed": base64.b64encode(sealed).decode(), "evidence": evidence_body(evidence)} | terms_body(terms)
         return _grant(await self._door.call("POST", f"/consents/{authorisation.hex()}/grants", json=body))
 
+    async def refuse(self, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
+        body = {"evidence": evidence_body(evidence)} | terms_body(terms)
+        await self._door.call("POST", f"/consents/{authorisation.hex()}/refusals", json=body)
+
     async def capsule(self, authorisation: bytes, operator: str) -> Grant:
         """Sealed to the key the door's own client's operator holds."""
         return _grant(await self._door.call("GET", f"/consents/{authorisation.hex()}/capsule"))

@@ -219,6 +219,23 @@ async def record_consent(
     return JSONResponse(views.capsule(grant), 201, {"location": f"{api.parts.url}/v1/consents/{id}"})
 
 
+@router.post(
+    "/consents/{id:id}/refusals", status_code=201, response_model=Agreement, operation_id="refuse_consent"
+)
+async def refuse_consent(
+    id: PathId, body: Termed, api: ApiDep, caller: CallerDep, idempotency_key: IdempotencyKey = ""
+) -> Response:
+    """Consigner un refus, qui ne nomme personne ; dit de ce qui est en cours, il le clôt. · Record a refusal, which names nobody; said of what
+    is live, it closes it."""
+    terms, authorisation = _own_terms(body, api, caller), bytes.fromhex(id)
+    (known,) = await api.parts.ledger.lookup([authorisation])
+    if known is not None and checks.own(known, caller.operator) is None:
+        raise Problem(Code.AUTHORISATION_UNKNOWN)
+    await api.parts.ledger.refuse(authorisation, terms, _evidence(body.evidence))
+    held = await _held(api, caller, id)
+    return JSONResponse(views.agreement(held, await api.parts.ledger.terms(held.id)), 201)
+
+
 @router.post("/consents/checks", response_model=Checked, operation_id="check_consent")
 async def check_consent(body: Check, api: ApiDep, caller: CallerDep, language: LanguageDep) -> Response:
     """Ce que la porte dirait maintenant : permis, sinon pourquoi ; jusqu'à quand. · What the gate would say now: allowed, else why; until when."""

@@ -247,6 +247,18 @@ class TestRecords:
         assert [one.by_another for one in await strict.ledger.agreements(canonical(FAMILY)) if one.id == agreement] == ["parent"]
         assert await unrecorded(strict, terms, said, who=JEANNE) is Code.REPRESENTATION_INVALID
 
+    async def test_refused(self, strict: Stand) -> None:
+        """A no is recorded without a name: what was wanted is never given afterwards, what was given is closed."""
+        terms, agreement = agreed(strict), await strict.sdk.want(agreed(strict))
+        await strict.sdk.refuse(await strict.ledger.terms(agreement), agreement)
+        assert (await refused(await ask(strict, agreement, capsule=Capsule(canonical(FAMILY), os.urandom(32), b"")))).code == Code.CONSENT_REFUSED
+        login = Login(strict.sdk.clock.now_ms(), terms, agreement, who=FAMILY)
+        assert await unrecorded(strict, terms, login.evidence(), agreement) is Code.CONFLICT
+        live = await strict.sdk.record(agreed(strict, **LAW), JEANNE)
+        await strict.sdk.refuse(await strict.ledger.terms(live), live)
+        assert not await strict.ledger.has_key(live)
+        assert await unrecorded(strict, agreed(strict, **LAW), who=JEANNE) is Code.OPPOSED
+
     async def test_recorded_again(self, stand: Stand) -> None:
         """The same act under the same id is the same agreement; about another person, or after a withdrawal, a conflict."""
         terms, agreement = agreed(stand), os.urandom(16)

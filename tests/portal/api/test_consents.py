@@ -204,6 +204,21 @@ async def test_an_act_is_recorded_for_ones_own(stand: Stand) -> None:
     assert await stand.bus.ledger.lookup([id]) == [None]
 
 
+async def test_a_refusal_is_recorded_for_ones_own(stand: Stand) -> None:
+    """Of what was wanted, and of what nobody wanted before; another's agreement is unknown, and stays as it was."""
+    made = (await stand.call("POST", "/consents", json=wanted(stand))).json()
+    for id in (made["id"], os.urandom(16).hex()):
+        said = await stand.call("POST", f"/consents/{id}/refusals", json=wanted(stand))
+        assert (said.status_code, said.json()["state"]) == (201, "refused")
+    agreement, lyon, other = await stand.bus.give(JEANNE), "21690123100011", "216901231"
+    await stand.bus.ledger.delegate(lyon, other, stand.bus.clock.now_ms() + 10**9)
+    told = await stand.call(
+        "POST", f"/consents/{agreement.hex()}/refusals", await stand.another(other), json=wanted(stand, recipient=lyon)
+    )
+    assert (told.status_code, told.json()["code"]) == (404, "authorisation_unknown")
+    assert (await stand.call("GET", f"/consents/{agreement.hex()}")).json()["state"] == "live"
+
+
 async def test_a_rule_and_a_watch_are_wanted_too(stand: Stand) -> None:
     """Whatever terms the ledger knows can be told over HTTP, and are told back."""
     signed = await stand.bus.ledger.sign_rule(rules.shipped()["tranche-quotient-familial"])
