@@ -32,7 +32,9 @@ class KnownKeys:
     def known(self, kind: str, organisation: str) -> DirectoryEntry:
         """The same, of what was asked for before."""
         now_ms = self.clock.now_ms()
-        found = [e for e in self._entries if (e.kind, e.organisation) == (kind, organisation) and now_ms < e.not_after_ms]
+        found = [
+            e for e in self._entries if (e.kind, e.organisation) == (kind, organisation) and now_ms < e.not_after_ms
+        ]
         if not found:
             raise outcomes.BusUnavailable(Code.UNAVAILABLE)
         return found[-1]

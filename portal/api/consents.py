@@ -204,9 +204,7 @@ async def want_consent(
     return JSONResponse(views.agreement(held, await api.parts.ledger.terms(authorisation)), 201, {"location": location})
 
 
-@router.post(
-    "/consents/{id:id}/grants", status_code=201, response_model=Capsule, operation_id="record_consent"
-)
+@router.post("/consents/{id:id}/grants", status_code=201, response_model=Capsule, operation_id="record_consent")
 async def record_consent(
     id: PathId, body: Given, api: ApiDep, caller: CallerDep, idempotency_key: IdempotencyKey = ""
 ) -> Response:
@@ -219,9 +217,7 @@ async def record_consent(
     return JSONResponse(views.capsule(grant), 201, {"location": f"{api.parts.url}/v1/consents/{id}"})
 
 
-@router.post(
-    "/consents/{id:id}/refusals", status_code=201, response_model=Agreement, operation_id="refuse_consent"
-)
+@router.post("/consents/{id:id}/refusals", status_code=201, response_model=Agreement, operation_id="refuse_consent")
 async def refuse_consent(
     id: PathId, body: Termed, api: ApiDep, caller: CallerDep, idempotency_key: IdempotencyKey = ""
 ) -> Response:

@@ -15,4 +15,9 @@ from portal.web.pages import Pages
 def routes(parts: Parts, pages: Pages, logins: Logins) -> list[BaseRoute]:
     """Its parts, over one room."""
     room = Room(parts, logins, Atlas(parts.places.root))
-    return [*child.routes(room, pages), *giving.routes(room, pages), *changing.routes(room, pages), *own.routes(room, pages)]
+    return [
+        *child.routes(room, pages),
+        *giving.routes(room, pages),
+        *changing.routes(room, pages),
+        *own.routes(room, pages),
+    ]

@@ -90,7 +90,13 @@ async def test_a_parent_answers_for_their_child(window: Window, dev: dict[str, A
     await window.follow("Répondre pour mon enfant")
     await window.seen("citizen-child")
     page = window.page
-    for label, text in (("Nom de naissance", "TREVARIN"), ("Prénoms", "Léo"), ("Jour", "5"), ("Mois", "6"), ("Année", "1990")):
+    for label, text in (
+        ("Nom de naissance", "TREVARIN"),
+        ("Prénoms", "Léo"),
+        ("Jour", "5"),
+        ("Mois", "6"),
+        ("Année", "1990"),
+    ):
         await page.get_by_label(label, exact=True).fill(text)
     await page.get_by_label("Masculin").check()
     await page.get_by_label("À l'étranger").check()

@@ -228,7 +228,12 @@ class TestRecords:
         agreement = await strict.sdk.want(terms)
         assert await strict.sdk.want(terms, agreement) == agreement
         assert not await strict.ledger.has_key(agreement)
-        part = agreed(strict, not_before_ms=terms.not_before_ms, not_after_ms=terms.not_after_ms, scopes=("cnaf_quotient_familial",))
+        part = agreed(
+            strict,
+            not_before_ms=terms.not_before_ms,
+            not_after_ms=terms.not_after_ms,
+            scopes=("cnaf_quotient_familial",),
+        )
         login = Login(strict.sdk.clock.now_ms(), part, agreement, who=FAMILY)
         assert await unrecorded(strict, agreed(strict, max_uses=101), login.evidence(), agreement) is Code.CONFLICT
         await strict.sdk.record(part, FAMILY, login.evidence(), agreement)
@@ -244,14 +249,18 @@ class TestRecords:
         login = Login(strict.sdk.clock.now_ms(), terms, agreement, who=FAMILY)
         said = login.evidence(representation=parent)
         await strict.sdk.record(terms, child, said, agreement)
-        assert [one.by_another for one in await strict.ledger.agreements(canonical(FAMILY)) if one.id == agreement] == ["parent"]
+        assert [one.by_another for one in await strict.ledger.agreements(canonical(FAMILY)) if one.id == agreement] == [
+            "parent"
+        ]
         assert await unrecorded(strict, terms, said, who=JEANNE) is Code.REPRESENTATION_INVALID
 
     async def test_refused(self, strict: Stand) -> None:
         """A no is recorded without a name: what was wanted is never given afterwards, what was given is closed."""
         terms, agreement = agreed(strict), await strict.sdk.want(agreed(strict))
         await strict.sdk.refuse(await strict.ledger.terms(agreement), agreement)
-        assert (await refused(await ask(strict, agreement, capsule=Capsule(canonical(FAMILY), os.urandom(32), b"")))).code == Code.CONSENT_REFUSED
+        assert (
+            await refused(await ask(strict, agreement, capsule=Capsule(canonical(FAMILY), os.urandom(32), b"")))
+        ).code == Code.CONSENT_REFUSED
         login = Login(strict.sdk.clock.now_ms(), terms, agreement, who=FAMILY)
         assert await unrecorded(strict, terms, login.evidence(), agreement) is Code.CONFLICT
         live = await strict.sdk.record(agreed(strict, **LAW), JEANNE)

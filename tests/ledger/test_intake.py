@@ -42,7 +42,12 @@ async def sealed(world: World, evidence: Evidence = SAID, **changes: Any) -> byt
 
 
 def opened(world: World, box: bytes, **changes: Any) -> tuple[bytes, Evidence]:
-    act: dict[str, Any] = {"authorisation": AT, "terms": TERMS, "evidence": nameless(SAID), "operator": OPERATOR} | changes
+    act: dict[str, Any] = {
+        "authorisation": AT,
+        "terms": TERMS,
+        "evidence": nameless(SAID),
+        "operator": OPERATOR,
+    } | changes
     return intake.opened(world.keys, sealed=box, **act)
 
 

@@ -41,6 +41,7 @@ from tests.receipts import (
     proven,
     resigned,
 )
+from tests.vouching import Login, issuers
 from tests.world import JEANNE, OPERATOR, RECIPIENT, World
 
 ROOT = Path(__file__).parents[2]

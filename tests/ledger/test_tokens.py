@@ -150,7 +150,10 @@ async def test_a_declaration_counts_only_where_the_file_says_so(world: World) ->
     assert await reason(world, login, login.evidence()) is Code.EVIDENCE_INVALID
     assert await reason(world, login, Evidence("online")) is None
     world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: world.connector.mac, Issuers)
-    assert await reason(world, Login(world.clock.now_ms(), terms(world), os.urandom(16)), Evidence("online")) is Code.EVIDENCE_MISSING
+    assert (
+        await reason(world, Login(world.clock.now_ms(), terms(world), os.urandom(16)), Evidence("online"))
+        is Code.EVIDENCE_MISSING
+    )
 
 
 async def test_what_is_agreed_to_anew_is_vouched_for_too(strict: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import os
 from collections.abc import AsyncIterator
 from typing import Any

@@ -162,7 +162,12 @@ async def test_a_legal_basis_is_recorded(stand: Stand) -> None:
     opened = stand.bus.wallet.capsule(id)
     assert opened is not None and opened.identity == canonical(JEANNE)
     seen = (await stand.call("GET", f"/consents/{id.hex()}")).json()
-    assert (seen["state"], seen["basis"], seen["notice_hash"], seen["notice_version"]) == ("live", "legal", "6e" * 32, "2")
+    assert (seen["state"], seen["basis"], seen["notice_hash"], seen["notice_version"]) == (
+        "live",
+        "legal",
+        "6e" * 32,
+        "2",
+    )
     again = await stand.call("POST", f"/consents/{id.hex()}/grants", json=await act(stand, id, terms))
     assert (again.status_code, again.json()["certificate"]) == (201, made.json()["certificate"])
     request, _ = await asked(stand, id)
@@ -185,7 +190,11 @@ async def test_an_act_is_recorded_as_it_was_sealed(stand: Stand) -> None:
     terms, id, other = usual(stand.bus.recipient, stand.bus.clock.now_ms(), QF), os.urandom(16), os.urandom(16)
     body = await act(stand, id, terms)
     carried: list[tuple[bytes, dict[str, object]]] = [(other, {})]
-    carried += [(id, {"max_uses": 3}), (id, {"evidence": {"channel": "online", "agent": "x"}}), (id, {"sealed": "AAAA"})]
+    carried += [
+        (id, {"max_uses": 3}),
+        (id, {"evidence": {"channel": "online", "agent": "x"}}),
+        (id, {"sealed": "AAAA"}),
+    ]
     for at, change in carried:
         told = await stand.call("POST", f"/consents/{at.hex()}/grants", json=body | change)
         assert (told.status_code, told.json()["code"]) == (409, "identity_unopenable")

@@ -60,7 +60,11 @@ async def test_a_parent_gives_for_their_child(person: Person) -> None:
     recap = f"{page_of(authorisation)}/recapitulatif"
     assert (await name(person, authorisation)).headers["location"] == recap
     shown = await person.read(recap)
-    assert (["Prénoms", "First names", "Léo Marin"] in shown["child"], shown["ready"], shown["bond"]) == (True, False, bond("fr"))
+    assert (["Prénoms", "First names", "Léo Marin"] in shown["child"], shown["ready"], shown["bond"]) == (
+        True,
+        False,
+        bond("fr"),
+    )
     back = await person.log_in(f"{page_of(authorisation)}/identification")
     assert back.headers["location"] == recap
     assert ((await person.read(recap))["name"], (await person.read(recap))["objection"]) == ("Maëlle TREVARIN", [])

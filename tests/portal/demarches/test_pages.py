@@ -79,8 +79,7 @@ def town(tmp_path: Path) -> Opening:
         api = CasesApi(load_cases(FAMILIES)) if companies else ScriptedApi(*readings)
         async with MemoryBus(api, provider="marche-public" if companies else "cnaf") as bus:
             known = Provider(bus, tmp_path, bus.recipient)
-            if not companies:  # nobody logs in for a company here: its ledger takes what is declared
-                known.believed_by(bus)
+            known.believed_by(bus)
             logins = Logins(tmp_path, URL, known.outside, bus.clock)
             app = create_app(bus.sdk, logins, store, URL, lambda: "http://portal.test")
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as browser:
