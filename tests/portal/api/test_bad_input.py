@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import os
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
