@@ -99,7 +99,7 @@ async def test_a_parent_answers_for_their_child(window: Window, dev: dict[str, A
     ):
         await page.get_by_label(label, exact=True).fill(text)
     await page.get_by_label("Masculin").check()
-    await page.get_by_label("À l'étranger").check()
+    await page.get_by_role("radio", name="À l'étranger").check()
     await window.press("Continuer")
     await reads(window, "Cette personne est majeure")
     await window.seen("citizen-child-of-age")
