@@ -1,4 +1,4 @@
-"""What an application has the ledger record: an agreement it wants, one that was given or refused, a legal basis. Whom it is about is
+"""What an application has the ledger record: an agreement it wants, one that was given, refused or withdrawn, a legal basis. Whom it is about is
 sealed here, to the ledger, so that no door between reads it."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from consent.core.facts import DirectoryEntry, Evidence, Grant, Terms
+from consent.core.facts import Acknowledgement, DirectoryEntry, Evidence, Grant, Terms
 from consent.core.sealed import act_digest, nameless, whom
 from exchange import outcomes
 from exchange.core.identity import Identity, canonical
@@ -47,6 +47,12 @@ async def refuse(bus: Bus, terms: Terms, authorisation: bytes, evidence: Evidenc
     """As `Bus.refuse`."""
     with _explained():
         await bus.ledger.refuse(authorisation, terms, evidence)
+
+
+async def withdraw(bus: Bus, authorisation: bytes, happening: str) -> Acknowledgement:
+    """As `Bus.withdraw`."""
+    with _explained():
+        return await bus.ledger.withdraw(authorisation, happening, ONLINE)
 
 
 def sealed_whom(

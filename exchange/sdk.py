@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 from consent import certificates
-from consent.core.facts import Evidence, Outcome, RequestKey, Submission, Terms, Waiting
+from consent.core.facts import Acknowledgement, Evidence, Outcome, RequestKey, Submission, Terms, Waiting
 from exchange import outcomes, receipt, recording, rules, wire
 from exchange.core import sealing
 from exchange.core.decision import Ask
@@ -193,6 +193,10 @@ class Bus:
     async def refuse(self, terms: Terms, authorisation: bytes, evidence: Evidence = recording.ONLINE) -> None:
         """Have recorded that the person said no: to what was wanted under this id, or to what is live, which it closes."""
         await recording.refuse(self, terms, authorisation, evidence)
+
+    async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement:
+        """Have recorded what closes an agreement: `withdrawn` or `opposed` by the person, `ended` by the collectivity. Keys are gone on return."""
+        return await recording.withdraw(self, authorisation, happening)
 
     async def recall(self, authorisation: bytes) -> None:
         """Fetch the capsule of an agreement again, its key having been replaced; `ConsentRequired` where it is gone."""

@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
@@ -19,7 +20,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, import_key
 
-from consent.core.facts import DirectoryEntry, Evidence, Grant, Outcome, Submission, Terms
+from consent.core.facts import Acknowledgement, DirectoryEntry, Evidence, Grant, Outcome, State, Submission, Terms
 from consent.keys import BadKeyFile
 from consent.keys.files import read as read_secret
 from exchange import outcomes, wire
@@ -264,6 +265,14 @@ class _HttpLedger:
         body = {"evidence": evidence_body(evidence)} | terms_body(terms)
         await self._door.call("POST", f"/consents/{authorisation.hex()}/refusals", json=body)
 
+    async def withdraw(self, authorisation: bytes, happening: str, evidence: Evidence | None = None) -> Acknowledgement:
+        body = {"happening": happening, "evidence": evidence_body(evidence or Evidence("online"))}
+        said = await self._door.call("POST", f"/consents/{authorisation.hex()}/withdrawals", json=body)
+        return Acknowledgement(
+            authorisation, State(said["state"]), said["leaf_index"], bytes.fromhex(said["leaf_hash"]), _ms(said["at"]),
+            tuple(bytes.fromhex(request) for request in said["named"]), said["note"],
+        )  # fmt: skip
+
     async def capsule(self, authorisation: bytes, operator: str) -> Grant:
         """Sealed to the key the door's own client's operator holds."""
         return _grant(await self._door.call("GET", f"/consents/{authorisation.hex()}/capsule"))
@@ -294,6 +303,11 @@ def terms_body(terms: Terms) -> dict[str, Any]:
         "scopes": list(terms.scopes), "not_before": rfc3339(terms.not_before_ms), "not_after": rfc3339(terms.not_after_ms),
         "notice_hash": terms.notice_hash.hex(), "rule": base64.b64encode(terms.rule).decode(),
     }  # fmt: skip
+
+
+def _ms(text: str) -> int:
+    """RFC 3339 as the door writes it, in ms since 1970."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def evidence_body(evidence: Evidence) -> dict[str, str]:

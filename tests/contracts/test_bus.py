@@ -268,6 +268,19 @@ class TestRecords:
         assert not await strict.ledger.has_key(live)
         assert await unrecorded(strict, agreed(strict, **LAW), who=JEANNE) is Code.OPPOSED
 
+    async def test_closed_by_the_application(self, stand: Stand) -> None:
+        """What the person told the collectivity closes the agreement, acknowledged by the ledger's own signed word, the same however often."""
+        agreement = await stand.give(FAMILY)
+        request = await ask(stand, agreement)
+        assert (await request.answer(60)).status == "found"
+        ack = await stand.sdk.withdraw(agreement)
+        assert ack == await stand.withdraw(agreement) == await stand.sdk.withdraw(agreement)
+        assert (ack.state, await stand.ledger.has_key(agreement)) == ("withdrawn", False)
+        ended = await stand.give(FAMILY)
+        assert (await stand.sdk.withdraw(ended, "ended")).state == "ended"
+        with pytest.raises(outcomes.ConsentRequired):
+            await stand.sdk.withdraw(os.urandom(16))
+
     async def test_recorded_again(self, stand: Stand) -> None:
         """The same act under the same id is the same agreement; about another person, or after a withdrawal, a conflict."""
         terms, agreement = agreed(stand), os.urandom(16)
