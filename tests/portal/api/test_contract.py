@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,16 +73,31 @@ async def recorded(served: Served, id: bytes) -> dict[str, Any]:
     return {"sealed": base64.b64encode(sealed).decode(), "evidence": evidence_body(ONLINE)} | terms_body(terms)
 
 
+def _well_formed(key: object) -> bool:
+    return isinstance(key, str) and re.fullmatch(r"[!-~]{1,255}", key) is not None
+
+
 def put_right(served: Served, case: Case) -> None:
-    """What no document can say is put right: a message that holds the agreement it names, a cursor that was given."""
-    if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
+    """What no document can say is put right: a message that holds the agreement it names, a cursor that was given, a key used once."""
+    if case.meta is None:
+        return
+    for name in list(case.headers or {}):
+        if name.lower() == "idempotency-key" and _well_formed(case.headers[name]):
+            case.headers[name] = os.urandom(8).hex()
+    if case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
     if case.operation.label == "POST /requests" and isinstance(case.body, dict):
         agreement: Any = served.run(served.stand.bus.give(JEANNE))
         _, value = served.stand.message(agreement)
         case.body |= {"authorisation": agreement.hex(), "message": base64.b64encode(value).decode()}
     if case.operation.label == "POST /consents/{id}/grants" and isinstance(case.body, dict):
-        case.body |= served.run(recorded(served, bytes.fromhex(str((case.path_parameters or {})["id"]))))
+        act = os.urandom(16)
+        case.path_parameters |= {"id": act.hex()}
+        case.body |= served.run(recorded(served, act))
+    if case.operation.label in ("POST /consents", "POST /consents/{id}/refusals") and isinstance(case.body, dict):
+        if "rule" not in case.body:  # the others are told what is wrong with their terms
+            case.body |= terms_body(usual(RECIPIENT, served.stand.bus.clock.now_ms()))
+            case.body.pop("evidence", None)
     if case.operation.label == "POST /webhooks" and isinstance(case.body, dict):
         case.body["url"] = "http://127.0.0.1:9/"
     if case.operation.label == "GET /events" and case.query:
