@@ -13,7 +13,6 @@ from consent.core.facts import Acknowledgement, Handover
 from consent.door import Door
 from consent.issuers import Issuers, write_issuers
 from exchange import introduction
-from exchange.adapters.http import HttpDoor, HttpOutbox, HttpReader, http_ledger
 from exchange.adapters.kafka import KafkaReader
 from exchange.clock import SystemClock
 from exchange.core.identity import Identity
@@ -22,8 +21,7 @@ from exchange.ports import Outbox, Record
 from exchange.sdk import Bus
 from exchange.settings import Settings
 from exchange.testing import CasesApi, MemoryBus
-from tests.portal.api.stand import over
-from tests.portal.stand import URL
+from tests.portal.api.stand import by_http
 
 
 class Stand(Protocol):
@@ -115,13 +113,10 @@ async def memory_stand() -> AsyncIterator[Stand]:
 @asynccontextmanager
 async def http_stand(folder: Path) -> AsyncIterator[Stand]:
     """The bus in memory again, but the collectivity's SDK goes by the portal's HTTP API."""
-    async with MemoryBus(CasesApi(load_cases(FAMILIES))) as bus, over(bus, folder, traces=False) as portal:
-        door = HttpDoor(URL, "mairie", portal.key, bus.clock, portal.http)
-        reader = lambda topic, offsets: HttpReader(door, topic, offsets)  # noqa: E731  # a reader for any topic
-        async with Bus(bus.wallet, HttpOutbox(door), reader, http_ledger(door), bus.trust, bus.clock) as sdk:
-            stand = MemoryStand(bus)
-            stand.sdk = sdk
-            yield stand
+    async with MemoryBus(CasesApi(load_cases(FAMILIES))) as bus, by_http(bus, folder) as sdk:
+        stand = MemoryStand(bus)
+        stand.sdk = sdk
+        yield stand
 
 
 @asynccontextmanager
