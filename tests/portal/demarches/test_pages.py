@@ -20,6 +20,7 @@ from portal.demarches.app import create_app
 from portal.demarches.families import enrolment
 from portal.identity.logins import Logins
 from portal.store import open_store
+from tests.portal.api.stand import by_http
 from tests.portal.identity.signing_in import Provider
 from tests.portal.stand import token_of
 from tests.world import QUOTIENT, ScriptedApi
