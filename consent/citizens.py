@@ -23,7 +23,7 @@ from consent.stores import tables as t
 from consent.stores.batch import insert_rows, select_rows
 from consent.transaction import Transaction, read_scopes, row_of
 from exchange.core.errors import Code
-from exchange.core.identity import read, subject_reference
+from exchange.core.identity import Identity, read, subject_reference
 from exchange.ports import Refused
 
 USES_SHOWN_MAX = 200
@@ -60,17 +60,20 @@ def of_person(connection: Connection, keys: KeyRing, identity: bytes, now_ms: in
     found: dict[bytes, Row[Any]] = {}
     for column in ("subject_ref", "representative_ref"):
         found |= {row.id: row for row in select_rows(connection, t.authorisation, column, references)}
-    content = ContentKeys(connection, keys)
+    content, told = ContentKeys(connection, keys), list[Agreement]()
     content.prefetch(id for id, row in found.items() if row.representation == "parent")
-    found = {id: row for id, row in found.items() if row.subject_ref in references or not _grown(content, row, now_ms)}
-    newest = sorted(found.values(), key=lambda row: (-row.at, row.id))
-    return [_agreement(connection, row) for row in newest if row.state != State.ERASED]
+    for row in sorted(found.values(), key=lambda row: (-row.at, row.id)):
+        child = None if row.subject_ref in references else _child(content, row)
+        if row.state != State.ERASED and (child is None or minor(child, now_ms)):
+            called = "" if child is None else (*child.prenoms, child.nom_naissance)[0]
+            told.append(msgspec.structs.replace(_agreement(connection, row), about=called))
+    return told
 
 
-def _grown(content: ContentKeys, row: Any, now_ms: int) -> bool:
-    """Whether a child is of age by now, for whom a parent spoke."""
+def _child(content: ContentKeys, row: Any) -> Identity | None:
+    """For whom a parent spoke."""
     cipher = content.cipher(row.id) if row.representation == "parent" and row.person else None
-    return cipher is not None and not minor(read(open_salted(cipher, PERSON, row.person)[1]), now_ms)
+    return None if cipher is None else read(open_salted(cipher, PERSON, row.person)[1])
 
 
 def by_code(connection: Connection, code: str) -> Any:

@@ -114,7 +114,7 @@ async def test_a_parent_answers_for_their_child(window: Window, dev: dict[str, A
     await window.press("Je le déclare, et j'accepte pour mon enfant")
     await reads(window, "Votre accord est donné au nom de votre enfant")
     await window.go("/mes-accords")
-    await reads(window, "Un parent, au nom de son enfant mineur")
+    await reads(window, "un parent, au nom de son enfant mineur : Léo")
     await window.seen("citizen-child-listed")
     await window.go(f"/mes-accords/accord/{consent}")
     await window.press("Retirer mon accord")

@@ -87,6 +87,8 @@ async def test_the_parent_sees_it_and_takes_it_back(person: Person) -> None:
     authorisation = await given(person)
     (card,) = (await person.read(HOME))["agreements"]
     assert (card["id"], card["by_another"]) == (authorisation.hex(), "un parent, au nom de son enfant mineur")
+    assert card["about"] == "Léo" and "au nom de son enfant mineur : Léo" in (await person.browser.get(HOME)).text
+    assert (await person.read(own(authorisation)))["about"] == "Léo"
     pdf = await person.browser.get(f"{own(authorisation)}/recu.pdf")
     assert pdf.content[:5] == b"%PDF-"
     await person.press(own(authorisation), "/retrait")
@@ -113,7 +115,10 @@ async def test_once_of_age_it_is_the_childs_own(person: Person) -> None:
     assert [one.id for one in await person.bus.ledger.agreements(canonical(MAELLE))] == [authorisation]
     person.bus.clock.advance(EIGHTEEN_YEARS_MS)
     assert await person.bus.ledger.agreements(canonical(MAELLE)) == []
-    assert [one.id for one in await person.bus.ledger.agreements(canonical(LEO_IS))] == [authorisation]
+    assert [(one.id, one.about) for one in await person.bus.ledger.agreements(canonical(LEO_IS))] == [
+        (authorisation, "")
+    ]
+    assert (await person.bus.ledger.agreement(authorisation)).about == ""
 
 
 @pytest.mark.parametrize(
