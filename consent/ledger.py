@@ -19,6 +19,7 @@ from consent import (
     desk,
     grants,
     heads,
+    intake,
     recovery,
     register,
     releases,
@@ -93,6 +94,15 @@ class Ledger(Receipts, Office, Citizens):
     ) -> Grant:
         with self._begin() as tx:
             return grants.grant(tx, self.issuers(), authorisation, terms, identity, evidence, operator)
+
+    async def grant_sealed(
+        self, authorisation: bytes, terms: Terms, sealed: bytes, evidence: Evidence, operator: str
+    ) -> Grant:
+        identity, whole = intake.opened(self._keys, authorisation, terms, sealed, evidence, operator)
+        return await self.grant(authorisation, terms, identity, whole, operator)
+
+    async def intake(self) -> DirectoryEntry:
+        return intake.entry(self._keys, self._clock.now_ms())
 
     async def request(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
         with self._begin() as tx:

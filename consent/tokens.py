@@ -36,15 +36,18 @@ def vouch(
     issuers: tuple[Issuer, ...], authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence, now_ms: int
 ) -> Login:
     """What the tokens of this evidence prove for these terms; `Refused` unless they prove all they should: the person's own login
-    online, with a pivot that is the agreement's identity; on the other channels the login of the agent who is named by reference."""
+    online, with a pivot that is the agreement's identity, or the parent's who speaks for them; on the other channels the login of the agent
+    who is named by reference."""
     tokens, kind = evidence.tokens, "citizen" if evidence.channel == "online" else "agent"
+    spoke = evidence.representation
+    acting = spoke.identity if spoke is not None and spoke.kind == "parent" else identity
     if tokens is None:
         raise Refused(Code.EVIDENCE_MISSING)
     nonce = grant_nonce(terms, authorisation, tokens.random)
     for issuer in (one for one in issuers if one.kind == kind):
         try:
             claims, key = _login(issuer, tokens, terms, nonce, now_ms // 1000)
-            if kind == "citizen" and not _about(issuer, tokens, claims, identity):
+            if kind == "citizen" and not _about(issuer, tokens, claims, acting):
                 continue
             if kind == "citizen" and not _reached(claims, evidence.assurance):
                 continue

@@ -29,15 +29,18 @@ def objection(terms: Terms, evidence: Evidence, identity: bytes, now_ms: int) ->
         return Code.ASSURANCE_TOO_LOW
     if evidence.channel != "online" and not (evidence.agent and evidence.evidence_hash):
         return Code.EVIDENCE_MISSING
-    if evidence.representation is not None and not _represents(evidence.representation, identity, now_ms):
+    if evidence.representation is not None and not _represents(
+        evidence.representation, identity, now_ms, online=evidence.channel == "online"
+    ):
         return Code.REPRESENTATION_INVALID
     return None
 
 
-def _represents(representation: Representation, identity: bytes, now_ms: int) -> bool:
-    """A parent speaks for a minor, a helper under a mandate that was kept; nobody represents themselves."""
+def _represents(representation: Representation, identity: bytes, now_ms: int, *, online: bool) -> bool:
+    """A parent speaks for a minor, a helper under a mandate that was kept; nobody represents themselves. Online, where nobody looks at
+    a paper, the parent is of age, and the child's year of birth is known."""
     try:
-        read(representation.identity)
+        speaker = read(representation.identity)
         person = read(identity) if identity else None
     except BadIdentity:
         return False
@@ -45,6 +48,8 @@ def _represents(representation: Representation, identity: bytes, now_ms: int) ->
         return False
     if representation.kind == "mandate":
         return bool(representation.evidence_hash)
+    if online and (minor(speaker, now_ms) or (person is not None and person.date_naissance.startswith("0000"))):
+        return False
     return person is None or minor(person, now_ms)
 
 
@@ -55,6 +60,12 @@ def minor(person: Identity, now_ms: int) -> bool:
     if not year:
         return True
     return (today.year, today.month, today.day) < (year + ADULT_YEARS, month or 12, day or 31)
+
+
+def told_is_enough(terms: Terms, evidence: Evidence) -> bool:
+    """Whether the recipient's word is all the evidence there has to be: the law is the basis, its text and notice are in the terms
+    (protocol §7), and nobody is said to have been identified."""
+    return terms.basis == "legal" and evidence.channel == "online" and evidence.assurance == ASSURANCES[0]
 
 
 def fits(asked: Terms, given: Terms) -> bool:

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Route
 
 from exchange.core import rendering
 from exchange.core.errors import CATALOGUE, Code
+from exchange.outcomes import ExchangeError
 from exchange.ports import Recovering, Refused, Unavailable
 from portal.core import guard
 from portal.core.language import Language, Tr, choose, translator
@@ -247,8 +248,8 @@ def _check(asked: Asked) -> None:
 def _code_of(error: Exception) -> tuple[Code, int]:
     if isinstance(error, Problem):
         return error.code, error.status
-    if isinstance(error, Refused):
-        return error.code, 409
+    if isinstance(error, Refused | ExchangeError):
+        return error.code, 503 if error.code is Code.UNAVAILABLE else 409
     if isinstance(error, Recovering):
         return Code.RECOVERING, 503
     if isinstance(error, Unavailable):

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from connectors.core.cases import QUOTIENT_FAMILIAL
 from connectors.sandbox import FAMILIES, load_cases
+from consent.core.facts import State
 from exchange import introduction
 from exchange.cli import app
 from exchange.cli.story import read_case
-from exchange.clock import SystemClock
 from exchange.core.errors import Code
 from exchange.local import local_bus, open_bus
 from exchange.outcomes import ExchangeError
@@ -31,8 +31,13 @@ FAMILY = read_case(
 )[0]
 
 
+LAW: dict[str, object] = {
+    "basis": "legal", "legal_reference": introduction.LEGAL_REFERENCE, "notice_hash": b"n" * 32, "notice_version": "2026-1",
+}  # fmt: skip
+
+
 async def test_an_exchange_by_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a key, a certificate and an address to an opened answer, and to the end of the client; without the certificate, nothing."""
+    """From a key, a certificate and an address to a legal basis on record, an opened answer, and to the end of the client; without the certificate, nothing."""
     authority = Authority(tmp_path)
     own, shown = authority.issue("portal", use=SERVER), authority.issue("mairie")
     monkeypatch.setenv("ACCORD_PORTAL_TLS_CERT_FILE", str(own.certificate))
@@ -71,7 +76,9 @@ async def test_an_exchange_by_http(tmp_path: Path, monkeypatch: pytest.MonkeyPat
                 raise AssertionError("it was let in")
         by_http = settings.model_copy(update=known | shows)
         async with open_bus(by_http) as bus:
-            agreement = await introduction.give(local.ledger, bus.wallet, FAMILY, SystemClock().now_ms())
+            wanted = await bus.want(introduction.terms(bus.wallet.recipient, bus.clock.now_ms()))
+            assert (await local.ledger.agreement(wanted)).state is State.REQUESTED
+            agreement = await bus.record(introduction.terms(bus.wallet.recipient, bus.clock.now_ms(), **LAW), FAMILY)
             request = await bus.request("cnaf.quotient-familial.v1", consent=agreement, purpose="tarification-cantine")
             answer = await request.answer(60)
             assert answer.data is not None and answer.data["quotient_familial"]["valeur"] == 742
