@@ -21,6 +21,7 @@ from portal.app import create_app
 from portal.console.meter import Meter
 from portal.parts import Parts
 from portal.store import open_store
+from portal.theme import open_theme
 
 HOST = "127.0.0.1"
 BACKLOG = 512
@@ -32,6 +33,7 @@ async def run_portal(
     places: Places, settings: Settings, bootstrap: str, port: int, ready: Callable[[str], None]
 ) -> None:
     """Serve on this machine's loopback until SIGTERM; `ready` is given the URL once it listens."""
+    theme = open_theme(places, settings)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(closing(listening(port)))
         url = f"http://{HOST}:{listener.getsockname()[1]}"
@@ -56,6 +58,7 @@ async def run_portal(
             store,
             url,
             meter=meter,
+            theme=theme,
         )
         stack.push_async_callback(parts.outside.close)
         await serve(create_app(parts), listener, lambda: ready(url))

@@ -16,6 +16,9 @@ TABLE = "cog.csv"
 """In the data directory of a bus; absent: places of birth are not judged."""
 EXCERPT = Path(__file__).parent / "excerpt"
 """Files of INSEE's shape about places that do not exist, for tests and trials."""
+SANDBOX = Path(__file__).parent / "sandbox.csv"
+"""A table of a few real places and all countries, for sandboxes: what it does not hold is not judged."""
+COUNTRIES: cog.Nature = "pays"
 
 
 def build(folder: Path) -> list[Place]:
@@ -56,6 +59,15 @@ def write(places: list[Place], path: Path) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(text.getvalue(), encoding="utf-8")
     part.replace(path)
+
+
+def seed(folder: Path) -> None:
+    """Give a sandbox's data directory its table, unless it has one."""
+    if not (folder / TABLE).exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = folder / f"{TABLE}.{os.getpid()}.part"
+        part.write_bytes(SANDBOX.read_bytes())
+        part.replace(folder / TABLE)
 
 
 def load(folder: Path) -> Cog | None:

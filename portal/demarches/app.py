@@ -8,14 +8,11 @@ from contextlib import AsyncExitStack, closing
 from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Mount
 
 from exchange.bounded import Outside
 from exchange.local import client
 from exchange.places import Places
-from exchange.ports import Unavailable
 from exchange.sdk import Bus
 from exchange.settings import Settings
 from portal.demarches import company, families
@@ -40,9 +37,6 @@ def create_app(bus: Bus, logins: Logins, store: Engine, url: str, portal: Callab
         listed = [{"slug": each.slug, "title": list(each.title)} for each in FAMILIES]
         return Page("demarches/home.html", {"demarches": listed, "recipient": bus.wallet.recipient, "portal": portal()})
 
-    async def missing(request: Request, _: Exception) -> Response:
-        return pages.missing(request)
-
     routes = [
         Mount("/static", Static()),
         *identity(pages, logins),
@@ -50,9 +44,8 @@ def create_app(bus: Bus, logins: Logins, store: Engine, url: str, portal: Callab
         *families.routes(pages, logins, bus, store, portal),
         *company.routes(pages, bus),
     ]
-    return Starlette(
-        routes=routes, middleware=[Middleware(Guard, url=url)], exception_handlers={404: missing, 405: missing}
-    )
+    missing = {404: pages.missing, 405: pages.missing}
+    return Starlette(routes=routes, middleware=[Middleware(Guard, url=url)], exception_handlers=missing)
 
 
 async def run_demarches(
@@ -60,13 +53,6 @@ async def run_demarches(
 ) -> None:
     """Serve on this machine's loopback until SIGTERM; `ready` is given the URL once it listens."""
     folder = places.collectivity(settings.recipient)
-
-    def portal() -> str:
-        try:
-            return places.running().get("portal", "")
-        except Unavailable:
-            return ""
-
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(closing(listening(port)))
         url = f"http://{HOST}:{listener.getsockname()[1]}"
@@ -75,4 +61,4 @@ async def run_demarches(
         bus, outside = await stack.enter_async_context(client(settings, places, bootstrap)), Outside()
         stack.push_async_callback(outside.close)
         logins = Logins(folder, url, outside, bus.clock)
-        await serve(create_app(bus, logins, store, url, portal), listener, lambda: ready(url))
+        await serve(create_app(bus, logins, store, url, lambda: places.page("")), listener, lambda: ready(url))
