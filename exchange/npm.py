@@ -39,7 +39,15 @@ def fetch(locked: Locked, folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise Refused(Code.NPM_ABSENT)
-    argv = [npm, "pack", f"{locked.package}@{locked.version}", "--ignore-scripts", "--silent", "--pack-destination", str(folder)]
+    argv = [
+        npm,
+        "pack",
+        f"{locked.package}@{locked.version}",
+        "--ignore-scripts",
+        "--silent",
+        "--pack-destination",
+        str(folder),
+    ]
     try:
         subprocess.run(argv, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=FETCH_S, check=True)
         (archive,) = folder.glob("*.tgz")
@@ -51,8 +59,8 @@ def fetch(locked: Locked, folder: Path) -> Path:
     return archive
 
 
-def unpack(archive: Path, placed: Callable[[str], str], folder: Path) -> list[str]:
-    """Write what `placed` gives a place to, by its name in the package; the places written. Refused `package_unavailable` for a place
+def unpack(archive: Path, placed: Callable[[str], str | None], folder: Path) -> list[str]:
+    """Write what `placed` gives a place to, by its name in the package, and nothing else; the places written. Refused `package_unavailable` for a place
     outside the folder, or a file too large to be one of ours."""
     written = []
     with tarfile.open(archive, "r:gz") as members:

@@ -55,5 +55,7 @@ def dsfr(
     if as_json:
         show.line(theme="dsfr", files=files, folder=str(places.dsfr))
     else:
-        done = show.tr("{} fichiers dans {} ; ACCORD_THEME=dsfr les sert", "{} files in {}; ACCORD_THEME=dsfr serves them")
+        done = show.tr(
+            "{} fichiers dans {} ; ACCORD_THEME=dsfr les sert", "{} files in {}; ACCORD_THEME=dsfr serves them"
+        )
         show.console.print(done.format(files, places.dsfr), soft_wrap=True)

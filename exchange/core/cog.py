@@ -124,6 +124,23 @@ def official(
             yield Place(nature, code, FIRST if start <= _TABLE_STARTS else start, end, name)
 
 
+def etalab(history: Iterable[Mapping[str, str]], present: Iterable[Mapping[str, str]]) -> Iterator[Place]:
+    """The communes of Etalab's « découpage administratif » (`historique-communes.json`, `communes.json`), itself made of INSEE's files: those
+    that were communes in their own right, with their dates; arrondissements, and communes overseas, have no history there. BadReferential
+    if it has another shape."""
+    try:
+        for row in history:
+            if row["type"] == "COM":
+                start, end = _date(row.get("dateDebut"), FIRST), _date(row.get("dateFin"), LAST)
+                yield Place("commune", row["code"], start, end, row["nom"])
+        for row in present:
+            overseas = row["type"] == "commune-actuelle" and row["code"].startswith(_OVERSEAS)
+            if overseas or row["type"] == "arrondissement-municipal":
+                yield Place("commune", row["code"], FIRST, LAST, row["nom"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadReferential(type(error).__name__) from None
+
+
 def _date(text: str | None, absent: str) -> str:
     if not text:
         return absent

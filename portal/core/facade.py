@@ -51,7 +51,7 @@ NO_FRANCECONNECT = Refusal(
     provider="FranceConnect",
 )
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
-_BEFORE_NAF_2025 = "activite_principale_naf_rev2"
+_NEW_IN_V4 = "activite_principale_naf_rev2"
 """What INSEE's v4 has and its v3, otherwise the same, has not (OpenAPI)."""
 _ODD_STATUS = {"005": 451, "015": 409}
 """By the kind of a State's code (its last three digits): withheld, several people match. Any other refusal is a 422 (errors.yml)."""
@@ -158,10 +158,10 @@ def found(offered: Offered, data: Mapping[str, Any]) -> Said:
     """The State's envelope around what the agreement opened."""
     body: dict[str, Any] = {"data": {}, "links": {}, "meta": {}}
     for name, value in data.items():
-        at, whole = offered.description.roots[name], not offered.description.roots[name].startswith("meta.")
-        if whole or value is not None:
+        at = offered.description.roots[name]
+        if value is not None or not at.startswith("meta."):
             _put(body, at, value)
-    return Said(200, _without(body, _BEFORE_NAF_2025) if offered.older else body)
+    return Said(200, _without(body, _NEW_IN_V4) if offered.older else body)
 
 
 def _put(body: dict[str, Any], at: str, value: Any) -> None:

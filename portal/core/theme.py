@@ -1,7 +1,7 @@
 """The State's design system (DSFR) as a theme: what is kept of its package, and the declaration without which its pages are not shown. Pure.
 
-Its terms of use keep it to the State's services and operators (« Entités autorisées ») and forbid it to everybody else, the territorial
-collectivities first: the neutral theme is the default, and nothing of the DSFR is in this repository.
+Its terms of use (`doc/legal/cgu.md` of the package, 1.0.1) are for the State's services, and its operators once their ministry agrees, on
+.gouv.fr sites; its licence bars it from everybody else. So the neutral theme is the default, and nothing of the DSFR is in this repository.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ CSS = "dsfr.min.css"
 DECLARATION = "declaration.json"
 ENTITY_MAX = 120
 TERMS = Words(
-    "Le Système de Design de l'État est réservé aux services et opérateurs de l'État (« Entités autorisées » de ses conditions générales d'utilisation), "
-    "pour leurs sites en .gouv.fr. Ses conditions l'interdisent à tout autre, collectivités territoriales comprises : l'identité de l'État, Marianne et "
-    "« République Française » surtout, ne doit tromper personne. Un opérateur du bus qui n'est pas de l'État garde le thème neutre.",
-    "The State's design system is for the State's services and operators (its terms' “authorised entities”), for their .gouv.fr sites. Its terms forbid it "
-    "to all others, territorial collectivities included: the State's identity, Marianne and “République Française” above all, must mislead nobody. "
-    "An operator of the bus that is not of the State keeps the neutral theme.",
+    "Le Système de Design de l'État est réservé aux services de l'État, et à ses opérateurs une fois agréés avec leur ministère de tutelle, pour des sites en "
+    ".gouv.fr (modalités d'utilisation 1.0.1 ; le télécharger, c'est les accepter). Il ne doit être utilisé par personne d'autre, collectivités territoriales "
+    "comprises : l'identité de l'État, Marianne et « République Française » surtout, ne doit tromper personne (code pénal, article 433-13). Un opérateur du bus "
+    "qui n'est pas de l'État garde le thème neutre.",
+    "The State's design system is for the State's services, and for its operators once agreed with their ministry, on .gouv.fr sites (terms of use 1.0.1; "
+    "downloading it is accepting them). Nobody else may use it, territorial collectivities included: the State's identity, Marianne and “République Française” "
+    "above all, must mislead nobody (criminal code, article 433-13). An operator of the bus that is not of the State keeps the neutral theme.",
 )
 _FONT = re.compile(r"dist/(fonts/[\w-]+\.woff2)", re.ASCII)
 _ICON = re.compile(r"dist/(icons/[\w/-]+\.svg)", re.ASCII)
-_KEPT = {f"dist/{CSS}": CSS, "LICENSE.md": "LICENSE.md"}
+_KEPT = {f"dist/{CSS}": CSS, "LICENSE.md": "LICENSE.md", "doc/legal/cgu.md": "cgu.md"}
 
 
 class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

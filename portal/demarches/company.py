@@ -61,7 +61,10 @@ class Company:
 
     async def ask_again(self, asked: Asked) -> Response:
         if file := asked.session.data.get("marche"):
-            parameters, scopes = {"context": "marchés publics", "object": file["tender"]}, sorted(DATA_SETS[DATA_SET].scopes)
+            parameters, scopes = (
+                {"context": "marchés publics", "object": file["tender"]},
+                sorted(DATA_SETS[DATA_SET].scopes),
+            )
             agreement = bytes.fromhex(file["agreement"])
             file["answer"] = await ask(self._bus, agreement, DATA_SET, PURPOSE, scopes, parameters)
             asked.session.put("marche", file)

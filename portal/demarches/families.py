@@ -110,7 +110,10 @@ class Steps:
     async def agree(self, asked: Asked) -> Response:
         file, login = self._file(asked), self._login(asked)
         tokens = Tokens(login["id_token"], login["userinfo"], bytes.fromhex(file["random"]))
-        evidence, who = Evidence("online", assurance=login["assurance"], tokens=tokens), base64.b64decode(login["identity"])
+        evidence, who = (
+            Evidence("online", assurance=login["assurance"], tokens=tokens),
+            base64.b64decode(login["identity"]),
+        )
         agreement, agreed = bytes.fromhex(file["agreement"]), self._terms(file)
         await record(self._bus.ledger, self._bus.wallet, agreement, agreed, read(who), evidence)
         return await self.ask_again(asked)
@@ -166,6 +169,6 @@ class Steps:
 
     def _page(self, asked: Asked, name: str, data: dict[str, Any]) -> Page:
         texts = {name: list(getattr(self._it, name)) for name in ("title", "needs", "why", "paper")}
-        common = {"slug": self._it.slug, "recipient": self._bus.wallet.recipient, "portal": self._portal()}
+        common: dict[str, Any] = {"slug": self._it.slug, "recipient": self._bus.wallet.recipient, "portal": self._portal()}
         common |= {"texts_of": texts, "child": self._file(asked).get("child", "")}
         return Page(f"demarches/{name}.html", common | data)

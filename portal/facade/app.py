@@ -121,9 +121,7 @@ class Facade:
                 break
         return _response(said)
 
-    def _allowing(
-        self, request: Request, offered: Offered, pairs: Pairs, person: Designated
-    ) -> list[Agreement] | Said:
+    def _allowing(self, request: Request, offered: Offered, pairs: Pairs, person: Designated) -> list[Agreement] | Said:
         """The agreements it may pass under, in the order to try them; one at least."""
         name = request.headers.get(NAME)
         if name is not None:

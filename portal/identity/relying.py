@@ -158,7 +158,12 @@ class Relying:
             raise NotLoggedIn(Code.IDENTITY_PROVIDER_UNAVAILABLE) from None
 
     async def _said(
-        self, method: str, url: str, form: Mapping[str, str] | None = None, bearer: str = "", refused: Code | None = None
+        self,
+        method: str,
+        url: str,
+        form: Mapping[str, str] | None = None,
+        bearer: str = "",
+        refused: Code | None = None,
     ) -> Said:
         """An answer of 200; 400 to a code or a token is theirs to refuse (`refused` says what that means), all else is a provider that
         does not answer."""

@@ -22,7 +22,9 @@ DECLARED = ["--entity", "Direction interministérielle imaginaire", "--siren", "
 def state(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """A sandbox whose operator has declared to be of the State."""
     folder = tmp_path_factory.mktemp("dsfr")
-    subprocess.run([sys.executable, "-m", "exchange.cli", "theme", "dsfr", *DECLARED, "--data", str(folder)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "exchange.cli", "theme", "dsfr", *DECLARED, "--data", str(folder)], check=True
+    )
     ports = {f"ACCORD_{name}_PORT": "0" for name in ("PORTAL", "IDENTITY", "DEMARCHE", "FACADE")}
     with running(folder, ACCORD_THEME="dsfr", **ports) as ready:
         yield ready
@@ -37,7 +39,9 @@ async def window(request: pytest.FixtureRequest, opened: Opening, state: dict[st
 async def drawn(window: Window) -> None:
     """The State's font and header are there, for real."""
     font = await window.page.evaluate("getComputedStyle(document.body).fontFamily")
-    loaded = await window.page.evaluate("document.fonts.ready.then(() => [...document.fonts].filter(f => f.status === 'loaded').length)")
+    loaded = await window.page.evaluate(
+        "document.fonts.ready.then(() => [...document.fonts].filter(f => f.status === 'loaded').length)"
+    )
     assert "Marianne" in font and loaded > 0
     assert await window.page.locator(".fr-logo").is_visible()
 
@@ -83,4 +87,6 @@ async def test_the_collectivitys_pages_stay_neutral(opened: Opening, state: dict
     """A collectivity is not of the State: its services have nothing of the State's look."""
     window = await opened(url=state["demarche"])
     page = await window.go("/")
-    assert await page.locator(".fr-logo").count() == 0 and "Marianne" not in await page.evaluate("getComputedStyle(document.body).fontFamily")
+    assert await page.locator(".fr-logo").count() == 0 and "Marianne" not in await page.evaluate(
+        "getComputedStyle(document.body).fontFamily"
+    )

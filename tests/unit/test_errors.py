@@ -57,8 +57,8 @@ from portal import theme
 from portal.api.errors import problem_of
 from portal.console import dead_letters
 from portal.core.idempotency import Met, judge
-from portal.core.theme import DECLARATION
 from portal.core.login import Going, NotLoggedIn, Provider, came_back
+from portal.core.theme import DECLARATION
 from portal.identity.accounts import Directory, admit
 from portal.store import open_store
 from portal.web.pages import Asked, Page, Pages
@@ -442,10 +442,9 @@ async def look(code: Code) -> str:
         version = npm.read_lock(theme.LOCK).version
         said = {"entity": "Service", "siren": "130025265", "at": "2026-11-28T00:00:00Z", "version": version}
         (places.dsfr / DECLARATION).write_text(json.dumps(said))
+        nothing = npm.Locked("./none", "0", "", "")
         with pytest.raises(Refused) as refused:
-            if code is Code.THEME_ABSENT:
-                theme.open_theme(places, settings)
-            npm.fetch(npm.Locked("./none", "0", "", ""), places.dsfr)
+            theme.open_theme(places, settings) if code is Code.THEME_ABSENT else npm.fetch(nothing, places.dsfr)
     return refused.value.code
 
 

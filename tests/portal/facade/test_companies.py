@@ -145,7 +145,8 @@ async def test_faults_of_the_query(
 
 
 @pytest.mark.parametrize(
-    ("siret", "code"), [("90000001900018", "00302"), ("123", "00302"), (RECIPIENT, "00211"), ("90000005000014", "00100")]
+    ("siret", "code"),
+    [("90000001900018", "00302"), ("123", "00302"), (RECIPIENT, "00211"), ("90000005000014", "00100")],
 )
 async def test_numbers(known: tuple[MemoryBus, httpx.AsyncClient], siret: str, code: str) -> None:
     """A number that is none, the recipient's own, and a company nobody may ask about."""

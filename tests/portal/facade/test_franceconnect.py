@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,9 @@ class Town:
 
 def person(at: int, wire: dict[str, Any]) -> Person:
     """Whom a case is about, as FranceConnect knows them; what the case lacks is a claim that is not made."""
-    who = Identity.from_wire({name: value for name, value in wire.items() if name not in ("annee", "mois", "campaignYear")})
+    who = Identity.from_wire(
+        {name: value for name, value in wire.items() if name not in ("annee", "mois", "campaignYear")}
+    )
     claims = {
         "family_name": who.nom_naissance, "given_name": " ".join(who.prenoms), "preferred_username": who.nom_usage,
         "birthdate": who.date_naissance if who.date_naissance[0] != "0" else "",
@@ -204,5 +206,7 @@ async def test_the_named_agreement_must_be_theirs(quotient: Town) -> None:
     other = Identity.from_wire(OTHER)
     agreement = (await quotient.bus.give(other)).hex()
     token = await quotient.provider.access_token("case-0")
-    told = await get(quotient.http, BASE, [("recipient", RECIPIENT)], quotient.path, token=token, **{"X-Accord-Consent": agreement})
+    told = await get(
+        quotient.http, BASE, [("recipient", RECIPIENT)], quotient.path, token=token, **{"X-Accord-Consent": agreement}
+    )
     assert told.status == 403 and told.body["errors"][0]["meta"]["accord"]["code"] == Code.SUBJECT_MISMATCH  # type: ignore[index]  # the State's shape

@@ -88,7 +88,11 @@ class Provider:
             "code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256",
         }  # fmt: skip
         came = await self.choose(with_query(f"{issuer}/authorize", asked), person)
-        form = {"grant_type": "authorization_code", "code": parse_qs(urlsplit(came).query)["code"][0], "redirect_uri": back}
+        form = {
+            "grant_type": "authorization_code",
+            "code": parse_qs(urlsplit(came).query)["code"][0],
+            "redirect_uri": back,
+        }
         form |= {"code_verifier": verifier, "client_id": client, "client_secret": SECRET}
         token: str = (await self.http.post(f"{issuer}/token", data=form)).json()["access_token"]
         return token
