@@ -169,6 +169,10 @@ class Steps:
 
     def _page(self, asked: Asked, name: str, data: dict[str, Any]) -> Page:
         texts = {name: list(getattr(self._it, name)) for name in ("title", "needs", "why", "paper")}
-        common: dict[str, Any] = {"slug": self._it.slug, "recipient": self._bus.wallet.recipient, "portal": self._portal()}
+        common: dict[str, Any] = {
+            "slug": self._it.slug,
+            "recipient": self._bus.wallet.recipient,
+            "portal": self._portal(),
+        }
         common |= {"texts_of": texts, "child": self._file(asked).get("child", "")}
         return Page(f"demarches/{name}.html", common | data)

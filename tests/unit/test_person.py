@@ -9,7 +9,11 @@ from portal.core.gazetteer import Gazetteer
 from portal.core.person import Typed, read, shown
 
 NOW_MS = 1_795_000_000_000
-PLACES = [Place("commune", "35238", FIRST, LAST, "Rennes"), Place("pays", "99352", FIRST, LAST, "Algérie")]
+PLACES = [
+    Place("commune", "35238", FIRST, LAST, "Rennes"),
+    Place("pays", "99352", FIRST, LAST, "Algérie"),
+    Place("pays", "99100", FIRST, LAST, "France"),
+]
 WHOLE, EXCERPT = Gazetteer(Cog.of(PLACES)), Gazetteer(Cog.of(PLACES, partial=True))
 
 
