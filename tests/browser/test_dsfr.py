@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.browser import test_dpo, test_guichet
+from tests.browser import test_citizen, test_dpo, test_guichet
 from tests.browser.conftest import Opening
 from tests.browser.window import Window
 from tests.running import running
@@ -57,8 +57,10 @@ async def test_open_pages(window: Window, path: str) -> None:
 async def test_my_agreements(window: Window) -> None:
     """A citizen's own page, after a login."""
     await window.go("/mes-accords")
-    await test_guichet.be(window, "TREVARIN")
     await drawn(window)
+    await window.seen("dsfr-mes-accords-login")
+    await window.follow("S'identifier avec FranceConnect")
+    await test_citizen.be(window, test_citizen.MAELLE)
     await window.seen("dsfr-mes-accords")
 
 
