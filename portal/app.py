@@ -44,7 +44,7 @@ def create_app(parts: Parts) -> Starlette:
     app = Starlette(
         routes=_routes(parts, pages, http, logins),
         middleware=[Middleware(Guard, url=parts.url, itself=API)],
-        exception_handlers={404: pages.missing, 405: pages.missing},
+        exception_handlers=pages.handlers,
         lifespan=lifespan,
     )
     app.state.http = http

@@ -26,12 +26,10 @@ from portal.web.pages import Asked, Page, Pages
 from portal.web.sessions import Sessions
 from portal.web.static import Static
 
-COOKIE = "demarche"
-
 
 def create_app(bus: Bus, logins: Logins, store: Engine, url: str, portal: Callable[[], str]) -> Starlette:
     """`portal` says where people find their agreements again, empty where that is not known."""
-    pages = Pages(Sessions(store, bus.clock.now_ms), url, COOKIE)
+    pages = Pages(Sessions(store, bus.clock.now_ms), url, "demarche")
 
     async def home(asked: Asked) -> Page:
         listed = [{"slug": each.slug, "title": list(each.title)} for each in FAMILIES]
@@ -44,8 +42,7 @@ def create_app(bus: Bus, logins: Logins, store: Engine, url: str, portal: Callab
         *families.routes(pages, logins, bus, store, portal),
         *company.routes(pages, bus),
     ]
-    missing = {404: pages.missing, 405: pages.missing}
-    return Starlette(routes=routes, middleware=[Middleware(Guard, url=url)], exception_handlers=missing)
+    return Starlette(routes=routes, middleware=[Middleware(Guard, url=url)], exception_handlers=pages.handlers)
 
 
 async def run_demarches(

@@ -18,8 +18,7 @@ from portal.demarches.asking import ask
 from portal.demarches.kinds import DAY_MS, LEGAL_REFERENCE, NOTICE, NOTICE_HASH, NOTICE_VERSION
 from portal.web.pages import Asked, Page, Pages
 
-DATA_SET, PURPOSE, AT = "marche-public.candidature.v1", "marche-public", "/demarche/marche"
-OBJECT_MAX = 50
+DATA_SET, PURPOSE, AT, OBJECT_MAX = "marche-public.candidature.v1", "marche-public", "/demarche/marche", 50
 
 
 def routes(pages: Pages, bus: Bus) -> list[BaseRoute]:
@@ -47,10 +46,9 @@ class Company:
 
     async def apply(self, asked: Asked) -> Page | Response:
         siret, tender = "".join(asked.text("siret").split()), asked.text("tender")
-        if not is_siret(siret):
-            return await self.start(asked, siret, tender, "siret")
-        if not 0 < len(tender) <= OBJECT_MAX or not tender.isprintable():
-            return await self.start(asked, siret, tender, "tender")
+        named = 0 < len(tender) <= OBJECT_MAX and tender.isprintable()
+        if wrong := "siret" if not is_siret(siret) else "" if named else "tender":
+            return await self.start(asked, siret, tender, wrong)
         authorisation, now_ms, wallet = os.urandom(16), self._bus.clock.now_ms(), self._bus.wallet
         law: dict[str, object] = {"basis": "legal", "legal_reference": LEGAL_REFERENCE, "notice_hash": NOTICE_HASH}
         law |= {"notice_version": NOTICE_VERSION, "not_after_ms": now_ms + 180 * DAY_MS, "max_uses": 5}
@@ -61,11 +59,8 @@ class Company:
 
     async def ask_again(self, asked: Asked) -> Response:
         if file := asked.session.data.get("marche"):
-            parameters, scopes = (
-                {"context": "marchés publics", "object": file["tender"]},
-                sorted(DATA_SETS[DATA_SET].scopes),
-            )
-            agreement = bytes.fromhex(file["agreement"])
+            agreement, scopes = bytes.fromhex(file["agreement"]), sorted(DATA_SETS[DATA_SET].scopes)
+            parameters = {"context": "marchés publics", "object": file["tender"]}
             file["answer"] = await ask(self._bus, agreement, DATA_SET, PURPOSE, scopes, parameters)
             asked.session.put("marche", file)
         return asked.see(f"{AT}/reponse")

@@ -61,7 +61,7 @@ class Steps:
             ("/refus", "", None, self.refuse),
             ("/papier", "", self.shown("paper"), None),
             ("/reponse", "answer", self.answer, self.ask_again),
-            ("/inscription", "done", self.shown("enrolled"), None),
+            ("/inscription", "done", self.shown("enrolled", "done"), None),
             ("/inscription", "answer", None, self.enrol),
         )
 
@@ -75,17 +75,16 @@ class Steps:
 
         return guarded
 
-    def shown(self, name: str) -> Handler:
-        """The page of this name, which says what is under way."""
+    def shown(self, name: str, what: str = "") -> Handler:
+        """The page of this name, which shows this of what is under way."""
 
         async def page(asked: Asked) -> Page:
-            return self._page(asked, name, self._file(asked).get("done", {}))
+            return self._page(asked, name, self._file(asked).get(what, {}))
 
         return page
 
     async def child(self, asked: Asked) -> Response:
-        child = asked.text("child")
-        if not 0 < len(child) <= 80:
+        if not 0 < len(child := asked.text("child")) <= 80:
             raise Problem(Code.BAD_FORM)
         ids = {"agreement": os.urandom(16).hex(), "random": os.urandom(16).hex()}
         asked.session.put(self._it.slug, ids | {"child": child, "from_ms": self._bus.clock.now_ms()})
@@ -110,12 +109,9 @@ class Steps:
     async def agree(self, asked: Asked) -> Response:
         file, login = self._file(asked), self._login(asked)
         tokens = Tokens(login["id_token"], login["userinfo"], bytes.fromhex(file["random"]))
-        evidence, who = (
-            Evidence("online", assurance=login["assurance"], tokens=tokens),
-            base64.b64decode(login["identity"]),
-        )
-        agreement, agreed = bytes.fromhex(file["agreement"]), self._terms(file)
-        await record(self._bus.ledger, self._bus.wallet, agreement, agreed, read(who), evidence)
+        evidence = Evidence("online", assurance=login["assurance"], tokens=tokens)
+        agreement, who = bytes.fromhex(file["agreement"]), read(base64.b64decode(login["identity"]))
+        await record(self._bus.ledger, self._bus.wallet, agreement, self._terms(file), who, evidence)
         return await self.ask_again(asked)
 
     async def ask_again(self, asked: Asked) -> Response:
@@ -169,10 +165,6 @@ class Steps:
 
     def _page(self, asked: Asked, name: str, data: dict[str, Any]) -> Page:
         texts = {name: list(getattr(self._it, name)) for name in ("title", "needs", "why", "paper")}
-        common: dict[str, Any] = {
-            "slug": self._it.slug,
-            "recipient": self._bus.wallet.recipient,
-            "portal": self._portal(),
-        }
-        common |= {"texts_of": texts, "child": self._file(asked).get("child", "")}
+        common: dict[str, Any] = {"slug": self._it.slug, "portal": self._portal(), "texts_of": texts}
+        common |= {"recipient": self._bus.wallet.recipient, "child": self._file(asked).get("child", "")}
         return Page(f"demarches/{name}.html", common | data)

@@ -185,8 +185,12 @@ class Pages:
         cause, todo = entry.cause(asked.language), entry.todo(asked.language)
         return self._drawn(asked, Page("problem.html", {"code": code.value, "cause": cause, "todo": todo}, status))
 
-    async def missing(self, request: Request, _: Exception) -> Response:
-        """The page of an address that is none, as Starlette asks for it."""
+    @property
+    def handlers(self) -> dict[Any, Callable[[Request, Exception], Awaitable[Response]]]:
+        """What answers for an address, or a method, that is none."""
+        return {404: self._missing, 405: self._missing}
+
+    async def _missing(self, request: Request, _: Exception) -> Response:
         asked = self._asked(request, is_json=request.url.path.endswith(".json"))
         return self._kept(asked, self._explained(asked, Missing()))
 

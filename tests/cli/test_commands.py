@@ -21,6 +21,7 @@ from consent.issuers import DECLARED, write_issuers
 from exchange.cli.dev import clear
 from exchange.embedded import jars
 from exchange.places import Places
+from exchange.settings import RECIPIENT
 from tests.running import left_behind, running
 
 STATE_CASES = Path("../shared/state-api-cases/api_particulier_v3_cnav_quotient_familial_with_civility")
@@ -138,11 +139,19 @@ class TestDev:
         folder, ready = dev
         portal = ready["portal"]
         parts = {"api": f"{portal}/v1", "console": f"{portal}/console", "data": str(folder)}
-        parts["demarche"] = ready["demarche"]
+        parts |= {"demarche": ready["demarche"], "facade": ready["facade"]}
         assert httpx.get(ready["demarche"]).status_code == 200
         assert ready == {"kafka": ready["kafka"], "state_api": ready["state_api"], "portal": portal, **parts}
         assert httpx.get(f"{portal}/healthz").text == "ok\n"
         assert ready["kafka"].startswith("127.0.0.1:")
+
+    def test_facade(self, dev: tuple[Path, dict[str, Any]]) -> None:
+        """It is up, asks for its token, and asks the identity provider whose a person's is."""
+        facade, dss = dev[1]["facade"], "/v3/dss/quotient_familial"
+        assert httpx.get(f"{facade}{dss}/identite").json()["errors"][0]["code"] == "00101"
+        bearer, recipient = {"authorization": "Bearer inconnu"}, {"recipient": RECIPIENT}
+        told = httpx.get(f"{facade}{dss}/france_connect", params=recipient, headers=bearer)
+        assert (told.status_code, told.json()["errors"][0]["code"]) == (401, "50002")
 
     def test_give_request_withdraw(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
         """Agree, ask, withdraw, ask again, from the command line: 0, 0, 0, then 3 with the reason."""

@@ -192,3 +192,23 @@ def test_built_and_used_by_command(tmp_path: Path) -> None:
     assert done.exit_code == 0
     done = run(app, ["referentials", "build", str(tmp_path), "--data", str(tmp_path), "--json"])
     assert (done.exit_code, json.loads(done.stdout)["error"]) == (5, "bad_referential")
+
+
+def test_all_communes_come_from_npm(tmp_path: Path) -> None:
+    """The real package, its hash checked: each commune since 1943 with its dates, arrondissements, all countries; a whole table."""
+    done = CliRunner().invoke(app, ["referentials", "fetch", "--data", str(tmp_path), "--json"])
+    assert done.exit_code == 0, done.output
+    said, table = json.loads(done.stdout), referentials.load(tmp_path)
+    assert table is not None and not table.partial and said["communes"] == len(table.communes) > 39_000
+    assert said["countries"] == len(table.countries) >= 190
+    assert table.commune("29189", "1980-01-01") and table.commune("69383", "1980-01-01")
+    assert not table.commune("20004", "1990-01-01") and not table.commune("00101", "1990-01-01")
+
+
+@pytest.mark.parametrize(
+    "row", [{}, {"type": "COM"}, {"type": "COM", "code": "01001", "nom": "X", "dateDebut": "hier"}]
+)
+def test_a_package_of_another_shape(row: dict[str, str]) -> None:
+    """It is said, and no table is made."""
+    with pytest.raises(BadReferential):
+        list(cog.etalab([row], []))
