@@ -65,7 +65,7 @@ def unpack(archive: Path, placed: Callable[[str], str | None], folder: Path) -> 
     written = []
     with tarfile.open(archive, "r:gz") as members:
         for member in members:
-            place = placed(member.name.removeprefix(_INSIDE)) if member.isfile() else ""
+            place = (member.isfile() and placed(member.name.removeprefix(_INSIDE))) or ""
             source = members.extractfile(member) if place else None
             if source is None:
                 continue

@@ -6,7 +6,7 @@ import re
 from hashlib import sha256
 from html import unescape
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 import msgspec
@@ -68,34 +68,11 @@ class Provider:
 
     async def choose(self, address: str, person: str) -> str:
         """At the page of this address, be this person; the address the browser is sent back to."""
-        page = await self.http.get(address)
-        assert page.status_code == 200, page.text
-        fields = {
-            name: unescape(value)
-            for name, value in re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text)
-        }
-        action = re.search(r'action="([^"]+)"', page.text)
-        assert action is not None
-        sent = await self.http.post(action[1], data=fields | {"person": person})
-        assert sent.status_code == 303, sent.text
-        return sent.headers["location"]
+        return await choose(self.http, address, person)
 
     async def access_token(self, person: str, client: str = "bus-citizen") -> str:
         """What a login of this person with a service leaves that service with."""
-        verifier, issuer, back = secret(), self.sandbox.issuer("citizen"), "http://127.0.0.1:8610/retour"
-        asked = {
-            "client_id": client, "redirect_uri": back, "response_type": "code", "scope": "openid", "state": secret(), "nonce": secret(),
-            "code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256",
-        }  # fmt: skip
-        came = await self.choose(with_query(f"{issuer}/authorize", asked), person)
-        form = {
-            "grant_type": "authorization_code",
-            "code": parse_qs(urlsplit(came).query)["code"][0],
-            "redirect_uri": back,
-        }
-        form |= {"code_verifier": verifier, "client_id": client, "client_secret": SECRET}
-        token: str = (await self.http.post(f"{issuer}/token", data=form)).json()["access_token"]
-        return token
+        return await access_token(self.http, self.sandbox.issuer("citizen"), client, SECRET, person)
 
     async def log_in(self, browser: httpx.AsyncClient, page: str, person: str) -> httpx.Response:
         """Follow a login link as this person, to where it leads."""
@@ -105,3 +82,29 @@ class Provider:
         assert leaving.status_code == 303, leaving.text
         back = urlsplit(await self.choose(leaving.headers["location"], person))
         return await browser.get(f"{back.path}?{back.query}")
+
+
+async def choose(http: httpx.AsyncClient, address: str, person: str) -> str:
+    """At the sandbox's page of this address, be this person; the address the browser is sent back to."""
+    page = await http.get(address)
+    assert page.status_code == 200, page.text
+    fields = {n: unescape(v) for n, v in re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text)}
+    action = re.search(r'action="([^"]+)"', page.text)
+    assert action is not None
+    sent = await http.post(urljoin(address, action[1]), data=fields | {"person": person})
+    assert sent.status_code == 303, sent.text
+    return sent.headers["location"]
+
+
+async def access_token(http: httpx.AsyncClient, issuer: str, client: str, password: str, person: str) -> str:
+    """What a login of this person at the sandbox leaves a service with."""
+    verifier, back = secret(), "http://127.0.0.1:8610/retour"
+    asked = {
+        "client_id": client, "redirect_uri": back, "response_type": "code", "scope": "openid", "state": secret(), "nonce": secret(),
+        "code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256",
+    }  # fmt: skip
+    came = await choose(http, with_query(f"{issuer}/authorize", asked), person)
+    form = {"grant_type": "authorization_code", "code": parse_qs(urlsplit(came).query)["code"][0], "redirect_uri": back}
+    form |= {"code_verifier": verifier, "client_id": client, "client_secret": password}
+    token: str = (await http.post(f"{issuer}/token", data=form)).json()["access_token"]
+    return token
