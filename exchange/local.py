@@ -58,6 +58,7 @@ class LocalBus:
     sandbox_url: str = ""
     portal_url: str = ""
     demarche_url: str = ""
+    facade_url: str = ""
     cases: Sequence[Path] = ()
     notices: list[str] = field(default_factory=list)
     nursery: Nursery | None = None
@@ -76,6 +77,7 @@ class LocalBus:
             "api": at and f"{at}/v1",
             "console": at and f"{at}/console",
             "demarche": self.demarche_url,
+            "facade": self.facade_url,
         }
         return {"kafka": self.bootstrap, "state_api": self.sandbox_url, **portal, "data": str(self.places.root)}
 
@@ -157,6 +159,10 @@ class LocalBus:
         """The collectivity's own process: it uses the bus as any application does."""
         self.spawn("demarche", "demarche", "run", "--port", str(self.settings.demarche_port))
 
+    def start_facade(self) -> None:
+        """The State's API at the collectivity, a process of its own as well."""
+        self.spawn("facade", "facade", "run", "--port", str(self.settings.facade_port))
+
     async def make_topics(self) -> None:
         operator = self.settings.operator_of(self.settings.recipient)
         cluster = bool(self.settings.broker)
@@ -220,12 +226,13 @@ async def local_bus(
                     bus.start_identity()
                     bus.start_portal()
                     bus.start_demarche()
-                    names += ["identity", "portal", "demarche"]
+                    bus.start_facade()
+                    names += ["identity", "portal", "demarche", "facade"]
                 await bus.ready(*names)
                 if portal:
-                    bus.portal_url, bus.demarche_url = (
+                    bus.portal_url, bus.demarche_url, bus.facade_url = (
                         json.loads(places.ready(name).read_text(encoding="utf-8"))["url"]
-                        for name in ("portal", "demarche")
+                        for name in ("portal", "demarche", "facade")
                     )
                 places.announce(places.address, **bus.addresses(), pid=os.getpid())
                 supervisor = asyncio.create_task(bus.supervise())

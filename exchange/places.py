@@ -63,6 +63,11 @@ class Places:
         return self.root / "ledger" / "keys"
 
     @property
+    def dsfr(self) -> Path:
+        """The State's design system, and who declared that they may use it."""
+        return self.root / "themes" / "dsfr"
+
+    @property
     def issuers(self) -> Path:
         """The identity providers whose word a grant needs (`consent.issuers`); absent: nothing is granted."""
         return self.root / "issuers.json"

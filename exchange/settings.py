@@ -76,6 +76,10 @@ class Settings(BaseSettings):
     """File of the authorities (PEM) that certify that API; None: those the public web has."""
     demarche_port: int = 8610
     """Port of the collectivity's démarches, likewise."""
+    facade_port: int = 8700
+    """Port of the collectivity's façade, likewise."""
+    theme: Literal["neutral", "dsfr"] = "neutral"
+    """How the portal's pages look; the State's own look is for the State's services and operators, who declare it (`accord theme dsfr`)."""
     traces: bool = True
     """Whether spans are written to `traces/` in the data directory."""
     suite: Literal["x25519", "mlkem768-x25519"] = "x25519"

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Mount, Route
 
 from portal.api.app import ApiMount, HttpApi
@@ -20,21 +20,19 @@ from portal.home import routes as home
 from portal.identity.logins import Logins
 from portal.identity.routes import routes as identity
 from portal.parts import Parts
+from portal.theme import SERVED
 from portal.web.middleware import Guard
 from portal.web.pages import Pages
 from portal.web.sessions import Sessions
 from portal.web.static import Static
 
-API = "/v1"
+API, THEME = "/v1", "/theme"
 
 
 def create_app(parts: Parts) -> Starlette:
     """The application over its parts; nothing is opened or started here."""
-    pages = Pages(Sessions(parts.store, parts.clock.now_ms), parts.url)
+    pages = Pages(Sessions(parts.store, parts.clock.now_ms), parts.url, theme=parts.theme)
     logins = Logins(parts.places.root, parts.url, parts.outside, parts.clock)
-
-    async def missing(request: Request, _: Exception) -> Response:
-        return pages.missing(request)
 
     http = HttpApi(parts)
 
@@ -46,7 +44,7 @@ def create_app(parts: Parts) -> Starlette:
     app = Starlette(
         routes=_routes(parts, pages, http, logins),
         middleware=[Middleware(Guard, url=parts.url, explain=pages.refused, itself=API)],
-        exception_handlers={404: missing, 405: missing},
+        exception_handlers=pages.handlers,
         lifespan=lifespan,
     )
     app.state.http = http
@@ -59,6 +57,7 @@ def _routes(parts: Parts, pages: Pages, http: HttpApi, logins: Logins) -> list[B
         Route("/healthz", _healthz),
         ApiMount(API, http.asgi),
         Mount("/static", Static()),
+        *([Mount(THEME, Static(parts.places.dsfr / SERVED))] if parts.theme else []),
         *home(parts, pages),
         *console(parts, pages),
         *identity(pages, logins),

@@ -54,6 +54,7 @@ async def _inside(parts: Parts, here: dict[str, str]) -> dict[str, Any]:
         "recipient": parts.settings.recipient,
         "demarche": here.get("demarche", ""),
         "kafka": here.get("kafka", ""),
+        "facade": here.get("facade", ""),
         "leaves": well["ledger"]["leaves"],
         "ill": ill,
     }

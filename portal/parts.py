@@ -14,13 +14,15 @@ from exchange.sdk import ReaderFactory
 from exchange.settings import Settings
 from exchange.trust import Trust
 from portal.console.meter import Meter
+from portal.core.theme import Theme
 
 
 @dataclass(frozen=True)
 class Parts:
     """One portal. `store` holds what is the portal's own (sessions, clients, webhooks, idempotency keys), never an authority's word;
     `url` is its public address, without a slash at the end; `outbox` is None where the broker is away: people's pages work all the same;
-    `outside` asks identity providers; `meter` tells how far topics and groups have come, None where nobody asks."""
+    `outside` asks identity providers; `meter` tells how far topics and groups have come, None where nobody asks; `theme` is the State's
+    look where it is asked for and declared."""
 
     ledger: Door
     outbox: Outbox | None
@@ -33,3 +35,4 @@ class Parts:
     url: str
     outside: Outside = field(default_factory=Outside)
     meter: Meter | None = None
+    theme: Theme | None = None

@@ -18,13 +18,14 @@ from portal.console.meter import Meter
 from portal.parts import Parts
 from portal.serving import listening, serve, tls_of
 from portal.store import open_store
+from portal.theme import open_theme
 
 
 async def run_portal(
     places: Places, settings: Settings, bootstrap: str, port: int, ready: Callable[[str], None]
 ) -> None:
     """Serve until SIGTERM, on this machine's loopback unless the settings name another address; `ready` is given the URL once it listens."""
-    tls = tls_of(settings)
+    tls, theme = tls_of(settings), open_theme(places, settings)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(closing(listening(port, settings.portal_host)))
         own = f"{'https' if tls else 'http'}://{settings.portal_host}:{listener.getsockname()[1]}"
@@ -50,6 +51,7 @@ async def run_portal(
             store,
             url,
             meter=meter,
+            theme=theme,
         )
         stack.push_async_callback(parts.outside.close)
         app = create_app(parts)

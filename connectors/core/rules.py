@@ -168,7 +168,7 @@ def check_identity(query: Sequence[tuple[str, str]], today: date) -> Refusal | N
         return BIRTH_DATE
     if values.get("sexeEtatCivil", "").upper() not in ("M", "F"):
         return SEX
-    return _check_place(values) or _check_period(values, today)
+    return _check_place(values) or check_period(values, today)
 
 
 def _is_birth_date(values: Mapping[str, str], today: date) -> bool:
@@ -199,7 +199,7 @@ def _check_place(values: Mapping[str, str]) -> Refusal | None:
     return None if DEPARTEMENT.fullmatch(departement) else BIRTH_DEPARTEMENT
 
 
-def _check_period(values: Mapping[str, str], today: date) -> Refusal | None:
+def check_period(values: Mapping[str, str], today: date) -> Refusal | None:
     """Year N, N-1 or N-2, and a month not to come."""
     year, month = values.get("annee") or str(today.year), values.get("mois") or str(today.month)
     if not re.fullmatch(r"[0-9]{4}", year) or int(year) > today.year:

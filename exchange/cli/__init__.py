@@ -34,6 +34,7 @@ COMMANDS = {
     "sandbox": "roles:sandbox",
     "identity": "roles:identity",
     "portal": "portal:app",
+    "theme": "theme:app",
     "facade": "facade:app",
     "demarche": "demarche:app",
     "bench": "bench:app",

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
+from exchange import referentials
 from exchange.cli import show
 from exchange.cli.download import Download
 from exchange.cli.options import Cases, Data, Json
 from exchange.nursery import Nursery, start_nursery
+from exchange.places import Places
 from exchange.ports import Refused, Unavailable
 from exchange.settings import Settings
 from exchange.stopping import stopping
@@ -49,8 +51,18 @@ def dev(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="accord-dev-")))
         elif reset:
             clear(folder)
+        with show.explained(as_json=as_json):
+            _theme(settings, settings.places(folder))
         nursery = start_nursery(settings.places(folder))  # it imports while we do
         show.run(_serve(settings, folder, cases or [], as_json, seed, nursery, started_s), as_json=as_json)
+
+
+def _theme(settings: Settings, places: Places) -> None:
+    """Refused in words before anything is started, where the theme cannot be had."""
+    if settings.theme != "neutral":
+        from portal.theme import open_theme  # half a second to import
+
+        open_theme(places, settings)
 
 
 def clear(folder: Path) -> None:
@@ -72,6 +84,7 @@ async def _serve(
     from exchange.local import local_bus  # half a second to import, and its helpers may start meanwhile
 
     places = settings.places(folder)
+    referentials.seed(places.root)
     with Download(shown=not as_json) as progress:
         async with local_bus(settings, places, cases=cases, progress=progress, portal=True, nursery=nursery) as local:
             stop = stopping()
@@ -123,6 +136,7 @@ def _screen(local: LocalBus, cases: list[Path], took_s: float) -> None:
         ("Console", at["console"]),
         ("API", f"{at['api']}/openapi.json"),
         (show.tr("Démarches", "Services"), at["demarche"]),
+        (show.tr("Façade", "Façade"), at["facade"]),
         ("Kafka", local.bootstrap),
         (show.tr("API de l'État", "State API"), f"{local.sandbox_url}  ({show.tr('bac à sable', 'sandbox')})"),
         (show.tr("Données", "Data"), str(local.places.root)),

@@ -27,7 +27,7 @@ def facade() -> None:
 def run(
     data: Data = None,
     kafka: Kafka = "",
-    port: Annotated[int, typer.Option("--port", help="0: un port libre / a free port", min=0, max=65535)] = 8700,
+    port: Annotated[int | None, typer.Option("--port", help="0: un port libre / a free port", min=0, max=65535)] = None,
     as_json: Json = False,
     name: Name = "facade",
 ) -> None:
@@ -43,4 +43,5 @@ def run(
     announce = show.serving(places, name, as_json, "Façade", "Façade", token_file=str(token))
     if not as_json:
         show.console.print(show.tr(f"Jeton : {token}", f"Token: {token}"), soft_wrap=True)
-    show.run(run_facade(places, settings, broker, port, announce), as_json=as_json)
+    at = settings.facade_port if port is None else port
+    show.run(run_facade(places, settings, broker, at, announce), as_json=as_json)

@@ -13,6 +13,7 @@ from exchange.cli.collecting import IdentityFile, read_identity
 from exchange.cli.options import Data, Json
 from exchange.core import cog
 from exchange.core.errors import Code
+from exchange.ports import Refused
 from exchange.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Les référentiels datés. / Dated reference tables.")
@@ -41,6 +42,24 @@ def build(
         places = referentials.build(folder)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         referentials.write(places, path)
+    _told(path, places, as_json)
+
+
+@app.command("fetch")
+def fetch(data: Data = None, as_json: Json = False) -> None:
+    """Prendre toutes les communes depuis 1943 dans un paquet npm (Etalab, données de l'INSEE). / Take all communes from an npm package."""
+    folder = Settings().places(data).root
+    with show.explained(as_json=as_json):
+        try:
+            places = referentials.fetch()
+        except Refused as refused:
+            show.fail(refused.code, "", show.UNAVAILABLE, as_json=as_json)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        referentials.write(places, folder / referentials.TABLE)
+    _told(folder / referentials.TABLE, places, as_json)
+
+
+def _told(path: Path, places: list[cog.Place], as_json: bool) -> None:
     table = cog.Cog.of(places)
     if as_json:
         show.line(table=str(path), communes=len(table.communes), countries=len(table.countries))

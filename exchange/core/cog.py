@@ -19,6 +19,7 @@ _TABLE_STARTS = "1943-01-01"
 _OVERSEAS = ("975", "977", "978", "98")
 Nature = Literal["commune", "pays"]
 COLUMNS = ("nature", "code", "debut", "fin", "libelle")
+EXCERPT = ("extrait", "", "", "", "")
 
 
 class BadReferential(ValueError):
@@ -40,30 +41,34 @@ class Cog(NamedTuple):
 
     communes: Mapping[str, tuple[Place, ...]]
     countries: Mapping[str, tuple[Place, ...]]
+    partial: bool = False
+    """An excerpt: what it does not hold is not judged."""
 
     @classmethod
-    def of(cls, places: Iterable[Place]) -> Cog:
+    def of(cls, places: Iterable[Place], *, partial: bool = False) -> Cog:
         found: dict[str, dict[str, list[Place]]] = {"commune": {}, "pays": {}}
         for place in places:
             found[place.nature].setdefault(place.code, []).append(place)
         communes, countries = ({c: tuple(p) for c, p in kind.items()} for kind in found.values())
-        return cls(communes, countries)
+        return cls(communes, countries, partial)
 
     def commune(self, code: str, born: str) -> bool:
         """Whether a commune had this code at a birth of which day, month or year may be 00. Overseas collectivities, which have a file of
         their own, are not judged without it."""
-        if code not in self.communes and code.startswith(_OVERSEAS):
-            return not self._covers(code[:3])
+        if code not in self.communes and (self.partial or code.startswith(_OVERSEAS)):
+            return self.partial or not self._covers(code[:3])
         earliest, latest = _span(born)
         return any(place.start <= latest and earliest <= place.end for place in self.communes.get(code, ()))
 
     def country(self, code: str, born: str) -> bool:
         earliest, _ = _span(born)
+        if self.partial and code not in self.countries:
+            return True
         return any(earliest <= place.end for place in self.countries.get(code, ()))
 
     def departement(self, code: str, born: str) -> bool:
         """Whether some commune of this département had its code at that birth."""
-        if code.startswith(_OVERSEAS) and not self._covers(code):
+        if self.partial or (code.startswith(_OVERSEAS) and not self._covers(code)):
             return True
         return len(code) >= 2 and any(self.commune(known, born) for known in self.communes if known.startswith(code))
 
@@ -119,6 +124,23 @@ def official(
             yield Place(nature, code, FIRST if start <= _TABLE_STARTS else start, end, name)
 
 
+def etalab(history: Iterable[Mapping[str, str]], present: Iterable[Mapping[str, str]]) -> Iterator[Place]:
+    """The communes of Etalab's « découpage administratif » (`historique-communes.json`, `communes.json`), itself made of INSEE's files: those
+    that were communes in their own right, with their dates; arrondissements, and communes overseas, have no history there. BadReferential
+    if it has another shape."""
+    try:
+        for row in history:
+            if row["type"] == "COM":
+                start, end = _date(row.get("dateDebut"), FIRST), _date(row.get("dateFin"), LAST)
+                yield Place("commune", row["code"], start, end, row["nom"])
+        for row in present:
+            overseas = row["type"] == "commune-actuelle" and row["code"].startswith(_OVERSEAS)
+            if overseas or row["type"] == "arrondissement-municipal":
+                yield Place("commune", row["code"], FIRST, LAST, row["nom"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadReferential(type(error).__name__) from None
+
+
 def _date(text: str | None, absent: str) -> str:
     if not text:
         return absent
@@ -128,9 +150,11 @@ def _date(text: str | None, absent: str) -> str:
     return text
 
 
-def rows(places: Iterable[Place]) -> Iterator[tuple[str, ...]]:
-    """Our table, header first, in one order whatever the order of the files."""
+def rows(places: Iterable[Place], *, partial: bool = False) -> Iterator[tuple[str, ...]]:
+    """Our table, header first, then the line that says it is an excerpt, where it is one; in one order whatever the order of the files."""
     yield COLUMNS
+    if partial:
+        yield EXCERPT
     yield from sorted(set(places))
 
 
@@ -140,7 +164,10 @@ def read(lines: Iterable[str]) -> Cog:
     try:
         if tuple(next(reader, ())) != COLUMNS:
             raise BadReferential(",".join(COLUMNS))
-        cog = Cog.of(_place(row, reader.line_num) for row in reader)
+        first = next(reader, [])
+        partial = tuple(first) == EXCERPT
+        rest = ([] if partial or not first else [_place(first, 2)]) + [_place(row, reader.line_num) for row in reader]
+        cog = Cog.of(rest, partial=partial)
     except csv.Error:
         raise BadReferential("csv") from None
     if not cog.communes or not cog.countries:

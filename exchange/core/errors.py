@@ -113,6 +113,10 @@ class Code(StrEnum):
     BAD_CHECKPOINT = "bad_checkpoint"
     BAD_STORE = "bad_store"
     BAD_REFERENTIAL = "bad_referential"
+    NPM_ABSENT = "npm_absent"
+    PACKAGE_UNAVAILABLE = "package_unavailable"
+    THEME_UNDECLARED = "theme_undeclared"
+    THEME_ABSENT = "theme_absent"
     BAD_WEBHOOK = "bad_webhook"
     DATAPASS_UNAVAILABLE = "datapass_unavailable"
     BAD_RECEIPT = "bad_receipt"
@@ -272,6 +276,17 @@ CATALOGUE: dict[Code, Entry] = {
         "corriger ce réglage du serveur ou choisir la bonne base (accord doctor)", "correct this setting of the server or choose the right store (accord doctor)"),
     Code.BAD_REFERENTIAL: _entry("caller", False, "table des communes et des pays inutilisable", "unusable table of communes and countries",
         "la refaire depuis les fichiers de l'INSEE (accord referentials build)", "make it again from INSEE's files (accord referentials build)"),
+    Code.NPM_ABSENT: _entry("caller", True, "npm, qui vient avec Node.js, n'est pas sur cette machine", "npm, which comes with Node.js, is not on this machine",
+        "installer Node.js, puis recommencer ; rien d'autre ici n'en a besoin", "install Node.js, then try again; nothing else here needs it"),
+    Code.PACKAGE_UNAVAILABLE: _entry("caller", True, "paquet npm impossible à prendre, ou qui n'est pas celui attendu ; rien n'a été installé",
+        "npm package that cannot be had, or is not the one expected; nothing was installed",
+        "vérifier le réseau et le miroir de npm, puis recommencer", "check the network and npm's mirror, then try again"),
+    Code.THEME_UNDECLARED: _entry("caller", False, "le DSFR est réservé aux services et opérateurs de l'État, et aucun ne s'est déclaré ici",
+        "the DSFR is for the State's services and operators alone, and none has declared itself here",
+        "garder le thème neutre ; ou, si vous en êtes un, le déclarer (accord theme dsfr --entity NOM --siren SIREN --declare)",
+        "keep the neutral theme; or, if you are one, declare it (accord theme dsfr --entity NAME --siren SIREN --declare)"),
+    Code.THEME_ABSENT: _entry("caller", False, "le thème demandé n'est pas installé, ou n'est plus celui qui l'a été", "the theme asked for is not installed, or is no longer what was",
+        "l'installer (accord theme dsfr), ou garder le thème neutre", "install it (accord theme dsfr), or keep the neutral theme"),
     Code.BAD_WEBHOOK: _entry("caller", False, "appel qui n'est pas de DataPass, ou incomplet", "a call that is not DataPass's, or is incomplete",
         "vérifier le secret, l'environnement et les événements de ce webhook", "check this webhook's secret, environment and events"),
     Code.DATAPASS_UNAVAILABLE: _entry("provider", True, "l'API DataPass ne répond pas comme convenu", "the DataPass API does not answer as documented",

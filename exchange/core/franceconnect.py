@@ -81,7 +81,7 @@ def vouched(claims: object, expected: Expected, now_s: int) -> Vouched:
         raise NotVouched(Code.ASSURANCE_TOO_LOW)
     if not expected.scopes <= frozenset(token.text("scope").split()):
         raise NotVouched(Code.SCOPE_EXCEEDED)
-    return Vouched(_identity(token), assurance, token.text("jti"), until_s + SKEW_S)
+    return Vouched(pivot_of(token.claims), assurance, token.text("jti"), until_s + SKEW_S)
 
 
 def _addressed(claims: object, expected: Expected, now_s: int) -> Mapping[str, Any]:
@@ -104,12 +104,13 @@ def _time_s(claims: Mapping[str, Any], name: str) -> int:
     return value
 
 
-def _identity(token: _Token) -> Identity:
-    """The pivot as a canonical identity, every field of it there: a token is shown to a State API that asks for each."""
+def pivot_of(claims: Mapping[str, Any]) -> Identity:
+    """The pivot as a canonical identity, every field of it there: a token is shown to a State API that asks for each. Raises `NotVouched`."""
+    token = _Token(claims)
     for name in ("given_name", "birthcountry", "gender"):
-        if name != "given_name" or not token.claims.get("given_name_array"):
+        if name != "given_name" or not claims.get("given_name_array"):
             token.text(name)
-    return identity_of(token.claims)
+    return identity_of(claims)
 
 
 def identity_of(claims: Mapping[str, Any]) -> Identity:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from exchange import npm
 from exchange.core import cog
 from exchange.core.cog import BadReferential, Cog, Place
 from exchange.core.identity import BadIdentity, Identity
@@ -16,6 +19,10 @@ TABLE = "cog.csv"
 """In the data directory of a bus; absent: places of birth are not judged."""
 EXCERPT = Path(__file__).parent / "excerpt"
 """Files of INSEE's shape about places that do not exist, for tests and trials."""
+SANDBOX = Path(__file__).parent / "sandbox.csv"
+"""A table of a few real places and all countries, for sandboxes: what it does not hold is not judged."""
+LOCK = Path(__file__).parent / "communes.lock.toml"
+_WANTED = {"data/historique-communes.json": "history.json", "data/communes.json": "present.json"}
 
 
 def build(folder: Path) -> list[Place]:
@@ -49,13 +56,34 @@ def _read(
         raise BadReferential(f"{path.name} : {detail}") from None
 
 
-def write(places: list[Place], path: Path) -> None:
+def write(places: list[Place], path: Path, *, partial: bool = False) -> None:
     """The table, whole or not at all."""
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(cog.rows(places))
+    csv.writer(text, lineterminator="\n").writerows(cog.rows(places, partial=partial))
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(text.getvalue(), encoding="utf-8")
     part.replace(path)
+
+
+def fetch() -> list[Place]:
+    """All communes since 1943, from Etalab's package on npm (INSEE's data, Licence Ouverte), as they were on 1 January 2020; the countries are
+    those of `SANDBOX`. Refused as `exchange.npm.fetch`; BadReferential if the package has another shape."""
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        npm.unpack(npm.fetch(npm.read_lock(LOCK), folder), _WANTED.get, folder)
+        history, present = (json.loads((folder / name).read_bytes()) for name in _WANTED.values())
+    with SANDBOX.open(encoding="utf-8", newline="") as file:
+        countries = [place for each in cog.read(file).countries.values() for place in each]
+    return [*cog.etalab(history, present), *countries]
+
+
+def seed(folder: Path) -> None:
+    """Give a sandbox's data directory its table, unless it has one."""
+    if not (folder / TABLE).exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = folder / f"{TABLE}.{os.getpid()}.part"
+        part.write_bytes(SANDBOX.read_bytes())
+        part.replace(folder / TABLE)
 
 
 def load(folder: Path) -> Cog | None:

@@ -174,6 +174,13 @@ def read_userinfo(told: Mapping[str, Any], token: Mapping[str, Any], client: Cli
         raise NotLoggedIn(Code.LOGIN_INVALID)
 
 
+def read_alone(told: Mapping[str, Any], client: Client) -> None:
+    """`NotLoggedIn` unless a userinfo whose signature holds, got with a token that somebody showed us, is of a login made for this very
+    client: here no ID token says so, and another service's token would be as good as ours."""
+    if told.get("iss") != client.issuer or told.get("aud") not in (client.client_id, [client.client_id]):
+        raise NotLoggedIn(Code.LOGIN_INVALID)
+
+
 class Agent(msgspec.Struct, frozen=True):
     """A public agent, as ProConnect says: pairwise subject, name, and the establishment (SIRET) they work for."""
 

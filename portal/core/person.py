@@ -4,6 +4,7 @@ identity it designates. Pure: fields and the table of places in, values out."""
 from __future__ import annotations
 
 import calendar
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +24,7 @@ FIELDS = (
 )  # fmt: skip
 ABROAD = "etranger"
 _UNKNOWN = "inconnu"
+_CODE = re.compile(r"\d[0-9AB]\d{3}", re.ASCII)
 _NAME_OR_FIRST: Text = (
     "Donnez un nom ou un prénom. Une personne peut n'avoir que l'un des deux.",
     "Give a name or a first name. A person may have one of them only.",
@@ -72,11 +74,12 @@ class Read:
 
 
 def read(typed: Typed, gazetteer: Gazetteer | None, now_ms: int) -> Read:
-    """The identity that was typed. Without a gazetteer the code of the place is typed itself, and not judged."""
+    """The identity that was typed. Without a gazetteer, or where its table does not hold the place, the code is typed itself, and not
+    judged."""
     born, problems = _born(typed, now_ms)
     abroad = typed["ne_en"] == ABROAD
     places = _places(typed, gazetteer, born, abroad=abroad)
-    code = typed["code"] or (_only(places) if gazetteer else typed["lieu"].upper())
+    code = typed["code"] or _only(places) or _code_typed(typed, gazetteer, places)
     if not typed["nom_naissance"] and not typed["prenoms"]:
         problems["nom_naissance"] = _NAME_OR_FIRST
     if typed["sexe"] not in ("F", "M", _UNKNOWN):
@@ -121,6 +124,14 @@ def _places(typed: Typed, gazetteer: Gazetteer | None, born: str, *, abroad: boo
 
 def _only(places: Matches) -> str:
     return places.found[0].code if len(places.found) == 1 and not places.more else ""
+
+
+def _code_typed(typed: Typed, gazetteer: Gazetteer | None, places: Matches) -> str:
+    """What was typed as a code: anything without a table, five characters beside a table that is not whole."""
+    text = typed["lieu"].upper()
+    if gazetteer is None:
+        return text
+    return text if gazetteer.table.partial and not places.found and _CODE.fullmatch(text) else ""
 
 
 def _place_problem(typed: Typed, places: Matches) -> Text:
@@ -171,6 +182,7 @@ def shown(typed: Typed, gazetteer: Gazetteer | None, now_ms: int) -> dict[str, A
         "places": [place._asdict() for place in found.places.found],
         "more_places": found.places.more,
         "has_table": gazetteer is not None,
+        "partial": gazetteer is not None and gazetteer.table.partial,
     }
 
 

@@ -8,14 +8,11 @@ from contextlib import AsyncExitStack, closing
 from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Mount
 
 from exchange.bounded import Outside
 from exchange.local import by_http, client
 from exchange.places import Places
-from exchange.ports import Unavailable
 from exchange.sdk import Bus
 from exchange.settings import Settings
 from portal.demarches import company, families
@@ -29,19 +26,14 @@ from portal.web.pages import Asked, Page, Pages
 from portal.web.sessions import Sessions
 from portal.web.static import Static
 
-COOKIE = "demarche"
-
 
 def create_app(bus: Bus, logins: Logins, store: Engine, url: str, portal: Callable[[], str]) -> Starlette:
     """`portal` says where people find their agreements again, empty where that is not known."""
-    pages = Pages(Sessions(store, bus.clock.now_ms), url, COOKIE)
+    pages = Pages(Sessions(store, bus.clock.now_ms), url, "demarche")
 
     async def home(asked: Asked) -> Page:
         listed = [{"slug": each.slug, "title": list(each.title)} for each in FAMILIES]
         return Page("demarches/home.html", {"demarches": listed, "recipient": bus.wallet.recipient, "portal": portal()})
-
-    async def missing(request: Request, _: Exception) -> Response:
-        return pages.missing(request)
 
     routes = [
         Mount("/static", Static()),
@@ -50,11 +42,8 @@ def create_app(bus: Bus, logins: Logins, store: Engine, url: str, portal: Callab
         *families.routes(pages, logins, bus, store, portal),
         *company.routes(pages, bus),
     ]
-    return Starlette(
-        routes=routes,
-        middleware=[Middleware(Guard, url=url, explain=pages.refused)],
-        exception_handlers={404: missing, 405: missing},
-    )
+    guard = Middleware(Guard, url=url, explain=pages.refused)
+    return Starlette(routes=routes, middleware=[guard], exception_handlers=pages.handlers)
 
 
 async def run_demarches(
@@ -63,13 +52,7 @@ async def run_demarches(
     """Serve on this machine's loopback until SIGTERM; `ready` is given the URL once it listens. Without `bootstrap` the SDK goes by the
     HTTP API that the settings name."""
     folder = places.collectivity(settings.recipient)
-
-    def portal() -> str:
-        try:
-            return settings.url if not bootstrap else places.running().get("portal", "")
-        except Unavailable:
-            return ""
-
+    portal = (lambda: places.page("")) if bootstrap else (lambda: settings.url)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(closing(listening(port)))
         url = f"http://{HOST}:{listener.getsockname()[1]}"

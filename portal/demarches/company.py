@@ -12,12 +12,11 @@ from exchange.core.referentials import is_siret
 from exchange.data_sets import DATA_SETS
 from exchange.introduction import terms
 from exchange.sdk import Bus
-from portal.demarches.asking import ask, trouble
+from portal.demarches.asking import ask
 from portal.demarches.kinds import DAY_MS, LEGAL_REFERENCE, NOTICE, NOTICE_HASH, NOTICE_VERSION
 from portal.web.pages import Asked, Page, Pages
 
-DATA_SET, PURPOSE, AT = "marche-public.candidature.v1", "marche-public", "/demarche/marche"
-OBJECT_MAX = 50
+DATA_SET, PURPOSE, AT, OBJECT_MAX = "marche-public.candidature.v1", "marche-public", "/demarche/marche", 50
 
 
 def routes(pages: Pages, bus: Bus) -> list[BaseRoute]:
@@ -37,15 +36,17 @@ class Company:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def start(self, asked: Asked) -> Page:
-        return self._form(asked, "", "", wrong="")
+    async def start(self, asked: Asked, siret: str = "", tender: str = "", wrong: str = "") -> Page:
+        """The form and its notice; what was typed, and which field of it is `wrong`."""
+        shown = {"siret": siret[:20], "tender": tender[: OBJECT_MAX + 1], "wrong": wrong}
+        legal = {"notice_text": list(NOTICE), "notice_version": NOTICE_VERSION, "legal_reference": LEGAL_REFERENCE}
+        return Page("demarches/company.html", shown | legal, 400 if wrong else 200)
 
     async def apply(self, asked: Asked) -> Page | Response:
         siret, tender = "".join(asked.text("siret").split()), asked.text("tender")
-        if not is_siret(siret):
-            return self._form(asked, siret, tender, wrong="siret")
-        if not 0 < len(tender) <= OBJECT_MAX or not tender.isprintable():
-            return self._form(asked, siret, tender, wrong="tender")
+        named = 0 < len(tender) <= OBJECT_MAX and tender.isprintable()
+        if wrong := "siret" if not is_siret(siret) else "" if named else "tender":
+            return await self.start(asked, siret, tender, wrong)
         now_ms = self._bus.clock.now_ms()
         law: dict[str, object] = {"basis": "legal", "legal_reference": LEGAL_REFERENCE, "notice_hash": NOTICE_HASH}
         law |= {"notice_version": NOTICE_VERSION, "not_after_ms": now_ms + 180 * DAY_MS, "max_uses": 5}
@@ -56,9 +57,8 @@ class Company:
 
     async def ask_again(self, asked: Asked) -> Response:
         if file := asked.session.data.get("marche"):
+            agreement, scopes = bytes.fromhex(file["agreement"]), sorted(DATA_SETS[DATA_SET].scopes)
             parameters = {"context": "marchés publics", "object": file["tender"]}
-            scopes = sorted(DATA_SETS[DATA_SET].scopes)
-            agreement = bytes.fromhex(file["agreement"])
             file["answer"] = await ask(self._bus, agreement, DATA_SET, PURPOSE, scopes, parameters)
             asked.session.put("marche", file)
         return asked.see(f"{AT}/reponse")
@@ -67,23 +67,11 @@ class Company:
         file = asked.session.data.get("marche") or {}
         if "answer" not in file:
             return asked.see(AT)
-        told = file["answer"]
-        parts = [
-            {name: part[name] for name in ("status", "code", "title")} | {"name": root}
-            for root, part in (told.get("data") or {}).items()
-        ]
-        shown = {name: file[name] for name in ("siret", "tender")} | {
-            "status": told["status"],
-            "leaf": told.get("leaf"),
-        }
-        return Page(
-            "demarches/company_answer.html", shown | {"company": _name(told), "parts": parts} | trouble(told, asked)
-        )
-
-    def _form(self, asked: Asked, siret: str, tender: str, *, wrong: str) -> Page:
-        shown = {"siret": siret[:20], "tender": tender[: OBJECT_MAX + 1], "wrong": wrong}
-        legal = {"notice_text": list(NOTICE), "notice_version": NOTICE_VERSION, "legal_reference": LEGAL_REFERENCE}
-        return Page("demarches/company.html", shown | legal, 400 if wrong else 200)
+        told, found = file["answer"], (file["answer"].get("data") or {}).items()
+        parts = [{"name": root} | {name: part[name] for name in ("status", "code", "title")} for root, part in found]
+        shown = {name: file[name] for name in ("siret", "tender")} | {"company": _name(told), "parts": parts}
+        shown |= {name: told.get(name) for name in ("status", "texts", "leaf")}
+        return Page("demarches/company_answer.html", shown)
 
 
 def _name(told: dict[str, Any]) -> str:

@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from consent.core.facts import Terms
 from consent.core.wording import Words
-from exchange.introduction import terms
 from portal.core.tariffs import Tariff, canteen, creche
 
 DAY_MS = 86_400_000
@@ -26,19 +24,6 @@ class Demarche(NamedTuple):
     purpose: str
     scopes: tuple[str, ...]
     tariff: Callable[[Mapping[str, Any]], Tariff | None]
-
-    def terms(self, recipient: str, now_ms: int) -> Terms:
-        """What the person is asked to agree to: one school year, twelve uses."""
-        until_ms = now_ms + 365 * DAY_MS
-        return terms(
-            recipient,
-            now_ms,
-            self.data_set,
-            purpose=self.purpose,
-            scopes=self.scopes,
-            not_after_ms=until_ms,
-            max_uses=12,
-        )
 
 
 FAMILIES = (

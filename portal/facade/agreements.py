@@ -7,6 +7,7 @@ at each use, so one that was replaced or renewed counts as it is now.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from consent import certificates
@@ -29,8 +30,8 @@ class Agreement(NamedTuple):
 class Agreements:
     """Those of one wallet."""
 
-    def __init__(self, wallet: Wallet, offered: tuple[Offered, ...]) -> None:
-        self._wallet, self._offered = wallet, offered
+    def __init__(self, wallet: Wallet, offered: Iterable[Offered]) -> None:
+        self._wallet, self._offered = wallet, {one.operation.id: one for one in offered}
         self._found: defaultdict[tuple[str, Designated], set[bytes]] = defaultdict(set)
         self._seen: dict[bytes, int] = {}
         self._stamp: int | None = None
@@ -67,7 +68,7 @@ class Agreements:
             held = self.named(agreement)
             if held is None:
                 continue
-            for offered in self._offered:
+            for offered in self._offered.values():
                 if offered.description.data_set == held.certificate.data_set:
                     key = (offered.operation.id, designation(offered.operation, held.person))
                     self._found[key].add(agreement)

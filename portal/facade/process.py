@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
+from exchange.bounded import Outside
 from exchange.local import client
 from exchange.places import Places
 from exchange.settings import Settings
 from portal.core.facade import BASE
 from portal.facade.app import Facade
+from portal.identity.logins import Logins
 from portal.serving import HOST, listening, serve
 
 
@@ -20,10 +22,13 @@ async def run_facade(
 ) -> None:
     """Serve until SIGTERM; `ready` is given the base URL, to put in the place of the State's, once it answers."""
     token = facade_token(places.facade_token(settings.recipient))
-    with closing(listening(port)) as listener:
-        url = f"http://{HOST}:{listener.getsockname()[1]}{BASE}"
-        async with client(settings, places, bootstrap) as bus:
-            await serve(Facade(bus, token).app(), listener, lambda: ready(url))
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(closing(listening(port)))
+        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        bus, outside = await stack.enter_async_context(client(settings, places, bootstrap)), Outside()
+        stack.push_async_callback(outside.close)
+        logins = Logins(places.collectivity(settings.recipient), url, outside, bus.clock)
+        await serve(Facade(bus, token, logins).app(), listener, lambda: ready(url + BASE))
 
 
 def facade_token(path: Path) -> str:

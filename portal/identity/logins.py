@@ -14,6 +14,7 @@ from consent.core.agreement import reference_of
 from consent.keys import BadKeyFile
 from exchange.bounded import Outside
 from exchange.core.errors import Code
+from exchange.core.identity import Identity
 from exchange.ports import Clock
 from portal.core.login import Going, NotLoggedIn
 from portal.identity.accounts import Directory, admit, kind_of, read_account, read_directory
@@ -70,6 +71,14 @@ class Logins:
         admit(self._directory(), going.role, found.client.issuer, found.subject)
         session.let_in(going.role, who(found, going, self._clock.now_ms()))
         return going.then
+
+    async def vouched(self, token: str) -> Identity:
+        """The person who logged in with the citizens' provider for us, and whose access token this is: the first one that `identity.json`
+        names, or nobody is told the token. Raises `NotLoggedIn`."""
+        named = next(iter(self.choices("citizen")), None)
+        if named is None:
+            raise NotLoggedIn(Code.IDENTITY_PROVIDER_UNAVAILABLE)
+        return await self._of(named[0], "citizen").vouched(token)
 
     async def log_out(self, session: Session) -> str:
         """Everything of this browser is forgotten; the identity provider's address that ends its session too, empty where there is none."""

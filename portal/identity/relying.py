@@ -13,8 +13,8 @@ from joserfc import jwt
 
 from exchange.bounded import Outside, Said
 from exchange.core.errors import Code
-from exchange.core.franceconnect import NotVouched, identity_of
-from exchange.core.identity import canonical
+from exchange.core.franceconnect import NotVouched, identity_of, pivot_of
+from exchange.core.identity import Identity, canonical
 from exchange.core.urls import secure_url
 from exchange.ports import Clock, Unavailable
 from exchange.published_keys import PublishedKeys
@@ -75,6 +75,18 @@ class Relying:
         login.read_userinfo(told, claims, self.client)
         return self._who(subject, claims, id_token, userinfo, told)
 
+    async def vouched(self, access_token: str) -> Identity:
+        """The person of an access token shown to us, as the provider signs it to us. Raises `NotLoggedIn`: `login_expired` for a token that
+        is unknown or over, `login_invalid` for one that shows no pivot identity, or was another client's."""
+        provider = await self._discovered()
+        signed = await self._userinfo(provider, access_token, Code.LOGIN_EXPIRED)
+        _, told = await opened(self._account, self._published(provider), signed)
+        login.read_alone(told, self.client)
+        try:
+            return pivot_of(told)
+        except NotVouched:
+            raise NotLoggedIn(Code.LOGIN_INVALID) from None
+
     async def logging_out(self, id_token: str, state: str, return_uri: str) -> str:
         """The provider's address that ends the session there too; empty where there is none, or it cannot be told now."""
         try:
@@ -133,8 +145,8 @@ class Relying:
         assertion = jwt.encode({"alg": "ES256", "kid": key.kid}, claims, key, algorithms=["ES256"])
         return {"client_id": who, "client_assertion_type": ASSERTION, "client_assertion": assertion}
 
-    async def _userinfo(self, provider: Provider, access_token: str) -> str:
-        said = await self._said("GET", provider.userinfo_endpoint, bearer=access_token)
+    async def _userinfo(self, provider: Provider, access_token: str, refused: Code | None = None) -> str:
+        said = await self._said("GET", provider.userinfo_endpoint, bearer=access_token, refused=refused)
         if said.media_type != "application/jwt":  # unsigned: it would prove nothing to the ledger
             raise NotLoggedIn(Code.LOGIN_INVALID)
         return said.body.decode("latin-1")
@@ -145,13 +157,21 @@ class Relying:
         except ValueError:
             raise NotLoggedIn(Code.IDENTITY_PROVIDER_UNAVAILABLE) from None
 
-    async def _said(self, method: str, url: str, form: Mapping[str, str] | None = None, bearer: str = "") -> Said:
-        """An answer of 200; 400 to a code or a token is theirs to refuse, all else is a provider that does not answer."""
+    async def _said(
+        self,
+        method: str,
+        url: str,
+        form: Mapping[str, str] | None = None,
+        bearer: str = "",
+        refused: Code | None = None,
+    ) -> Said:
+        """An answer of 200; 400 to a code or a token is theirs to refuse (`refused` says what that means), all else is a provider that
+        does not answer."""
         try:
             said = await self._outside.read(method, url, form, bearer)
         except Unavailable:
             raise NotLoggedIn(Code.IDENTITY_PROVIDER_UNAVAILABLE) from None
         if said.status != 200:
-            refused = said.status in (400, 401) and method == "POST"
-            raise NotLoggedIn(Code.LOGIN_INVALID if refused else Code.IDENTITY_PROVIDER_UNAVAILABLE)
+            theirs = refused or (Code.LOGIN_INVALID if method == "POST" else Code.IDENTITY_PROVIDER_UNAVAILABLE)
+            raise NotLoggedIn(theirs if said.status in (400, 401) else Code.IDENTITY_PROVIDER_UNAVAILABLE)
         return said

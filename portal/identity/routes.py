@@ -20,12 +20,12 @@ def routes(pages: Pages, logins: Logins) -> list[BaseRoute]:
         role, then = _role(asked), local_path(asked.query.get("next"))
         choices = logins.choices(role)
         if len(choices) == 1 and not asked.is_json:
-            return await _leave(logins, asked, role, choices[0][0])
+            return await leave(logins, asked, role, choices[0][0], then)
         shown = [{"name": name, "label": label} for name, label in choices]
         return Page("connexion/choose.html", {"role": role, "next": then, "providers": shown})
 
-    async def leave(asked: Asked) -> Page | Response:
-        return await _leave(logins, asked, _role(asked), asked.path["name"])
+    async def go(asked: Asked) -> Page | Response:
+        return await leave(logins, asked, _role(asked), asked.path["name"], local_path(asked.query.get("next")))
 
     async def come_back(asked: Asked) -> Page | Response:
         try:
@@ -43,7 +43,7 @@ def routes(pages: Pages, logins: Logins) -> list[BaseRoute]:
     return [
         *pages.page("/connexion/retour/{name}", come_back),
         *pages.page("/connexion/{role}", choose),
-        *pages.page("/connexion/{role}/{name}", leave),
+        *pages.page("/connexion/{role}/{name}", go),
         *pages.page("/deconnexion", logged_out),
         *pages.action("/deconnexion", log_out),
     ]
@@ -55,8 +55,9 @@ def _role(asked: Asked) -> str:
     return str(asked.path["role"])
 
 
-async def _leave(logins: Logins, asked: Asked, role: str, name: str) -> Response:
+async def leave(logins: Logins, asked: Asked, role: str, name: str, then: str, **bound: str) -> Response:
+    """To the identity provider, and from there on to `then`; `bound` is for what act, as `Logins.leave` takes it."""
     try:
-        return RedirectResponse(await logins.leave(asked.session, role, name, local_path(asked.query.get("next"))), 303)
+        return RedirectResponse(await logins.leave(asked.session, role, name, then, **bound), 303)
     except NotLoggedIn as refused:
         raise Problem(refused.code, 503) from None

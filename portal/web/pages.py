@@ -27,6 +27,7 @@ from exchange.ports import Recovering, Refused, Unavailable
 from portal.core import guard
 from portal.core.language import Language, Tr, choose, translator
 from portal.core.problems import status as status_of
+from portal.core.theme import Theme
 from portal.web.sessions import Session, Sessions
 
 HERE = Path(__file__).parents[1]
@@ -103,8 +104,8 @@ def never(_: Request) -> bool:
 class Pages:
     """Draws the pages of one portal, and guards its actions."""
 
-    def __init__(self, sessions: Sessions, url: str, cookie: str = SESSION) -> None:
-        """`cookie` is its name: those of one machine are shared by all its ports."""
+    def __init__(self, sessions: Sessions, url: str, cookie: str = SESSION, theme: Theme | None = None) -> None:
+        """`cookie` is its name: those of one machine are shared by all its ports. `theme` None is the neutral one."""
         self._sessions, self._secure, self._cookie = sessions, url.startswith("https:"), cookie
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
@@ -114,7 +115,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.filters.update(_FILTERS)
-        self._templates.globals["asset"] = _asset
+        self._templates.globals |= {"asset": _asset, "theme": theme}
 
     def page(self, path: str, handler: Handler, needs: str = "", unless: Open = never) -> list[BaseRoute]:
         """The routes of a page and of its twin. `needs`: the role somebody must be logged in with (`Session.login`), `unless` this
@@ -187,8 +188,12 @@ class Pages:
         cause, todo = entry.cause(asked.language), entry.todo(asked.language)
         return self._drawn(asked, Page("problem.html", {"code": code.value, "cause": cause, "todo": todo}, status))
 
-    def missing(self, request: Request) -> Response:
-        """The page of an address that is none."""
+    @property
+    def handlers(self) -> dict[Any, Callable[[Request, Exception], Awaitable[Response]]]:
+        """What answers for an address, or a method, that is none."""
+        return {404: self._missing, 405: self._missing}
+
+    async def _missing(self, request: Request, _: Exception) -> Response:
         asked = self._asked(request, is_json=request.url.path.endswith(".json"))
         return self._kept(asked, self._explained(asked, Missing()))
 

@@ -1,6 +1,8 @@
-"""Style sheets and scripts, from `portal/static/` and nowhere else."""
+"""Style sheets and scripts, from `portal/static/`, or a theme's folder, and nowhere else."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -12,8 +14,8 @@ from portal.web.pages import STATIC
 class Static(StaticFiles):
     """Files asked for under the address that `asset` gives change name with their content: they may be kept for ever."""
 
-    def __init__(self) -> None:
-        super().__init__(directory=STATIC)
+    def __init__(self, folder: Path = STATIC) -> None:
+        super().__init__(directory=folder)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)

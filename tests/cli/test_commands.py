@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -17,10 +18,15 @@ import httpx
 import pytest
 
 from connectors.rest.descriptions import parts_of
+from connectors.sandbox import FAMILIES, load_cases
 from consent.issuers import DECLARED, write_issuers
 from exchange.cli.dev import clear
 from exchange.embedded import jars
 from exchange.places import Places
+from exchange.settings import RECIPIENT
+from portal.identity.accounts import read_account, read_directory
+from portal.identity.people import people
+from tests.portal.identity.signing_in import access_token
 from tests.running import left_behind, running
 
 STATE_CASES = Path("../shared/state-api-cases/api_particulier_v3_cnav_quotient_familial_with_civility")
@@ -138,11 +144,39 @@ class TestDev:
         folder, ready = dev
         portal = ready["portal"]
         parts = {"api": f"{portal}/v1", "console": f"{portal}/console", "data": str(folder)}
-        parts["demarche"] = ready["demarche"]
+        parts |= {"demarche": ready["demarche"], "facade": ready["facade"]}
         assert httpx.get(ready["demarche"]).status_code == 200
         assert ready == {"kafka": ready["kafka"], "state_api": ready["state_api"], "portal": portal, **parts}
         assert httpx.get(f"{portal}/healthz").text == "ok\n"
         assert ready["kafka"].startswith("127.0.0.1:")
+
+    def test_facade(self, dev: tuple[Path, dict[str, Any]]) -> None:
+        """It is up, asks for its token, and asks the identity provider whose a person's is."""
+        facade, dss = dev[1]["facade"], "/v3/dss/quotient_familial"
+        assert httpx.get(f"{facade}{dss}/identite").json()["errors"][0]["code"] == "00101"
+        bearer, recipient = {"authorization": "Bearer inconnu"}, {"recipient": RECIPIENT}
+        told = httpx.get(f"{facade}{dss}/france_connect", params=recipient, headers=bearer)
+        assert (told.status_code, told.json()["errors"][0]["code"]) == (401, "50002")
+
+    def test_facade_by_franceconnect(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+        """Somebody logs in with the collectivity, agrees, and their access token alone asks for their quotient familial."""
+        folder, ready = dev
+        person = tmp_path / "person.json"
+        person.write_text(json.dumps(_family()), encoding="utf-8")
+        given = accord("consent", "give", "--identity", str(person), "--data", str(folder), "--json")
+        assert given.returncode == 0, given.stderr
+        root = folder / "collectivities" / RECIPIENT
+        account = read_account(root, next(one for one in read_directory(root).clients if one.kind == "citizen"))
+        who = next(p.id for p in people(load_cases(FAMILIES)).citizens if p.claims["family_name"] == "TREVARIN")
+
+        async def token() -> str:
+            async with httpx.AsyncClient() as http:
+                return await access_token(http, account.client.issuer, account.client.client_id, account.secret, who)
+
+        bearer = {"authorization": f"Bearer {asyncio.run(token())}"}
+        at = f"{ready['facade']}/v3/dss/quotient_familial/france_connect"
+        told = httpx.get(at, params={"recipient": RECIPIENT}, headers=bearer, timeout=30)
+        assert told.status_code == 200 and told.json()["data"]["quotient_familial"]["valeur"] == 742
 
     def test_give_request_withdraw(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
         """Agree, ask, withdraw, ask again, from the command line: 0, 0, 0, then 3 with the reason."""

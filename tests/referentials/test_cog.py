@@ -72,6 +72,33 @@ def test_a_country_that_ended_is_no_birthplace_after_it() -> None:
     assert cog.check(born("1980-01-01", code_cog_insee_pays_naissance="99902"), PLACES) == []
 
 
+def test_an_excerpt_judges_only_what_it_holds(tmp_path: Path) -> None:
+    """In a table that says it is one, a code that is not there may be any place; one that is there is judged by its dates as ever."""
+    places = Cog.of(referentials.build(EXCERPT), partial=True)
+    referentials.write(referentials.build(EXCERPT), tmp_path / TABLE, partial=True)
+    for table in (places, referentials.load(tmp_path)):
+        assert table is not None and table.partial
+        assert table.commune("29189", "1980-01-01") and table.country("99132", "1980-01-01")
+        assert table.departement("29", "1980-01-01")
+        assert not table.commune("00102", "1980-05-01") and not table.country("99901", "2000-01-01")
+
+
+def test_the_sandbox_has_a_table(tmp_path: Path) -> None:
+    """Real communes and all countries, an excerpt that says so; a table that is there is left alone."""
+    referentials.seed(tmp_path)
+    table = referentials.load(tmp_path)
+    assert table is not None and table.partial and len(table.communes) >= 60 and len(table.countries) >= 190
+    for code, date, known in (
+        ("75056", "1980-01-01", True), ("20004", "1980-01-01", False), ("2A004", "1980-01-01", True), ("69383", "1980-01-01", True),
+        ("50173", "1980-01-01", True), ("50173", "2018-01-01", False), ("97411", "1980-01-01", True),
+    ):  # fmt: skip
+        assert table.commune(code, date) is known, code
+    assert table.country("99115", "1980-01-01") and not table.country("99115", "1995-01-01")
+    (tmp_path / TABLE).write_text("mine")
+    referentials.seed(tmp_path)
+    assert (tmp_path / TABLE).read_text() == "mine"
+
+
 def test_a_commune_goes_with_france() -> None:
     """A French commune and a foreign country are not one birth."""
     abroad = born("1980-01-01", code_cog_insee_pays_naissance="99901", code_cog_insee_commune_naissance="2A901")
@@ -165,3 +192,23 @@ def test_built_and_used_by_command(tmp_path: Path) -> None:
     assert done.exit_code == 0
     done = run(app, ["referentials", "build", str(tmp_path), "--data", str(tmp_path), "--json"])
     assert (done.exit_code, json.loads(done.stdout)["error"]) == (5, "bad_referential")
+
+
+def test_all_communes_come_from_npm(tmp_path: Path) -> None:
+    """The real package, its hash checked: each commune since 1943 with its dates, arrondissements, all countries; a whole table."""
+    done = CliRunner().invoke(app, ["referentials", "fetch", "--data", str(tmp_path), "--json"])
+    assert done.exit_code == 0, done.output
+    said, table = json.loads(done.stdout), referentials.load(tmp_path)
+    assert table is not None and not table.partial and said["communes"] == len(table.communes) > 39_000
+    assert said["countries"] == len(table.countries) >= 190
+    assert table.commune("29189", "1980-01-01") and table.commune("69383", "1980-01-01")
+    assert not table.commune("20004", "1990-01-01") and not table.commune("00101", "1990-01-01")
+
+
+@pytest.mark.parametrize(
+    "row", [{}, {"type": "COM"}, {"type": "COM", "code": "01001", "nom": "X", "dateDebut": "hier"}]
+)
+def test_a_package_of_another_shape(row: dict[str, str]) -> None:
+    """It is said, and no table is made."""
+    with pytest.raises(BadReferential):
+        list(cog.etalab([row], []))

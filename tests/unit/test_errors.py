@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,7 +32,7 @@ from consent.keys import BadKeyFile, ephemeral, open_keys
 from consent.keys import files as keys_files
 from consent.ledger import Ledger
 from consent.stores.engine import open_sqlite
-from exchange import outcomes, rules, wire
+from exchange import npm, outcomes, rules, wire
 from exchange.cli import app, show
 from exchange.clock import SystemClock
 from exchange.core import topics
@@ -49,13 +50,16 @@ from exchange.outcomes import ConsentRequired, ConsentWithdrawn, ExchangeError, 
 from exchange.places import Places, RoleFailed
 from exchange.ports import BadStore, Message, Recovering, Refused
 from exchange.sealing import public_bytes
+from exchange.settings import Settings
 from exchange.testing import MemoryBus, VirtualClock
 from exchange.trust import Trust
+from portal import theme
 from portal.api.errors import problem_of
 from portal.console import dead_letters
 from portal.core import cursors
 from portal.core.idempotency import Met, judge
 from portal.core.login import Going, NotLoggedIn, Provider, came_back
+from portal.core.theme import DECLARATION
 from portal.identity.accounts import Directory, admit
 from portal.store import open_store
 from portal.web.pages import Asked, Page, Pages
@@ -392,6 +396,8 @@ COMMANDS: dict[Code, list[str]] = {
     Code.NO_TOKEN: ["connector", "run", "cnaf", "--data", "{folder}", "--token-file", "{folder}/absent"],
     Code.BAD_CASES: ["sandbox", "--cases", "{folder}"],
     Code.BAD_REFERENTIAL: ["referentials", "build", "{folder}", "--data", "{folder}"],
+    Code.NPM_ABSENT: ["referentials", "fetch", "--data", "{folder}"],
+    Code.THEME_UNDECLARED: ["theme", "dsfr", "--declare", "--data", "{folder}"],
     Code.DATAPASS_UNAVAILABLE: [
         "habilitation",
         "reconcile",
@@ -421,9 +427,26 @@ async def command(code: Code) -> str:
         elif code is Code.BAD_CASES:
             (places.root / "case.yaml").write_text("params: none")
         argv = [argument.format(folder=folder) for argument in COMMANDS[code]]
-        done = await asyncio.to_thread(CliRunner().invoke, app, [*argv, "--json"])
+        env = {"PATH": folder} if code is Code.NPM_ABSENT else {}
+        done = await asyncio.to_thread(partial(CliRunner().invoke, app, [*argv, "--json"], env=env))
         assert done.exit_code in (2, 4, 5), done.output
         return str(json.loads(done.stdout.splitlines()[-1])["error"])
+
+
+@gives(Code.THEME_ABSENT, Code.PACKAGE_UNAVAILABLE)
+async def look(code: Code) -> str:
+    """A theme that was declared and is not there; a package of which npm knows nothing."""
+    with TemporaryDirectory() as folder:
+        settings = Settings(data=Path(folder), theme="dsfr")
+        places = settings.places()
+        places.dsfr.mkdir(parents=True)
+        version = npm.read_lock(theme.LOCK).version
+        said = {"entity": "Service", "siren": "130025265", "at": "2026-11-28T00:00:00Z", "version": version}
+        (places.dsfr / DECLARATION).write_text(json.dumps(said))
+        nothing = npm.Locked("./none", "0", "", "")
+        with pytest.raises(Refused) as refused:
+            theme.open_theme(places, settings) if code is Code.THEME_ABSENT else npm.fetch(nothing, places.dsfr)
+    return refused.value.code
 
 
 FRANCECONNECT: dict[Code, dict[str, Any]] = {

@@ -10,14 +10,23 @@ import httpx
 
 from connectors.core.cases import QUOTIENT_FAMILIAL, Case
 from connectors.sandbox import FAMILIES, load_cases
+from exchange.core.errors import Code
 from exchange.core.identity import Identity
 from portal.core.facade import BASE
+from portal.core.login import NotLoggedIn
 
 STATE = Path(__file__).parents[4] / "shared" / "state-api-cases"
 """The State's own cases, used in place."""
 RECIPIENT = "21130055300016"
 PATH = "/v3/dss/quotient_familial/identite"
 _PERIOD = ("annee", "mois")
+
+
+class Nobody:
+    """A FranceConnect that knows no token."""
+
+    async def vouched(self, token: str) -> Identity:
+        raise NotLoggedIn(Code.LOGIN_EXPIRED)
 
 
 class Told(NamedTuple):
@@ -54,10 +63,12 @@ def query(case: Case) -> list[tuple[str, str]]:
     return pairs
 
 
-async def get(client: httpx.AsyncClient, base: str, pairs: list[tuple[str, str]], **headers: str) -> Told:
+async def get(
+    client: httpx.AsyncClient, base: str, pairs: list[tuple[str, str]], path: str = PATH, **headers: str
+) -> Told:
     """One call, as existing software makes it: only the base URL and the token are its own."""
     bearer = {"authorization": f"Bearer {headers.pop('token', 'token')}"}
-    response = await client.get(f"{base}{PATH}", params=pairs, headers=bearer | headers)
+    response = await client.get(f"{base}{path}", params=pairs, headers=bearer | headers)
     return Told(response.status_code, response.json(), response.headers["content-type"])
 
 

@@ -13,7 +13,7 @@ from exchange.core.errors import Code
 from exchange.testing import CasesApi, MemoryBus
 from portal.core.facade import BASE
 from portal.facade.app import Facade
-from tests.portal.facade.stand import PATH, Told, cases, get, identity, query, settled
+from tests.portal.facade.stand import PATH, Nobody, Told, cases, get, identity, query, settled
 
 CASES = cases()
 SETTLED = list(settled(CASES))
@@ -37,7 +37,7 @@ async def bus() -> AsyncIterator[MemoryBus]:
 
 @pytest.fixture
 async def facade(bus: MemoryBus) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(Facade(bus.sdk, TOKEN).app())
+    transport = httpx.ASGITransport(Facade(bus.sdk, TOKEN, Nobody()).app())
     async with httpx.AsyncClient(transport=transport, base_url="http://facade") as client:
         yield client
 

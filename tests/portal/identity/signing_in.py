@@ -6,10 +6,11 @@ import re
 from hashlib import sha256
 from html import unescape
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 import msgspec
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from joserfc.jwk import ECKey
 
 from connectors.sandbox import FAMILIES, load_cases
@@ -17,10 +18,12 @@ from consent.issuers import Issuer, Issuers
 from consent.keys import files
 from exchange.bounded import Outside
 from exchange.testing import MemoryBus
+from portal.core.login import with_query
 from portal.core.sandbox import Registered
 from portal.identity.accounts import EVERYBODY, IDENTITY, Configured, Directory
 from portal.identity.people import People, people
 from portal.identity.process import LABELS, ROLES
+from portal.identity.relying import secret
 from portal.identity.sandbox import Sandbox
 
 URL = "http://127.0.0.1:8601"
@@ -30,9 +33,9 @@ SECRET = "s" * 40
 class Provider:
     """A sandbox at `URL`, reached without a socket, that a ledger and a portal believe."""
 
-    def __init__(self, bus: MemoryBus, root: Path, recipient: str = EVERYBODY) -> None:
+    def __init__(self, bus: MemoryBus, root: Path, recipient: str = EVERYBODY, known: People | None = None) -> None:
         key = ECKey.generate_key("P-256", {"use": "sig", "alg": "ES256"}, auto_kid=True)
-        self.people: People = people(load_cases(FAMILIES))
+        self.people: People = known or people(load_cases(FAMILIES))
         clients = {f"bus-{kind}": Registered(f"bus-{kind}", kind, sha256(SECRET.encode()).digest()) for kind in LABELS}
         self.sandbox = Sandbox(URL, key, clients, self.people, bus.clock)
         jwks = {"keys": [dict(key.as_dict(private=False))]}
@@ -65,17 +68,11 @@ class Provider:
 
     async def choose(self, address: str, person: str) -> str:
         """At the page of this address, be this person; the address the browser is sent back to."""
-        page = await self.http.get(address)
-        assert page.status_code == 200, page.text
-        fields = {
-            name: unescape(value)
-            for name, value in re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text)
-        }
-        action = re.search(r'action="([^"]+)"', page.text)
-        assert action is not None
-        sent = await self.http.post(action[1], data=fields | {"person": person})
-        assert sent.status_code == 303, sent.text
-        return sent.headers["location"]
+        return await choose(self.http, address, person)
+
+    async def access_token(self, person: str, client: str = "bus-citizen") -> str:
+        """What a login of this person with a service leaves that service with."""
+        return await access_token(self.http, self.sandbox.issuer("citizen"), client, SECRET, person)
 
     async def log_in(self, browser: httpx.AsyncClient, page: str, person: str) -> httpx.Response:
         """Follow a login link as this person, to where it leads."""
@@ -85,3 +82,29 @@ class Provider:
         assert leaving.status_code == 303, leaving.text
         back = urlsplit(await self.choose(leaving.headers["location"], person))
         return await browser.get(f"{back.path}?{back.query}")
+
+
+async def choose(http: httpx.AsyncClient, address: str, person: str) -> str:
+    """At the sandbox's page of this address, be this person; the address the browser is sent back to."""
+    page = await http.get(address)
+    assert page.status_code == 200, page.text
+    fields = {n: unescape(v) for n, v in re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text)}
+    action = re.search(r'action="([^"]+)"', page.text)
+    assert action is not None
+    sent = await http.post(urljoin(address, action[1]), data=fields | {"person": person})
+    assert sent.status_code == 303, sent.text
+    return sent.headers["location"]
+
+
+async def access_token(http: httpx.AsyncClient, issuer: str, client: str, password: str, person: str) -> str:
+    """What a login of this person at the sandbox leaves a service with."""
+    verifier, back = secret(), "http://127.0.0.1:8610/retour"
+    asked = {
+        "client_id": client, "redirect_uri": back, "response_type": "code", "scope": "openid", "state": secret(), "nonce": secret(),
+        "code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256",
+    }  # fmt: skip
+    came = await choose(http, with_query(f"{issuer}/authorize", asked), person)
+    form = {"grant_type": "authorization_code", "code": parse_qs(urlsplit(came).query)["code"][0], "redirect_uri": back}
+    form |= {"code_verifier": verifier, "client_id": client, "client_secret": password}
+    token: str = (await http.post(f"{issuer}/token", data=form)).json()["access_token"]
+    return token
