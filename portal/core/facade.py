@@ -17,12 +17,15 @@ from connectors.core.description import PLACEHOLDER, Description, Operation
 from connectors.core.rules import REFUSALS, Refusal
 from exchange.core.errors import CATALOGUE, Code
 from exchange.core.identity import Identity
+from exchange.core.shape import preview_of
 
 BASE = "/api-particulier"
 OPTIONAL = frozenset({"nomUsage", "recipient"})
 """They designate nobody by themselves: a usage name may be given or not."""
 NOT_ALLOWED = Refusal(403, "00100", "Privilèges insuffisants", "")
 NO_ANSWER = Refusal(504, "00501", "Erreur réseau", "")
+LATER = frozenset({Code.DEADLINE_PASSED, Code.PREVIEW_PENDING})
+"""What another try may mend, whoever it is that has to act: no answer yet, and not a refusal."""
 BAD_PARAMETER = Refusal(
     422, "00366", "Entité non traitable", "Un ou plusieurs paramètres de civilité ne sont pas correctement formatés"
 )
@@ -46,11 +49,13 @@ class Said(NamedTuple):
 
 
 def offers(descriptions: Iterable[Description]) -> dict[str, Offered]:
-    """What is served, by path: every operation of API Particulier v3 whose answer is its record's fields below `data`."""
+    """What is served, by path: every operation of API Particulier v3 whose answer is its record's fields below `data`, but of data sets that
+    ask for a preview: their person answers in their own time, not in that of a call (ADR 0031)."""
     return {
         BASE + operation.path: Offered(description, operation)
         for description in descriptions
         if description.family == "apistration" and all(at.startswith("data.") for at in description.roots.values())
+        and not preview_of(description.schema)
         for operation in description.operations
         if operation.path.startswith("/v3/") and not PLACEHOLDER.search(operation.path)
     }
@@ -101,7 +106,7 @@ def state_refusal(code: str, title: str) -> Said:
 def refused(code: Code, provider_code: str = "") -> Said:
     """A refusal of the bus, or a failure of the State told by it."""
     entry = CATALOGUE[code]
-    answerable = NOT_ALLOWED if entry.origin in ("caller", "citizen") and code != Code.DEADLINE_PASSED else NO_ANSWER
+    answerable = NOT_ALLOWED if entry.origin in ("caller", "citizen") and code not in LATER else NO_ANSWER
     known = _known(502, provider_code, entry.cause_fr) if provider_code else answerable
     told = said(known)
     (item,) = told.body["errors"]

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exchange.core.errors import CATALOGUE, Code
-from exchange.outcomes import BusUnavailable, ExchangeError, Expired, ProviderUnavailable
+from exchange.outcomes import AwaitsPerson, BusUnavailable, ExchangeError, Expired, ProviderUnavailable
 from exchange.ports import Unavailable
 from exchange.sdk import Bus
 from portal.web.pages import Asked
 
 WAIT_S, TTL_S = 25.0, 60.0
-LATER = (ProviderUnavailable, Expired, BusUnavailable)
+LATER = (ProviderUnavailable, Expired, BusUnavailable, AwaitsPerson)
 """What another try may mend: the agreement stands meanwhile."""
 
 

@@ -92,14 +92,14 @@ class KafkaStand:
 
 @asynccontextmanager
 async def memory_stand() -> AsyncIterator[Stand]:
-    async with MemoryBus(CasesApi(load_cases(FAMILIES))) as bus:
+    async with MemoryBus(CasesApi(load_cases(FAMILIES)), more_providers=("cnous",)) as bus:
         yield MemoryStand(bus)
 
 
 @asynccontextmanager
 async def http_stand(folder: Path) -> AsyncIterator[Stand]:
     """The bus in memory again, but the collectivity's SDK goes by the portal's HTTP API."""
-    async with MemoryBus(CasesApi(load_cases(FAMILIES))) as bus, over(bus, folder, traces=False) as portal:
+    async with MemoryBus(CasesApi(load_cases(FAMILIES)), more_providers=("cnous",)) as bus, over(bus, folder, traces=False) as portal:
         door = HttpDoor(URL, "mairie", portal.key, bus.clock, portal.http)
         reader = lambda topic, offsets: HttpReader(door, topic, offsets)  # noqa: E731  # a reader for any topic
         async with Bus(bus.wallet, HttpOutbox(door), reader, http_ledger(door), bus.trust, bus.clock) as sdk:

@@ -72,6 +72,20 @@ def test_another_provider(accord_bus: AccordBus) -> None:
     assert accord_bus.ask(agreement).status == "found", case.name
 
 
+@pytest.mark.accord_bus(provider="cnous")
+def test_an_answer_that_its_person_lets_through(accord_bus: AccordBus) -> None:
+    """A data set that asks for a preview: the test is the person, who says yes, then no."""
+    agreement = accord_bus.give("boursiere-echelon-4", data_set="cnous.etudiant-boursier.v2")
+    for accepted in (True, False):
+        request = accord_bus.request(agreement)
+        accord_bus.preview(request, accepted)
+        if accepted:
+            assert accord_bus.run(request.answer()).status == "found"
+        else:
+            with pytest.raises(PreviewRejected):
+                accord_bus.run(request.answer())
+
+
 def test_an_asynchronous_application(accord_bus: AccordBus) -> None:
     """What is given the SDK in production is given it here."""
 
