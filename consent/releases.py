@@ -136,7 +136,9 @@ def release(
     _write(tx, checked.seen, fates, leaves, worker)
     waiting.keep(tx, checked.seen, fates)
     if pulled and any(one.preview for one in held.values()):
-        waiting.passed_on(tx, [Submission(i.key, i.digest) for i, f in zip(items, fates, strict=True) if f.action != "wait"])
+        waiting.passed_on(
+            tx, [Submission(i.key, i.digest) for i, f in zip(items, fates, strict=True) if f.action != "wait"]
+        )
     _count(tx, uses, held)
     made = {one.item.key: leaf for one, leaf in zip(checked.seen, leaves, strict=True) if leaf is not None}
     again = [rows[i.key] for i, fate in zip(items, fates, strict=True) if fate.action == "again" and i.key in rows]

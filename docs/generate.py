@@ -89,9 +89,7 @@ def authorisation_page() -> str:
     )
 
 
-PREVIEWED = (
-    "oui : rien n'est transmis avant que la personne l'ait laissé faire · *yes: nothing is handed over before the person lets it*"
-)
+PREVIEWED = "oui : rien n'est transmis avant que la personne l'ait laissé faire · *yes: nothing is handed over before the person lets it*"
 
 
 def data_set_page(name: str) -> str:

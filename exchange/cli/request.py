@@ -33,7 +33,9 @@ def request(
     rule: Signed = None,
     ttl: Annotated[
         float | None,
-        typer.Option("--ttl", help="Durée de validité, s (60 ; 2 jours où la personne est consultée). / Time to live, s.", min=1),
+        typer.Option(
+            "--ttl", help="Durée de validité, s (60 ; 2 jours où la personne est consultée). / Time to live, s.", min=1
+        ),
     ] = None,
     timeout: Annotated[float, typer.Option("--timeout", help="Attente, s. / Wait, s.", min=0)] = 60,
     data: Data = None,

@@ -102,7 +102,12 @@ def explained(*, as_json: bool = False) -> Iterator[None]:
     try:
         yield
     except (Refused, ExchangeError) as error:
-        fail(error.code, "", UNAVAILABLE if isinstance(error, BusUnavailable | AwaitsPerson) else REFUSED, as_json=as_json)
+        fail(
+            error.code,
+            "",
+            UNAVAILABLE if isinstance(error, BusUnavailable | AwaitsPerson) else REFUSED,
+            as_json=as_json,
+        )
     except EmbeddedError as error:
         tell(error.code, tr(error.cause.fr, error.cause.en), tr(error.todo.fr, error.todo.en), as_json=as_json)
         raise typer.Exit(UNAVAILABLE) from None

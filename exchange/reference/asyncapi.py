@@ -38,7 +38,9 @@ class Channel(NamedTuple):
 
 CHANNELS: Final = {
     "requests": Channel("exchange-request", "SDK de l'opérateur · the operator's SDK", "gate, deadline, journal"),
-    "outcomes": Channel("outcome", "release", "SDK de l'opérateur · the operator's SDK, journal", ("waiting", wire.PREVIEW)),
+    "outcomes": Channel(
+        "outcome", "release", "SDK de l'opérateur · the operator's SDK, journal", ("waiting", wire.PREVIEW)
+    ),
     "tasks": Channel("exchange-task", "gate, retries", "connector"),
     "answers": Channel("exchange-answer", "connector", "release"),
     "retries": Channel("exchange-retry", "connector", "retries"),

@@ -121,7 +121,9 @@ class Requested(Answer):
 
     id: Id
     authorisation: Id
-    status: Literal["accepted", "preview_pending", "waiting", "released", "refused", "failed", "expired", "cancelled", "conflict"]
+    status: Literal[
+        "accepted", "preview_pending", "waiting", "released", "refused", "failed", "expired", "cancelled", "conflict"
+    ]
     accepted_at: str
     deadline: str
     outcome: Outcome | None

@@ -54,7 +54,8 @@ def offers(descriptions: Iterable[Description]) -> dict[str, Offered]:
     return {
         BASE + operation.path: Offered(description, operation)
         for description in descriptions
-        if description.family == "apistration" and all(at.startswith("data.") for at in description.roots.values())
+        if description.family == "apistration"
+        and all(at.startswith("data.") for at in description.roots.values())
         and not preview_of(description.schema)
         for operation in description.operations
         if operation.path.startswith("/v3/") and not PLACEHOLDER.search(operation.path)

@@ -99,7 +99,10 @@ async def memory_stand() -> AsyncIterator[Stand]:
 @asynccontextmanager
 async def http_stand(folder: Path) -> AsyncIterator[Stand]:
     """The bus in memory again, but the collectivity's SDK goes by the portal's HTTP API."""
-    async with MemoryBus(CasesApi(load_cases(FAMILIES)), more_providers=("cnous",)) as bus, over(bus, folder, traces=False) as portal:
+    async with (
+        MemoryBus(CasesApi(load_cases(FAMILIES)), more_providers=("cnous",)) as bus,
+        over(bus, folder, traces=False) as portal,
+    ):
         door = HttpDoor(URL, "mairie", portal.key, bus.clock, portal.http)
         reader = lambda topic, offsets: HttpReader(door, topic, offsets)  # noqa: E731  # a reader for any topic
         async with Bus(bus.wallet, HttpOutbox(door), reader, http_ledger(door), bus.trust, bus.clock) as sdk:

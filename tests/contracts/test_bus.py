@@ -18,8 +18,8 @@ from exchange.core import topics
 from exchange.core.errors import Code
 from exchange.core.identity import Identity, canonical
 from exchange.core.referentials import purposes_of
-from exchange.outcomes import Answer, ExchangeError
 from exchange.introduction import ONLINE
+from exchange.outcomes import Answer, ExchangeError
 from exchange.ports import Message, Refused
 from exchange.sdk import Request
 from exchange.wallet import Capsule
@@ -312,7 +312,9 @@ class TestPreview:
         assert shown.submission == request.submission
         answer = asyncio.ensure_future(request.answer(60))
         await stand.ledger.previewed(shown.submission, True, ONLINE)
-        assert (await answer).data == {"statut_boursier": {"est_boursier": True, "est_radie": False, "date_radiation": None}}
+        assert (await answer).data == {
+            "statut_boursier": {"est_boursier": True, "est_radie": False, "date_radiation": None}
+        }
         assert await uses(stand, agreement) == 1
         assert [e.kind for e in await stand.ledger.entries(agreement)] == ["given", "preview_accepted", "released"]
 

@@ -14,8 +14,8 @@ from consent.core.facts import Awaits
 from consent.core.facts import State as Life
 from consent.core.release import Fate
 from consent.core.rules import CLOSED, Cell
-from tests.model.protocol import Accord
 from tests.model.previewing import Previewing
+from tests.model.protocol import Accord
 from tests.model.pulling import Pulling
 from tests.model.state import Hand, Message, Outcome, Read, State, Step, Submission, World
 from tests.model.worlds import OTHERS, WORLDS
@@ -429,4 +429,6 @@ class TheirYesOutlivesTheAgreement(Previewing):
 
     def decide(self, s: State, message: Message, read: Read) -> tuple[Fate, int]:
         let = s.auth in CLOSED and message[1:3] in s.let
-        return super().decide(s._replace(auth=Life.LIVE, key=True) if let else s, message, read._replace(opened=True) if let else read)
+        return super().decide(
+            s._replace(auth=Life.LIVE, key=True) if let else s, message, read._replace(opened=True) if let else read
+        )

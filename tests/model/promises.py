@@ -190,7 +190,9 @@ def stuck(world: World, s: State, steps: Sequence[Step]) -> list[str]:
     the connector dead (`stuck`), or alive and time stopped (`prompt`)."""
     waiting = {m[1:3] for m in s.written if m[0] == "request"} - {o[:2] for o in s.outcomes}
     pushed = frozenset() if world.pull else s.let
-    waiting -= {m[1:3] for m in s.waiting if s.auth is Life.LIVE} - pushed  # for the collectivity or the person, in their own time
+    waiting -= {
+        m[1:3] for m in s.waiting if s.auth is Life.LIVE
+    } - pushed  # for the collectivity or the person, in their own time
     if not waiting:
         return []
     found, alike = [], s.workers[0] == s.workers[1]

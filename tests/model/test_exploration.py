@@ -14,9 +14,9 @@ from typing import NamedTuple
 import pytest
 
 from tests.model.explorer import explore
+from tests.model.previewing import Previewing
 from tests.model.promises import LITERAL, PROGRESS, PROMISES
 from tests.model.protocol import Accord
-from tests.model.previewing import Previewing
 from tests.model.pulling import Pulling
 from tests.model.state import World
 from tests.model.worlds import OTHERS, SMALL, WORLDS

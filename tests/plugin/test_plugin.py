@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from exchange.core.errors import Code
-from exchange.outcomes import ConsentWithdrawn, Expired, NotEntitled
+from exchange.outcomes import ConsentWithdrawn, Expired, NotEntitled, PreviewRejected
 from exchange.pytest_plugin import AccordBus
 
 ROOT = Path(__file__).parents[2]

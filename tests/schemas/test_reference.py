@@ -121,7 +121,9 @@ def test_every_topic_is_a_channel() -> None:
     for channel in channels:
         assert set(re.findall(r"{(\w+)}", channel["address"])) == set(channel.get("parameters", {}))
         told = (
-            {"outcome", "waiting", "preview"} if channel["address"].startswith("outcomes.") else {next(iter(channel["messages"]))}
+            {"outcome", "waiting", "preview"}
+            if channel["address"].startswith("outcomes.")
+            else {next(iter(channel["messages"]))}
         )
         assert set(channel["messages"]) == told
 

@@ -228,7 +228,11 @@ def test_its_person_s_no_closes_what_waits() -> None:
     """As a verdict; one answer that waits in the chunk counts for the next."""
     no = Seen(Verdict(KEY, D, DEADLINE_MS, "refused", Code.PREVIEW_REJECTED))
     (first, second, third), uses = fold([VALID, no, VALID], {}, {A: SHOWN}, NOW_MS)
-    assert (first.action, second.reason, third) == ("wait", Code.PREVIEW_REJECTED, Fate("again", "refused", reason=Code.PREVIEW_REJECTED))
+    assert (first.action, second.reason, third) == (
+        "wait",
+        Code.PREVIEW_REJECTED,
+        Fate("again", "refused", reason=Code.PREVIEW_REJECTED),
+    )
     assert uses == {}
 
 

@@ -115,7 +115,10 @@ class Stand:
 @asynccontextmanager
 async def open_stand(folder: Path, clock: VirtualClock | None = None, **settings: Any) -> AsyncIterator[Stand]:
     """`settings` are the portal's; `outside` among them is whom it asks."""
-    async with MemoryBus(CasesApi(load_cases(FAMILIES)), more_providers=("cnous",), clock=clock) as bus, over(bus, folder, **settings) as stand:
+    async with (
+        MemoryBus(CasesApi(load_cases(FAMILIES)), more_providers=("cnous",), clock=clock) as bus,
+        over(bus, folder, **settings) as stand,
+    ):
         yield stand
 
 

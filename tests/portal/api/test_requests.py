@@ -231,7 +231,9 @@ async def test_an_answer_that_waits_for_its_person(stand: Stand) -> None:
         if not accepted:
             problem = ended["outcome"]["problem"]
             assert (problem["code"], problem["origin"], problem["retry"]) == ("preview_rejected", "citizen", False)
-        types = [one["type"] for one in (await stand.call("GET", "/events")).json()["data"] if one["request"] == request]
+        types = [
+            one["type"] for one in (await stand.call("GET", "/events")).json()["data"] if one["request"] == request
+        ]
         assert types == ["request.preview_pending", f"request.{ended['status']}"]
 
 

@@ -67,10 +67,16 @@ async def test_no_is_recorded_too(stand: Stand) -> None:
     assert (await stand.browser.get(preview(request))).headers["location"] == at(request)
     again = await stand.submit(at(request), preview(request), {"channel": "counter", "reponse": "oui"})
     assert again.headers["location"] == at(request)
-    assert [entry.kind for entry in await stand.bus.ledger.entries(request.authorisation)] == ["given", "preview_rejected", "refused"]
+    assert [entry.kind for entry in await stand.bus.ledger.entries(request.authorisation)] == [
+        "given",
+        "preview_rejected",
+        "refused",
+    ]
 
 
-@pytest.mark.parametrize("fields", [{}, {"channel": "online", "reponse": "oui"}, {"channel": "counter", "reponse": "peut-être"}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"channel": "online", "reponse": "oui"}, {"channel": "counter", "reponse": "peut-être"}]
+)
 async def test_half_an_answer_is_none(stand: Stand, fields: dict[str, str]) -> None:
     """Without a channel of the counter's, or a yes or no, nothing is recorded."""
     request = await waits(stand)
