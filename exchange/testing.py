@@ -266,6 +266,10 @@ class CasesApi:
     async def close(self) -> None: ...
 
 
+def _connector_keys() -> ConnectorKeys:
+    return ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
+
+
 class MemoryBus:
     """A whole bus: ledger, gate, release, deadlines, journal, a connector for each provider, one collectivity and its SDK."""
 
@@ -288,8 +292,8 @@ class MemoryBus:
         self.broker = MemoryBroker(self.clock)
         self.broker.create(topics.specs([self.operator], PROVIDERS, partitions=2, cluster=False))
         self.keys = keys or ephemeral("accord.test/memory")
-        self._connector_keys = ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
-        self.ledger = Ledger(open_sqlite(None), self.keys, self.clock, lambda provider: self._connector_keys.mac)
+        self.connector_keys = {each: _connector_keys() for each in self._providers}
+        self.ledger = Ledger(open_sqlite(None), self.keys, self.clock, self._mac)
         self.trust = Trust(self.keys.verifier, public_bytes(self.keys.certificate), public_bytes(self.keys.registrar))
         self.wallet = Wallet.new(self.recipient, self.operator)
         self._memory, self._relay = Memory(os.urandom(32)), Relay(self.ledger, self.broker, self.clock)
@@ -315,12 +319,15 @@ class MemoryBus:
         )
         self._tasks: list[asyncio.Task[None]] = []
 
+    def _mac(self, provider: str) -> bytes:
+        return self.connector_keys.get(provider, self.connector_keys[self.provider]).mac
+
     def connectors(self, provider: str = "") -> tuple[Connector, Watcher]:
         """A connector, just started, and what makes its looks: of the first provider where none is named."""
         (api, limits, rate), provider = self._calling, provider or self.provider
         lanes = Lanes(provider, api, self.clock, limits, rate)
         common = (self.ledger, self.broker, self.clock, self._tracing)
-        connector = Connector(provider, lanes, self._connector_keys, self.trust, *common)
+        connector = Connector(provider, lanes, self.connector_keys[provider], self.trust, *common)
         return connector, Watcher(connector, self.broker, self.clock, self._tracing)
 
     async def introduce(self) -> None:
@@ -328,7 +335,7 @@ class MemoryBus:
         now_ms = self.clock.now_ms()
         for provider in self._providers:
             enrolment = Ed25519PrivateKey.generate()
-            await introduce_provider(self.ledger, provider, self._connector_keys, enrolment, now_ms)
+            await introduce_provider(self.ledger, provider, self.connector_keys[provider], enrolment, now_ms)
         await introduce_collectivity(self.ledger, self.wallet, now_ms)
 
     async def __aenter__(self) -> Self:

@@ -345,7 +345,7 @@ class TestPreview:
         assert await request.awaits_person(60)
         assert (await stand.withdraw(agreement)).named == ()
         assert isinstance(await refused(request), outcomes.ConsentWithdrawn)
-        with pytest.raises(Refused, match=Code.WITHDRAWN):
+        with pytest.raises(Refused, match=Code.NOTHING_WAITS):
             await stand.ledger.previewed(request.submission, True, ONLINE)
 
     async def test_release_is_away_meanwhile(self, stand: Stand) -> None:
