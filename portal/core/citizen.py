@@ -97,6 +97,10 @@ def _fate(use: Use, language: Language) -> str:
                 "answer cut off by the withdrawal: nobody can open it",
             ),
         }.get(use.delivery, tr("réponse en route", "answer on its way"))
+    if use.reason == Code.PREVIEW_REJECTED:
+        return tr(
+            "rien transmis : vous avez dit non avant l'envoi", "nothing handed over: you said no before it was sent"
+        )
     if use.reason in CODES:
         return tr("rien transmis : ", "nothing handed over: ") + CATALOGUE[Code(use.reason)].cause(language)
     return tr("rien transmis", "nothing handed over")

@@ -43,8 +43,8 @@ def script(one: Agreement, preview: Preview, names: Names, language: Language) -
             f"{said['provider']} has answered. Nothing has left yet: it is for you to say whether the answer may be handed over.",
         ),
         tr(
-            f"Elle irait à : {said['recipient']}, pour {said['purpose']}. Elle contient : {what}. Rien d'autre.",
-            f"It would go to: {said['recipient']}, to {said['purpose']}. It holds: {what}. Nothing else.",
+            f"Elle irait à : {said['recipient']}, pour {said['purpose']}. Elle peut contenir : {what}. Rien d'autre.",
+            f"It would go to: {said['recipient']}, to {said['purpose']}. It may hold: {what}. Nothing else.",
         ),
         tr(
             "Je ne peux pas la lire, ni vous en dire le contenu : elle est scellée pour qui doit la recevoir.",

@@ -141,7 +141,7 @@ async def look(window: Window, consent: str) -> None:
     """Log in as the student, and look at what waits under this agreement."""
     await window.go(f"/connexion/citizen?next=/mes-accords/accord/{consent}")
     await be(window, STUDENT)
-    await window.follow("Vérifier ce qui serait transmis")
+    await window.follow("vérifier ce qui serait transmis")
     await reads(window, "Rien n'est encore parti")
 
 
@@ -150,7 +150,7 @@ async def test_an_answer_is_looked_at_before_it_leaves(window: Window, dev: dict
     consent = await waits(dev, tmp_path)
     await look(window, consent)
     await window.seen("citizen-preview")
-    await window.press("Transmettre")
+    await window.page.get_by_role("button", name="Transmettre", exact=True).click()
     await reads(window, "la réponse va être transmise")
     await window.seen("citizen-let-through")
     for _ in range(40):
@@ -168,7 +168,7 @@ async def test_an_answer_is_looked_at_and_kept_back(window: Window, dev: dict[st
     await look(window, consent)
     await window.press("Ne pas transmettre")
     await reads(window, "Rien n'est transmis. Votre dossier reste ouvert")
-    await reads(window, "Rien transmis : la personne a vu ce qui serait transmis et ne le veut pas")
+    await reads(window, "Rien transmis : vous avez dit non avant l'envoi")
     await window.seen("citizen-kept-back")
     await window.go("/mes-accords")
     await window.seen("citizen-with-previews")

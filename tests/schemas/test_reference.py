@@ -138,8 +138,9 @@ def test_a_message_of_the_bus_is_as_told(subject: str) -> None:
     jsonschema.validate(headers, told["headers"])
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(headers | {"ce_type": "fr.accord.other.v1"}, told["headers"])
-    assert told["payload"]["schema"] == catalogue().codec("waiting" if subject == wire.PREVIEW else subject).schema
-    assert told["x-schema-id"] == catalogue().id(subject)
+    of = "waiting" if subject == wire.PREVIEW else subject
+    assert told["payload"]["schema"] == catalogue().codec(of).schema
+    assert told["x-schema-id"] == catalogue().id(of)
 
 
 def test_asyncapi_s_own_parser_reads_it(tmp_path: Path) -> None:

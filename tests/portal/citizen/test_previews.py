@@ -81,7 +81,7 @@ async def test_seen_then_kept_back(person: Person) -> None:
         await request.answer()
     told = await person.read(own(authorisation))
     assert (told["state"], told["uses"], told["used"][0]["code"]) == ("live", 0, "refused")
-    assert "ne le veut pas" in told["used"][0]["text"]
+    assert "vous avez dit non" in told["used"][0]["text"]
 
 
 async def test_said_once(person: Person) -> None:
