@@ -145,9 +145,7 @@ async def _opened(
     settings, places = Settings(data=folder, kafka=EMBEDDED, traces=False), Places(folder)
     bus = LocalBus(settings, places)
     async with AsyncExitStack() as stack:
-        bus.bootstrap = await stack.enter_async_context(
-            beside(open_kafka(EMBEDDED, places.broker, progress, train=False))
-        )
+        bus.bootstrap = await stack.enter_async_context(beside(open_kafka(EMBEDDED, places.broker, progress, train=False)))
         stack.push_async_callback(bus.close)
         bus.start_ledger()
         bus.start_sandbox()

@@ -197,6 +197,8 @@ class Ledger(Receipts, Office, Citizens):
 
     async def over(self, worker: str = "") -> list[Outcome | Waiting]:
         with self._reading() as connection:
+            if not waiting.anything(connection):
+                return []
             over = bool(waiting.over(connection, self._clock.now_ms()))
             through = waiting.through(connection)
         told = [*(await self._release(through, [], worker))] if through else []

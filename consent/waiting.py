@@ -18,7 +18,7 @@ from consent.core.facts import Answer, Awaits, Position, RequestKey, State, Subm
 from consent.core.leaves import RELEASED
 from consent.core.release import Fate, Row, Seen
 from consent.stores import tables as t
-from consent.stores.batch import insert_values, update_values
+from consent.stores.batch import insert_values, there_is, update_values
 from consent.transaction import Transaction
 from exchange.core.errors import Code
 from exchange.core.sealing import answer_digest
@@ -49,6 +49,11 @@ def answers(connection: Connection, submissions: Sequence[Submission]) -> list[I
     asked = {(s.key, s.digest) for s in submissions}
     rows = by_request(connection, t.waiting, [s.key.request for s in submissions])
     return [_item(row) for row in rows if (row_key(row), row.digest) in asked]
+
+
+def anything(connection: Connection) -> bool:
+    """Whether anything is kept here at all: asked twice a second, mostly in vain."""
+    return there_is(connection, "SELECT 1 FROM waiting LIMIT 1")
 
 
 def over(connection: Connection, now_ms: int) -> list[Item]:

@@ -31,18 +31,22 @@ def preview(
     as_json: Json = False,
 ) -> None:
     """Voir ce qui attend que la personne le laisse transmettre, et enregistrer sa réponse. / See what waits for the person, record their word."""
-    ledger, authorisation = connect(Settings().places(data).socket), parse_id(agreement)
-    waiting: list[Preview] = show.run(ledger.previews([authorisation]), as_json=as_json)
-    if not accept and not reject:
+    collected, authorisation = how.evidence(channel, agent, proof, "eidas1"), parse_id(agreement)
+    wanted = parse_id(accept or reject) if accept or reject else b""
+
+    async def work() -> tuple[list[Preview], int | None]:
+        ledger = connect(Settings().places(data).socket)
+        waiting = await ledger.previews([authorisation])
+        found = next((one.submission for one in waiting if one.submission.key.request == wanted), None)
+        return waiting, None if found is None else await ledger.previewed(found, bool(accept), collected)
+
+    waiting, index = show.run(work(), as_json=as_json)
+    if not wanted:
         for one in waiting:
             _shown(one, as_json)
         return
-    wanted = parse_id(accept or reject)
-    found = next((one.submission for one in waiting if one.submission.key.request == wanted), None)
-    if found is None:
+    if index is None:
         show.fail(Code.NOTHING_WAITS, agreement, show.REFUSED, as_json=as_json)
-    collected = how.evidence(channel, agent, proof, "eidas1")
-    index = show.run(ledger.previewed(found, bool(accept), collected), as_json=as_json)
     said = "preview_accepted" if accept else "preview_rejected"
     show.line(outcome=said, request=wanted, leaf_index=index) if as_json else show.console.print(said)
 
