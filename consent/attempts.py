@@ -79,10 +79,14 @@ def _calls(connection: Connection, attempts: Sequence[Attempt]) -> dict[tuple[Re
 
 
 def _told(connection: Connection, attempts: Sequence[Attempt]) -> set[Submission | None]:
-    """Which of the answers last sent of watches were released."""
+    """Which of the answers last sent of watches were released, or refused by the person who saw them: the same is not shown again."""
     asked = [a.last.key.request for a in attempts if a.last]
     rows = by_request(connection, t.terminal, asked)
-    return {Submission(row_key(row), row.digest) for row in rows if row.code == RELEASED}
+    return {
+        Submission(row_key(row), row.digest)
+        for row in rows
+        if row.code == RELEASED or row.reason == Code.PREVIEW_REJECTED
+    }
 
 
 def by_request(connection: Connection, table: Any, requests: Sequence[bytes]) -> Sequence[Any]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, select, union
 
-from consent import changes
+from consent import changes, previews
 from consent.content import PERSON, ContentKeys, open_salted
 from consent.core.agreement import minor
-from consent.core.citizen import Agreement, Use, same_person
+from consent.core.citizen import Agreement, Preview, Use, same_person
 from consent.core.codes import code_digest, short_code
-from consent.core.facts import Acknowledgement, Evidence, State
+from consent.core.facts import Acknowledgement, Evidence, State, Submission
 from consent.core.query import delivery
 from consent.grants import person, terms_of
 from consent.issuers import Issuers
@@ -48,6 +48,14 @@ class Citizens(Part):
     async def uses(self, authorisation: bytes) -> list[Use]:
         with self._reading() as connection:
             return uses(connection, authorisation)
+
+    async def previews(self, authorisations: Sequence[bytes]) -> list[Preview]:
+        with self._reading() as connection:
+            return previews.previews(connection, authorisations, self._clock.now_ms())
+
+    async def previewed(self, submission: Submission, accepted: bool, evidence: Evidence) -> int:
+        with self._begin() as tx:
+            return previews.say(tx, submission, accepted, evidence)
 
 
 def of_person(connection: Connection, keys: KeyRing, identity: bytes, now_ms: int) -> list[Agreement]:

@@ -6,10 +6,21 @@ first cut the mode of the socket (0600) is who may call.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from consent.core.citizen import Agreement, Use
-from consent.core.facts import Delegation, DirectoryEntry, Evidence, Grant, Habilitation, Handover, Tally, Terms
+from consent.core.citizen import Agreement, Preview, Use
+from consent.core.facts import (
+    Delegation,
+    DirectoryEntry,
+    Evidence,
+    Grant,
+    Habilitation,
+    Handover,
+    Submission,
+    Tally,
+    Terms,
+)
 from consent.core.lost import Recovered
 from consent.core.query import (
     Alerts,
@@ -55,6 +66,15 @@ class Door(Ledger, Protocol):
 
     async def uses(self, authorisation: bytes) -> list[Use]:
         """The requests made under an agreement that have ended, the newest first, 200 at most."""
+
+    async def previews(self, authorisations: Sequence[bytes]) -> list[Preview]:
+        """What waits for its person under these agreements and may still be let through, the first to end first; 200 at most."""
+
+    async def previewed(self, submission: Submission, accepted: bool, evidence: Evidence) -> int:
+        """What the person says, themself or through an agent, to what waits for them: a leaf, whose index comes back. Let through, release
+        goes on with it; refused, its one outcome is `refused` with `preview_rejected`, no use is counted and what waited is erased. Said
+        again: the same leaf. `Refused`: `nothing_waits`, `conflict` (they said the contrary), `evidence_missing` (an agent who is nobody),
+        or why nothing may be handed over any more."""
 
     async def receipt(self, authorisation: bytes) -> str:
         """Its receipt, as signed JSON-LD (`consent.receipts`): the tlog-proof is in it, the page is drawn from it. `Refused` if it is

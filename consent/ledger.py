@@ -203,18 +203,29 @@ class Ledger(Receipts, Office, Citizens):
         for result in await self._release(items, [], worker, pulled=True):
             if isinstance(result, Outcome):
                 return result
+            if isinstance(result, Waiting):
+                raise Refused(Code.PREVIEW_PENDING)
         raise Refused(Code.NOTHING_WAITS)
 
     async def received(self, submissions: Sequence[Submission]) -> None:
         with self._begin() as tx:
             waiting.received(tx, submissions)
 
-    async def over(self, worker: str = "") -> list[Outcome]:
+    async def over(self, worker: str = "") -> list[Outcome | Waiting]:
         with self._reading() as connection:
-            if not waiting.over(connection, self._clock.now_ms()):
+            if not waiting.anything(connection):
                 return []
+            over = bool(waiting.over(connection, self._clock.now_ms()))
+            through = waiting.through(connection)
+        told = [*(await self._release(through, [], worker))] if through else []
+        if over:
+            with self._begin() as tx:
+                told += releases.over(tx, self._mac, worker)
+        return [one for one in told if isinstance(one, Outcome | Waiting)]
+
+    async def announced(self, submissions: Sequence[Submission]) -> None:
         with self._begin() as tx:
-            return releases.over(tx, self._mac, worker)
+            waiting.passed_on(tx, submissions)
 
     async def unconfirmed(self, submissions: Sequence[Submission]) -> list[bool]:
         with self._reading() as connection:

@@ -117,7 +117,8 @@ def _checked(answer: Answer, met: Met, opened: Opened) -> Seen | DeadLetter:
 def release(
     tx: Transaction, checked: Checked, worker: str, *, pulled: bool = False
 ) -> list[tuple[Seen, Fate, Leaf | None]]:
-    """Step (2): the fates of a chunk, written. `pulled` answers wait no longer, and are told again as often as they are asked for."""
+    """Step (2): the fates of a chunk, written. `pulled` answers wait no longer (but for their person), and are told again as often as they
+    are asked for."""
     items = [one.item for one in checked.seen]
     requests = [i.key.request for i in items]
     rows = {row_key(r): r for r in by_request(tx.connection, t.terminal, requests)}
@@ -128,12 +129,16 @@ def release(
         for key, r in rows.items()
     }
     held = _held(tx, items, rows)
-    if any(one.pulling for one in held.values()):
+    if any(one.pulling or one.preview for one in held.values()):
         settled = waiting.rows(tx.connection, requests) | settled
     fates, uses = fold(checked.seen, settled, held, tx.now_ms, pulled=pulled)
     leaves = _append_leaves(tx, checked.seen, fates)
     _write(tx, checked.seen, fates, leaves, worker)
     waiting.keep(tx, checked.seen, fates)
+    if pulled and any(one.preview for one in held.values()):
+        waiting.passed_on(
+            tx, [Submission(i.key, i.digest) for i, f in zip(items, fates, strict=True) if f.action != "wait"]
+        )
     _count(tx, uses, held)
     made = {one.item.key: leaf for one, leaf in zip(checked.seen, leaves, strict=True) if leaf is not None}
     again = [rows[i.key] for i, fate in zip(items, fates, strict=True) if fate.action == "again" and i.key in rows]
@@ -159,13 +164,15 @@ def _held(tx: Transaction, items: Sequence[Item], settled: Collection[RequestKey
     ):
         keyed.setdefault(authorisation, set()).add(certificate)
     pulls = {a.id: pulling(a, DATA_SETS[a.data_set].handover) for a in authorisations.values()}
-    waits = waiting.counts(tx.connection, found) if (found := [i for i, of in pulls.items() if of]) else {}
+    shown = {a.id for a in authorisations.values() if DATA_SETS[a.data_set].preview}
+    waits = waiting.counts(tx.connection, found) if (found := {*shown, *(i for i, of in pulls.items() if of)}) else {}
     return {
         a.id: Held(
-            a, recipient_keys.get(a.recipient, {}), frozenset(keyed.get(a.id, ())), pulls[a.id], waits.get(a.id, 0)
+            a, recipient_keys.get(a.recipient, {}), frozenset(keyed.get(a.id, ())), pulls[a.id], waits.get(a.id, 0),
+            a.id in shown,
         )
         for a in authorisations.values()
-    }
+    }  # fmt: skip
 
 
 def _met_again(items: Sequence[Item], settled: Collection[RequestKey]) -> set[bytes]:
@@ -270,7 +277,7 @@ def _told(one: Seen, fate: Fate, now_ms: int, leaf: Leaf | None, batched: _Place
     if fate.action == "drop":
         return Dropped()
     if fate.action == "wait":
-        return Waiting(one.item.key, one.item.digest, _deadline(one))
+        return Waiting(one.item.key, one.item.digest, _deadline(one), fate.awaits)
     return _outcome(one, fate, now_ms, leaf, batched)
 
 

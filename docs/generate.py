@@ -89,6 +89,9 @@ def authorisation_page() -> str:
     )
 
 
+PREVIEWED = "oui : rien n'est transmis avant que la personne l'ait laissé faire · *yes: nothing is handed over before the person lets it*"
+
+
 def data_set_page(name: str) -> str:
     """A data set's dictionary: who answers, what opens what, and each field with its type and meaning."""
     data_set, codec = DATA_SETS[name], catalogue().codec_of_data_set(name)
@@ -100,6 +103,7 @@ def data_set_page(name: str) -> str:
         ("Fournisseur · Provider", f"`{data_set.provider}`"),
         ("Périmètres · Scopes", _codes(data_set.scopes)),
         ("Paramètres · Parameters", _codes(data_set.parameters) or "aucun · none"),
+        ("Aperçu · Preview", PREVIEWED if data_set.preview else "non · no"),
         ("Schéma · Schema", f"`schemas/avro/{name}.avsc`, SHA-256 `{codec.sha256}`"),
     )
     return _page(

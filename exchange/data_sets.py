@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from exchange.core.decision import DataSet
-from exchange.core.shape import handover_of, parameters_of, scopes_of
+from exchange.core.shape import handover_of, parameters_of, preview_of, scopes_of
 from exchange.schemas import catalogue
 
 
 def _data_set(name: str) -> DataSet:
     schema = catalogue().codec_of_data_set(name).schema
-    return DataSet(name, name.partition(".")[0], scopes_of(schema), parameters_of(schema), handover_of(schema))
+    provider, asks = name.partition(".")[0], preview_of(schema)
+    return DataSet(name, provider, scopes_of(schema), parameters_of(schema), handover_of(schema), asks)
 
 
 DATA_SETS = {name: _data_set(name) for name in catalogue().data_sets()}

@@ -75,6 +75,14 @@ class NothingWaits(ExchangeError):
     """No answer waits to be opened: it is not there yet, was taken, or its time is over."""
 
 
+class AwaitsPerson(ExchangeError):
+    """An answer is there, and its person has not said yet whether it may be handed over: the request goes on until its deadline."""
+
+
+class PreviewRejected(ExchangeError):
+    """The person saw what would be handed over and said no; the agreement stands."""
+
+
 class Conflict(ExchangeError):
     """The request id was used for another request."""
 
@@ -94,6 +102,8 @@ _CLASSES: dict[type[ExchangeError], tuple[Code, ...]] = {
     ProviderUnavailable: (Code.PROVIDER_UNAVAILABLE, Code.PROVIDER_ERROR, Code.ATTEMPTS_EXHAUSTED, Code.WRONG_PERSON),
     Expired: (Code.DEADLINE_PASSED,),
     NothingWaits: (Code.NOTHING_WAITS,),
+    AwaitsPerson: (Code.PREVIEW_PENDING,),
+    PreviewRejected: (Code.PREVIEW_REJECTED,),
     Conflict: (Code.CONFLICT,),
     BusUnavailable: (Code.UNAVAILABLE,),
 }  # fmt: skip

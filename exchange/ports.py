@@ -208,18 +208,24 @@ class Ledger(Protocol):
         self, items: Sequence[Answer | Verdict], confirmed: Sequence[Confirmation], worker: str = ""
     ) -> list[Outcome | Waiting | Dropped | DeadLetter]:
         """T-release: one fate per item, in order; `confirmed` are those of earlier chunks that the broker acknowledged. `worker` is
-        the process that asks. `Waiting` where the answer is to be pulled: kept until its deadline, opened by `open`."""
+        the process that asks. `Waiting` where the answer is to be pulled: kept until its deadline, opened by `open`; or where its person has to let it through."""
 
     async def open(self, submission: Submission, worker: str = "") -> Outcome:
         """T-release of an answer that waits, because the collectivity asks for it: uses are counted, the deadline applied, a withdrawal
         honoured here. Asked again: the same outcome, with its key while that exists and it was not `received`, else cut. What comes
-        with a key is dropped unless it was handed on within `LEASE_MS`. `Refused` `nothing_waits`: not there yet, taken, or too late."""
+        with a key is dropped unless it was handed on within `LEASE_MS`. `Refused` `nothing_waits`: not there yet, taken, or too late;
+        `preview_pending`: its person has not let it through yet."""
 
     async def received(self, submissions: Sequence[Submission]) -> None:
         """The collectivity has these answers that it opened: no withdrawal will name them, and once their outcome is told what waited is erased."""
 
-    async def over(self, worker: str = "") -> list[Outcome]:
-        """The outcomes of what waited and was opened, withdrawn or too late, without any key, until they are confirmed (`with_key` None)."""
+    async def over(self, worker: str = "") -> list[Outcome | Waiting]:
+        """What is to be told of what waited, until it is confirmed: the outcomes of what was opened, withdrawn, refused by its person or
+        too late, without any key (`with_key` None); of what its person let through, T-release, with its key as `release` gives it, or
+        the notice that it may now be opened, until it is `announced`."""
+
+    async def announced(self, submissions: Sequence[Submission]) -> None:
+        """The collectivity was told that these, which their person let through, may be opened."""
 
     async def unconfirmed(self, submissions: Sequence[Submission]) -> list[bool]:
         """Which of these submissions have no confirmed outcome yet."""

@@ -87,6 +87,10 @@ class AccordBus:
         """The same, and its answer; the `ExchangeError` it ends with otherwise."""
         return self.run(self.request(agreement, **asked).answer(3_600))
 
+    def preview(self, request: Request, accepted: bool = True) -> None:
+        """Where the data set asks for it: the person lets the answer to this request through, or not. LookupError where none waits for them."""
+        self.run(self.memory.preview(request, accepted))
+
     def withdraw(self, agreement: bytes) -> Acknowledgement:
         """The person takes the agreement back."""
         return self.run(self.memory.withdraw(agreement))

@@ -20,7 +20,7 @@ from consent import certificates
 from consent.core.facts import Acknowledgement, Evidence, Outcome, RequestKey, Submission, Terms, Waiting
 from exchange import outcomes, receipt, recording, rules, wire
 from exchange.core import sealing
-from exchange.core.decision import Ask
+from exchange.core.decision import TTL_MAX_MS, Ask
 from exchange.core.errors import Code
 from exchange.core.heads import HEAD, varint
 from exchange.core.identity import Identity, commitment
@@ -28,6 +28,7 @@ from exchange.core.shape import present
 from exchange.core.topics import outcomes as outcomes_topic
 from exchange.core.topics import requests as requests_topic
 from exchange.data_sets import DATA_SETS
+from exchange.hearing import Hearing
 from exchange.known_keys import KnownKeys
 from exchange.ports import LEASE_MS, Clock, Ledger, Outbox, Reader, Record, Refused, Unavailable
 from exchange.publishing import Publishing
@@ -40,6 +41,8 @@ from exchange.watching import Watch, parts_of
 
 READ_AGAIN_S = 0.5
 TRIES = 5
+TTL_S, PREVIEW_TTL_S = 300.0, TTL_MAX_MS / 1000
+"""How long a request lives where nobody says: five minutes; two days where its person is asked before the answer is handed over."""
 ReaderFactory = Callable[[str, Mapping[int, int]], Reader]
 
 
@@ -70,13 +73,24 @@ class Request:
     again: Callable[[], Awaitable[Request]] | None = None
     """Asks anew, once, under the agreement's new key."""
 
+    @property
+    def submission(self) -> Submission:
+        """What tells it from another ask under the same id."""
+        return Submission(self.key, self.digest)
+
     async def outcome(self, timeout_s: float = 30.0) -> Outcome:
-        """The one terminal fate; `BusUnavailable` if none is told in time (the request goes on). An answer that waits is opened by this."""
-        return await self.bus.outcome(await self.bus.wait(self.key, self.digest, timeout_s))
+        """The one terminal fate. If none is told in time (the request goes on): `AwaitsPerson` where an answer is there and its person has
+        not let it through yet, else `BusUnavailable`. An answer that waits to be opened is opened by this."""
+        return await self.bus.outcome(await self.bus.hearing.told(self.submission, timeout_s))
 
     async def waiting(self, timeout_s: float = 30.0) -> bool:
         """Whether an answer waits to be opened, once there is news; False where the request has its fate already. Opens nothing."""
-        return pulled(await self.bus.wait(self.key, self.digest, timeout_s, keep=True))
+        return pulled(await self.bus.hearing.told(self.submission, timeout_s, keep=True))
+
+    async def awaits_person(self, timeout_s: float = 30.0) -> bool:
+        """Whether an answer is there that its person has to let through, once there is news; False where there is other news first. Then
+        `answer` goes on waiting for what they say."""
+        return await self.bus.hearing.shown(self.submission, timeout_s)
 
     async def answer(self, timeout_s: float = 30.0) -> outcomes.Answer:
         """The answer, opened and its receipt verified; an `ExchangeError` where there is none. Where the agreement's key was replaced
@@ -101,14 +115,14 @@ class Bus:
     trust: Trust
     clock: Clock
     tracing: Tracing = field(default_factory=Tracing)
-    _told: dict[tuple[RequestKey, bytes], asyncio.Future[Outcome | Waiting]] = field(default_factory=dict)
+    hearing: Hearing = field(init=False)
     _pulled: set[Submission] = field(default_factory=set)
     _reading: asyncio.Task[None] | None = None
     keys: KnownKeys = field(init=False)
     _publishing: Publishing = field(init=False)
 
     def __post_init__(self) -> None:
-        self._publishing = Publishing(self.outbox)
+        self.hearing, self._publishing = Hearing(self.clock), Publishing(self.outbox)
         self.keys = KnownKeys(self.ledger, self.trust, self.clock)
 
     async def __aenter__(self) -> Self:
@@ -131,7 +145,7 @@ class Bus:
         scopes: Sequence[str] | None = None,
         parameters: Mapping[str, str] | None = None,
         rule: bytes = b"",
-        ttl_s: float = 300,
+        ttl_s: float | None = None,
         request_id: bytes | None = None,
         capsule: Capsule | None = None,
         watch_every_ms: int = 0,
@@ -140,7 +154,7 @@ class Bus:
         """Publish a request under an agreement (its 16-byte id). On return the broker has it, durably.
 
         `scopes` default to all the data set has; `parameters` select (annee, mois); `request_id` is a UUIDv7 of yours, for an
-        idempotent retry; `rule` is a signed rule, to be answered instead of the data: the scopes then default to those it reads;
+        idempotent retry; `ttl_s` defaults to five minutes, or to two days where the data set asks for a preview; `rule` is a signed rule, to be answered instead of the data: the scopes then default to those it reads;
         `capsule` stands for the one the wallet holds; the watch is for `watch`. `UnknownDataSet`, `ConsentRequired` or `NotEntitled` here when the SDK knows
         already that it cannot be asked.
         """
@@ -166,8 +180,9 @@ class Bus:
         ask_hash = sealing.ask_hash(ask)
         digest = sealing.request_digest(key.operator, consent, key.request, ask_hash)
         provider = await self.keys.entry("provider", known.provider)
-        self._told[key, digest] = asyncio.get_running_loop().create_future()
-        ttl_ms, held = round(ttl_s * 1000), capsule
+        self.hearing.expect(Submission(key, digest))
+        usual_s = PREVIEW_TTL_S if known.preview else TTL_S
+        ttl_ms, held = round(1000 * (usual_s if ttl_s is None else ttl_s)), capsule
         await self._publish(key, lambda: _request(key, digest, ttl_ms, ask, held, provider.public_key))
 
         async def again() -> Request:
@@ -219,7 +234,7 @@ class Bus:
         request = await self.request(
             data_set, consent=consent, purpose=purpose, watch_every_ms=every_ms, watch_until_ms=until_ms, **asked
         )
-        del self._told[request.key, request.digest]  # told by the watch
+        self.hearing.forget(request.submission)  # told by the watch
         return Watch(request, until_ms, cursor)
 
     def resume(self, name: str) -> Watch:
@@ -247,34 +262,19 @@ class Bus:
                 lambda: wire.message("exchange-request", key.authorisation, made(), event_id, headers),
             )
 
-    async def wait(self, key: RequestKey, digest: bytes, timeout_s: float, *, keep: bool = False) -> Outcome | Waiting:
-        """What is told of a submission made on this bus: its outcome, or that its answer waits; told once, unless one is to `keep` it."""
-        future = self._told.get((key, digest))
-        if future is None:
-            raise outcomes.BusUnavailable(Code.UNAVAILABLE)
-        waiting: asyncio.Future[None] = asyncio.ensure_future(self.clock.sleep(timeout_s))
-        waits: list[asyncio.Future[Any]] = [future, waiting]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if not future.done():
-            raise outcomes.BusUnavailable(Code.UNAVAILABLE)
-        if not keep:
-            self._told.pop((key, digest), None)
-        return future.result()
-
     async def outcome(self, told: Outcome | Waiting) -> Outcome:
         """The outcome of what was told: where an answer waits, or was opened elsewhere, that of opening it here and now."""
         return await self.pull(Submission(told.key, told.digest)) if pulled(told) else told  # type: ignore[return-value]  # what is not pulled is an outcome
 
     async def pull(self, submission: Submission) -> Outcome:
-        """Open what waits: this is the release (protocol §2). `NothingWaits` where there is nothing, `BusUnavailable` where what came with
-        its key came too late to be used."""
+        """Open what waits: this is the release (protocol §2). `NothingWaits` where there is nothing, `AwaitsPerson` where it waits for its
+        person first, `BusUnavailable` where what came with its key came too late to be used."""
         for _ in range(TRIES):
             started_ms = self.clock.monotonic_ms()
             try:
                 outcome = await self.ledger.open(submission)
             except Refused as refused:
-                raise outcomes.NothingWaits(refused.code) from None
+                raise outcomes.of(refused.code) from None
             if outcome.delivery != "key":
                 return outcome
             if self.clock.monotonic_ms() - started_ms <= LEASE_MS:
@@ -284,10 +284,9 @@ class Bus:
 
     async def received(self, request: Request) -> None:
         """An answer that was pulled is here and opened: the ledger may forget it. Nothing for any other."""
-        submission = Submission(request.key, request.digest)
-        if submission in self._pulled:
-            self._pulled.discard(submission)
-            await self.ledger.received([submission])
+        if request.submission in self._pulled:
+            self._pulled.discard(request.submission)
+            await self.ledger.received([request.submission])
 
     def open(self, request: Request, outcome: Outcome) -> outcomes.Answer:
         """Open and verify: receipt, T, the connector's signature. An `ExchangeError` for an outcome without an answer."""
@@ -331,7 +330,7 @@ class Bus:
                     yield Event(cursor, what.key.request, what)
 
     async def told(self, after: str = "") -> AsyncGenerator[Told, None]:
-        """The same, and each answer that waits."""
+        """The same, and each answer that waits, for its person or to be opened."""
         offsets = {int(p): int(o) for p, _, o in (item.partition(":") for item in after.split(",") if item)}
         async with self.reader(outcomes_topic(self.wallet.operator), offsets) as reader:
             while True:
@@ -354,12 +353,8 @@ class Bus:
 
     def _hear(self, chunk: Sequence[Record]) -> None:
         for record in chunk:
-            told = _told(record)
-            future = self._told.get((told.key, told.digest)) if told else None
-            if told is not None and future is not None and not future.done():
-                future.set_result(
-                    told
-                )  # the first one told counts; a repeat says the same, and opening what waits says it all
+            if (told := _told(record)) is not None:
+                self.hearing.hear(told)
 
 
 def cursor_of(offsets: Mapping[int, int]) -> str:

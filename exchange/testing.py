@@ -46,17 +46,17 @@ from exchange.core.batches import Read
 from exchange.core.identity import Identity
 from exchange.core.memory import Memory
 from exchange.data_sets import PROVIDERS
-from exchange.introduction import KEY_LIFE_MS, give, introduce_collectivity, introduce_provider
+from exchange.introduction import KEY_LIFE_MS, ONLINE, give, introduce_collectivity, introduce_provider
 from exchange.journal.store import JournalStore
 from exchange.ports import Agent, Batches, Record, Unavailable
-from exchange.sdk import Bus
+from exchange.sdk import Bus, Request
 from exchange.sealing import public_bytes
 from exchange.tracing import Tracing
 from exchange.trust import Trust
 from exchange.wallet import Wallet
 
 START_MS = 1_800_000_000_000
-TICK_S = 0.5
+TICK_S, PREVIEW_S = 0.5, 60.0
 _TURNS = 40
 
 
@@ -273,8 +273,12 @@ class CasesApi:
     async def close(self) -> None: ...
 
 
+def _connector_keys() -> ConnectorKeys:
+    return ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
+
+
 class MemoryBus:
-    """A whole bus: ledger, gate, release, deadlines, journal, one connector, one collectivity and its SDK."""
+    """A whole bus: ledger, gate, release, deadlines, journal, a connector for each provider, one collectivity and its SDK."""
 
     recipient, operator = "21130055300016", "211300553"
 
@@ -285,17 +289,18 @@ class MemoryBus:
         keys: KeyRing | None = None,
         *,
         provider: str = "cnaf",
+        more_providers: Sequence[str] = (),
         limits: Mapping[str, Limits] | None = None,
         rate: str = "",
         clock: VirtualClock | None = None,
     ) -> None:
-        self.provider, self._calling = provider, (api, limits, rate)
+        self.provider, self._providers, self._calling = provider, (provider, *more_providers), (api, limits, rate)
         self.clock, self._tracing = clock or VirtualClock(), tracing or Tracing()
         self.broker = MemoryBroker(self.clock)
         self.broker.create(topics.specs([self.operator], PROVIDERS, partitions=2, cluster=False))
         self.keys = keys or ephemeral("accord.test/memory")
-        self._connector_keys = ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
-        self.ledger = Ledger(open_sqlite(None), self.keys, self.clock, lambda provider: self._connector_keys.mac)
+        self.connector_keys = {each: _connector_keys() for each in self._providers}
+        self.ledger = Ledger(open_sqlite(None), self.keys, self.clock, self._mac)
         self.trust = Trust(self.keys.verifier, public_bytes(self.keys.certificate), public_bytes(self.keys.registrar))
         self.wallet = Wallet.new(self.recipient, self.operator)
         self._memory, self._relay = Memory(os.urandom(32)), Relay(self.ledger, self.broker, self.clock)
@@ -306,7 +311,7 @@ class MemoryBus:
             Release(*common, self._tracing),
             Deadline(*common),
             Journal(self.broker, self.journal, self.clock),
-            *self.connectors(),
+            *(agent for each in self._providers for agent in self.connectors(each)),
             Retries(*common),
         ]
         self.runners = {agent.name: MemoryRunner(agent, self.broker, self.clock) for agent in agents}
@@ -321,18 +326,23 @@ class MemoryBus:
         )
         self._tasks: list[asyncio.Task[None]] = []
 
-    def connectors(self) -> tuple[Connector, Watcher]:
-        """A connector, just started, and what makes its looks."""
-        api, limits, rate = self._calling
-        lanes = Lanes(self.provider, api, self.clock, limits, rate)
+    def _mac(self, provider: str) -> bytes:
+        return self.connector_keys.get(provider, self.connector_keys[self.provider]).mac
+
+    def connectors(self, provider: str = "") -> tuple[Connector, Watcher]:
+        """A connector, just started, and what makes its looks: of the first provider where none is named."""
+        (api, limits, rate), provider = self._calling, provider or self.provider
+        lanes = Lanes(provider, api, self.clock, limits, rate)
         common = (self.ledger, self.broker, self.clock, self._tracing)
-        connector = Connector(self.provider, lanes, self._connector_keys, self.trust, *common)
+        connector = Connector(provider, lanes, self.connector_keys[provider], self.trust, *common)
         return connector, Watcher(connector, self.broker, self.clock, self._tracing)
 
     async def introduce(self) -> None:
         """Its parties become known to the ledger; nobody runs yet. For tests that move every agent by hand."""
         now_ms = self.clock.now_ms()
-        await introduce_provider(self.ledger, self.provider, self._connector_keys, Ed25519PrivateKey.generate(), now_ms)
+        for provider in self._providers:
+            enrolment = Ed25519PrivateKey.generate()
+            await introduce_provider(self.ledger, provider, self.connector_keys[provider], enrolment, now_ms)
         await introduce_collectivity(self.ledger, self.wallet, now_ms)
 
     async def __aenter__(self) -> Self:
@@ -371,7 +381,8 @@ class MemoryBus:
 
     async def restart_connector(self) -> None:
         """Its process is killed, and that of the tasks that wait: others start, who know what was committed and nothing else."""
-        for agent in (*self.connectors(), Retries(self.ledger, self.broker, self.clock)):
+        agents = [agent for each in self._providers for agent in self.connectors(each)]
+        for agent in (*agents, Retries(self.ledger, self.broker, self.clock)):
             await self.runners[agent.name].replace(agent)
 
     async def give(self, identity: Identity, **changes: object) -> bytes:
@@ -382,6 +393,12 @@ class MemoryBus:
         """From now on answers come with their outcomes (`push`), or wait until they are opened (`pull`)."""
         until_ms = self.clock.now_ms() + KEY_LIFE_MS
         await self.ledger.delegate(self.recipient, self.operator, until_ms, handover)
+
+    async def preview(self, request: Request, accepted: bool = True) -> None:
+        """The person sees that an answer waits for them and lets it through, or not; waits until there is one."""
+        if not await request.awaits_person(PREVIEW_S):
+            raise LookupError("no answer waits for its person")
+        await self.ledger.previewed(request.submission, accepted, ONLINE)
 
     async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement:
         return await self.ledger.withdraw(authorisation, happening)

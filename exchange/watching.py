@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from consent import certificates
 from consent.core.facts import Outcome, RequestKey, Submission, Waiting
 from exchange import outcomes
+from exchange.core.errors import Code
 from exchange.core.watch import number_of, submission
+from exchange.hearing import awaits_person
 
 if TYPE_CHECKING:
     from exchange.sdk import Request, Told
@@ -48,21 +50,21 @@ class Watch:
         """The first answer and each one that changed, opened and their receipts verified, after a cursor (None: from the beginning).
 
         Ends at `until_ms`. Raises the `ExchangeError` that ended the watch: withdrawn, used up, expired, replaced…; what the bus could
-        not deliver in time is looked up again at the next look.
+        not deliver in time, or the person did not let through, is looked up again at the next look.
         """
         after = self.cursor if after is None else after
         async with aclosing(self.request.bus.told(after)) as told:
             seen = -1
             while (event := await self._next(told)) is not None:
                 number = self._number(event.told)
-                if number is None or number <= seen:
-                    continue  # somebody else's, or told again
+                if number is None or number <= seen or awaits_person(event.told):
+                    continue  # somebody else's, told again, or not to be had yet
                 request = replace(self.request, key=event.told.key, digest=event.told.digest)
                 try:
                     outcome = await request.bus.outcome(event.told)
-                except outcomes.NothingWaits:
-                    continue  # opened before, or too late
-                if outcome.code == "expired" and number:
+                except (outcomes.NothingWaits, outcomes.AwaitsPerson):
+                    continue  # opened before, too late, or told again once its person has let it through
+                if number and (outcome.code == "expired" or outcome.reason == Code.PREVIEW_REJECTED):
                     continue
                 seen = number
                 if outcome.delivery == "key":

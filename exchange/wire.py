@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from consent.core.facts import Answer, Outcome, Position, RequestKey, Verdict, Waiting
+from consent.core.facts import Answer, Awaits, Outcome, Position, RequestKey, Verdict, Waiting
 from exchange.core.avro import BadAvro
 from exchange.core.cloudevents import headers
 from exchange.core.decision import Ask
@@ -21,6 +21,8 @@ from exchange.schemas import UnknownSchema, catalogue
 
 OUTER_MAX_BYTES = 960 << 10
 """Of a sealed answer: its outcome adds a receipt and must still be one message of 1 MiB."""
+PREVIEW = "preview"
+"""The event of a notice that an answer waits for its person; where it waits for the collectivity, `waiting`. Both have the same body."""
 _SOURCE = "urn:accord:bus"
 _TIME_MAX_MS = (1 << 63) - 1
 
@@ -175,7 +177,20 @@ def write_outcome(outcome: Outcome) -> bytes:
 
 def read_waiting(record: Record) -> Waiting:
     body = _keyed(record, read("waiting", record.value))
-    return Waiting(request_key(body), body["digest"], body["deadline_ms"])
+    awaits: Awaits = "person" if ("ce_type", event_type(PREVIEW)) in record.headers else "collectivity"
+    return Waiting(request_key(body), body["digest"], body["deadline_ms"], awaits)
+
+
+def event_of(told: Outcome | Waiting) -> str:
+    """Which event it is, on its topic."""
+    if isinstance(told, Outcome):
+        return "outcome"
+    return PREVIEW if told.awaits == "person" else "waiting"
+
+
+def event_type(name: str) -> bytes:
+    """`ce_type` of an event."""
+    return dict(headers_of(name))["ce_type"]
 
 
 def write_waiting(waiting: Waiting) -> bytes:

@@ -51,6 +51,7 @@ RECIPIENT, OPERATOR, PROVIDER = "21130055300016", "211300553", "cnaf"
 JEANNE = Identity("MARTIN", prenoms=("Jeanne",), date_naissance="1980-01-02", sexe_etat_civil="F")
 PAUL = Identity("DURAND", prenoms=("Paul",), date_naissance="1979-11-30", sexe_etat_civil="M")
 QUOTIENT = {"quotient_familial": {"fournisseur": "CNAF", "valeur": 742, "annee": 2026, "mois": 3}}
+BURSARY = {"statut_boursier": {"est_boursier": True, "est_radie": False, "date_radiation": None}}
 SCHEMA = hashlib.sha256(b"schema").digest()
 
 

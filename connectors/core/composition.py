@@ -25,7 +25,7 @@ from connectors.contract import Failure, Found, NotFound, Reading, Retry, StateR
 from connectors.core.description import BadDescription, Description
 from exchange.core.shape import parameters_of, scopes_of
 
-_KEYS = {"data_set", "provider", "parts"}
+_KEYS, _MAY = {"data_set", "provider", "parts"}, {"preview"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Composition:
 
 def compose(document: Any, schema: Mapping[str, Any], known: Mapping[str, Description]) -> Composition:
     """The composition of one YAML document, for the data set's schema and the ``known`` descriptions. Raises ``BadDescription``."""
-    if not isinstance(document, dict) or document.keys() != _KEYS or not isinstance(document["parts"], dict):
+    if not isinstance(document, dict) or document.keys() - _MAY != _KEYS or not isinstance(document["parts"], dict):
         raise BadDescription("not a composition")
     name, parts, scopes = document["data_set"], document["parts"], {f["name"]: f["scope"] for f in schema["fields"]}
     if parts.keys() != scopes.keys() or not all(isinstance(part, str) and part in known for part in parts.values()):

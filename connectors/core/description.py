@@ -26,6 +26,7 @@ from typing import Any
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _KEYS = {
     "data_set",
+    "preview",
     "provider",
     "family",
     "operations",

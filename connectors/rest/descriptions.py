@@ -50,6 +50,7 @@ def load_composition(text: str) -> Composition:
 
 def _description(document: Any) -> Description:
     schema = _schema(document)
+    _agrees(document, schema)
     description = describe(document, schema)
     unknown = description.sources - SOURCES.keys()
     if unknown or description.family not in FAMILIES:
@@ -60,7 +61,16 @@ def _description(document: Any) -> Description:
 
 
 def _composition(document: Any) -> Composition:
-    return compose(document, _schema(document), descriptions())
+    schema = _schema(document)
+    _agrees(document, schema)
+    return compose(document, schema, descriptions())
+
+
+def _agrees(document: Any, schema: Mapping[str, Any]) -> None:
+    """``preview`` is true or not there, and its schema says the same: nothing is handed over unseen for want of a word."""
+    told = (document.get("preview", False), schema.get("preview", False))
+    if told not in ((True, True), (False, False)) or not all(isinstance(each, bool) for each in told):
+        raise BadDescription(f"{document.get('data_set')}: preview is not that of its schema")
 
 
 @cache

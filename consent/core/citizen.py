@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from consent.core.facts import Acknowledgement, State, Terms, Value
+from consent.core.facts import Acknowledgement, State, Submission, Terms, Value
 from exchange.core.identity import Identity
 
 
@@ -37,6 +37,16 @@ class Use(Value, frozen=True):
     provider_code: str
     scopes: tuple[str, ...]
     delivery: str
+
+
+class Preview(Value, frozen=True):
+    """An answer that waits for its person to let it through, as they are shown it: which request, which scopes the State was asked for,
+    when it was last asked, until when it may be let through. What it says is sealed, and shown to nobody here."""
+
+    submission: Submission
+    scopes: tuple[str, ...]
+    asked_at_ms: int
+    deadline_ms: int
 
 
 def same_person(recorded: Identity, vouched: Identity) -> bool:

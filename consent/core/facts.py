@@ -20,6 +20,10 @@ Assurance = Literal["eidas1", "eidas2", "eidas3"]
 Handover = Literal["push", "pull"]
 """How an answer reaches the collectivity: with the outcome, or when it opens the answer that waits for it (protocol §2)."""
 
+Awaits = Literal["collectivity", "person", "release"]
+"""Whom an answer that is kept waits for: the collectivity to open it, the person to let it through (their preview, ADR 0031), or release
+to go on with what the person let through."""
+
 CALLS_MAX = 3
 """State calls of one request, at most (T-attempt)."""
 REGISTER = bytes(16)
@@ -206,7 +210,7 @@ class DirectoryEntry(Value, frozen=True):
 
 class Attempted(Value, frozen=True):
     """`reason` empty: call. Otherwise do not, and say why (a code of the error catalogue). `recipient` is whom to seal to; `told`:
-    the answer last sent of this watch was released."""
+    the answer last sent of this watch was released, or its person would not have it."""
 
     reason: str
     recipient: DirectoryEntry | None = None
@@ -270,11 +274,13 @@ class Outcome(Value, frozen=True, tag="outcome"):
 
 
 class Waiting(Value, frozen=True, tag="waiting"):
-    """An answer waits, until its deadline, for the collectivity to open it: not a fate, the request has none yet."""
+    """An answer waits, until its deadline, for the collectivity to open it, or first for the person to let it through: not a fate, the
+    request has none yet."""
 
     key: RequestKey
     digest: bytes
     deadline_ms: int
+    awaits: Awaits = "collectivity"
 
 
 class Dropped(Value, frozen=True, tag="dropped"):

@@ -25,6 +25,8 @@ _TELL_NOTHING = REGISTER | {
     "queried",
     "recovered",
     "vouched",
+    "preview_accepted",
+    "preview_rejected",
 }
 
 

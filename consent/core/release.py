@@ -1,7 +1,8 @@
 """The fate of each answer and verdict met by release: the request table of protocol §4, cell by cell.
 
 `fold` decides a whole chunk in order: uses counted and fates decided earlier in the chunk count for the later ones. Where the answer is
-to be pulled it waits instead of being released, and is decided by the same rule when the collectivity itself asks for it.
+to be pulled it waits instead of being released, and is decided by the same rule when the collectivity itself asks for it. Where its data
+set asks for a preview it waits for the person first, whoever asks; let through, it goes on as any other (ADR 0031).
 Left to `consent.releases`: seals (an answer that does not open is a dead letter and never comes here), time, the store.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from consent.core.facts import Answer, Authorisation, Handover, RequestKey, Verdict
+from consent.core.facts import Answer, Authorisation, Awaits, Handover, RequestKey, Verdict
 from consent.core.rules import usable
 from exchange.core.errors import Code
 from exchange.core.sealing import Context, answer_digest, bound_rule
@@ -20,7 +21,7 @@ FateCode = Literal["released", "refused", "failed", "expired", "cancelled"]
 
 
 class Row(NamedTuple):
-    """A request's terminal row, or the answer that waits where it has none."""
+    """A request's terminal row, or the answer that waits where it has none: `awaits` says for whom."""
 
     digest: bytes
     code: FateCode | Literal["waiting"]
@@ -28,17 +29,19 @@ class Row(NamedTuple):
     provider_code: str
     answer_digest: bytes
     confirmed: bool
+    awaits: Awaits = "collectivity"
 
 
 class Held(NamedTuple):
     """An authorisation as the transaction reads it: the operators' current recipient key ids, the certificates whose key exists, the
-    operators who open their answers themselves, and how many answers wait for them."""
+    operators who open their answers themselves, how many answers wait, and whether its data set asks for a preview."""
 
     authorisation: Authorisation
     recipient_keys: Mapping[str, bytes]
     keyed: frozenset[bytes]
     pulling: frozenset[str] = frozenset()
     waiting: int = 0
+    preview: bool = False
 
 
 class Seen(NamedTuple):
@@ -50,7 +53,7 @@ class Seen(NamedTuple):
 
 
 class Fate(NamedTuple):
-    """What to do with an item: `insert` a row, tell it `again`, let it `wait` to be opened, tell a `conflict`, or `drop` it."""
+    """What to do with an item: `insert` a row, tell it `again`, let it `wait` for whom `awaits` says, tell a `conflict`, or `drop` it."""
 
     action: Literal["insert", "again", "wait", "conflict", "drop"]
     code: FateCode = "refused"
@@ -59,6 +62,7 @@ class Fate(NamedTuple):
     provider_code: str = ""
     answer_digest: bytes = b""
     """Of the sealed answer a row is inserted for, or that waits."""
+    awaits: Awaits = "collectivity"
 
 
 DROP = Fate("drop")
@@ -91,7 +95,7 @@ def fold(
             if fate.code == "released":
                 uses[key.authorisation] = used + 1
         elif fate.action == "wait" and key not in decided:
-            decided[key] = Row(one.item.digest, "waiting", "", "", fate.answer_digest, False)
+            decided[key] = Row(one.item.digest, "waiting", "", "", fate.answer_digest, False, fate.awaits)
             waiting[key.authorisation] = waits + 1
         fates.append(fate)
     return fates, uses
@@ -100,7 +104,8 @@ def fold(
 def _fate(
     seen: Seen, row: Row | None, held: Held | None, uses: int, waiting: int, now_ms: int, *, pulled: bool
 ) -> Fate:
-    waits = not pulled and held is not None and seen.item.key.operator in held.pulling
+    pending = _pending(row, held)
+    waits = pending or (not pulled and held is not None and seen.item.key.operator in held.pulling)
     if row is not None and (row.code != "waiting" or row.digest != seen.item.digest):
         return _met_again(seen, row, held, waits=waits)
     if isinstance(seen.item, Verdict):
@@ -114,7 +119,16 @@ def _fate(
     reason = refusal(seen, held, uses + waiting if waits and row is None else uses, now_ms)
     if reason is not None:
         return Fate("insert", "refused", "none", reason, answer_digest=told)
-    return Fate("wait" if waits else "insert", "released", "none" if waits else "key", answer_digest=told)
+    if waits:
+        return Fate("wait", "released", "none", answer_digest=told, awaits="person" if pending else "collectivity")
+    return Fate("insert", "released", "key", answer_digest=told)
+
+
+def _pending(row: Row | None, held: Held | None) -> bool:
+    """Whether the person has still to let it through: nothing else of what is asked may do without."""
+    if row is None:
+        return held is not None and held.preview
+    return row.code == "waiting" and row.awaits == "person"
 
 
 def _judged(verdict: Verdict, row: Row | None, now_ms: int) -> Fate:

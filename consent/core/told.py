@@ -33,6 +33,8 @@ WORDS = {
     "vouched": ("parole d'un fournisseur d'identité", "an identity provider's word"), "rebound": ("identité corrigée", "identity corrected"),
     "withdrawal_settled": ("retrait soldé", "withdrawal settled"), "rekeyed": ("clé remplacée", "key replaced"),
     "recovered": ("relu après une perte", "read back after a loss"), "later": ("à venir", "to come"),
+    "preview_accepted": ("aperçu : la personne laisse transmettre", "preview: the person lets it be handed over"),
+    "preview_rejected": ("aperçu : la personne ne veut pas", "preview: the person does not want it"),
 }  # fmt: skip
 COLUMNS = (*(name for name in Row.__struct_fields__ if name != "fact"), "leaf_index")
 """Of an authorisation, as a line of a sheet."""

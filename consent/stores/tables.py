@@ -180,9 +180,10 @@ habilitation = Table(
 waiting = Table(
     "waiting", metadata, _bytes("request", key=True), _bytes("authorisation", key=True), _text("operator", key=True),
     _bytes("digest"), _text("provider"), _bytes("tag"), _bytes("sealed_key"), _bytes("outer"), _text("topic"), _int("partition"),
-    _int("offset"), _int("deadline"),
+    _int("offset"), _int("deadline"), Column("awaits", String, nullable=False, server_default="collectivity"),
 )  # fmt: skip
-"""Answers that wait to be opened by the collectivity, sealed as they came."""
+"""Answers that wait, sealed as they came, for whom `awaits` says (`consent.core.facts.Awaits`). Without a tag: erased, its person having
+said no."""
 Index("waiting_by_authorisation", waiting.c.authorisation)
 
 delegation = Table(

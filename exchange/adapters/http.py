@@ -35,6 +35,8 @@ from exchange.tracing import carried
 ASSERTION_S, TIMEOUT_S, WAIT_S, PAGE = 60, 30.0, 20, 100
 PATIENT_S = 60.0
 """How long in all a call waits because the door said to."""
+_PREVIEW = "request.preview_pending"
+"""How the door calls the notice that an answer waits for its person (`portal.core.views`)."""
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -242,8 +244,9 @@ class HttpReader:
             raise outcomes.of(refused.code) from None
 
     def _record(self, event: Mapping[str, Any]) -> Record:
-        message = base64.b64decode(event["message"])
-        return _Told(self._topic, 0, _number(event["cursor"]) - 1, 0, bytes.fromhex(event["authorisation"]), message)
+        message, key = base64.b64decode(event["message"]), bytes.fromhex(event["authorisation"])
+        headers = [("ce_type", wire.event_type(wire.PREVIEW))] if event["type"] == _PREVIEW else []
+        return _Told(self._topic, 0, _number(event["cursor"]) - 1, 0, key, message, headers)
 
 
 def _number(cursor: str) -> int:

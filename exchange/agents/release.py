@@ -1,5 +1,6 @@
 """Release: from `answers.<provider>` and `verdicts.v1` to `outcomes.<operator>`, of which it is the only writer. An answer that is to be
-pulled goes no further than the ledger: what is told is that it waits, and its outcome once the ledger has one.
+pulled goes no further than the ledger: what is told is that it waits, and its outcome once the ledger has one. So does one that its person
+has to let through; once they have, it is released here, or announced to who pulls.
 
 The order of durability, and what a crash leaves:
 1. the lease starts (monotonic clock), then T-release commits in the ledger — a crash here: the chunk comes again, and the same
@@ -17,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from consent.core.facts import Answer, Confirmation, DeadLetter, Dropped, Outcome, Verdict, Waiting
+from consent.core.facts import Answer, Confirmation, DeadLetter, Dropped, Outcome, Submission, Verdict, Waiting
 from exchange import wire
 from exchange.agents.base import Outgoing, Quiet, ended, partitions, slices
 from exchange.core.batches import body
@@ -31,6 +32,8 @@ SLICE, AT_ONCE = 300, 3
 TRIES = 5
 
 Item = Answer | Verdict
+_WITH_KEY = {"key": True, "cut": False, "none": None}
+"""What the broker's acknowledgement of an outcome told in a tick says of its key."""
 
 
 class Release(Quiet):
@@ -57,15 +60,24 @@ class Release(Quiet):
             raise error
 
     async def tick(self) -> None:
-        """Outcomes of answers that were opened, or can wait no longer: told without their keys."""
+        """Outcomes of answers that were opened, or can wait no longer: told without their keys. What its person let through goes on, within
+        its lease or at the next tick."""
+        started_ms = self._clock.monotonic_ms()
         outgoing, told = Outgoing(self._outbox), await self._ledger.over(self._worker)
-        for outcome in told:
-            topic, request = _topic(outcome.key.operator), outcome.key.request
+        with_key = any(isinstance(one, Outcome) and one.delivery == "key" for one in told)
+        left_ms = LEASE_MS - (self._clock.monotonic_ms() - started_ms)
+        if not told or (with_key and left_ms <= 0):
+            return
+        for one in told:
+            topic, request = _topic(one.key.operator), one.key.request
             headers = self._tracing.mark("release", [], topic, request)
-            outgoing.extend(topic, outcome.key.authorisation[0], [body(*_message(outcome, headers))])
-        if told:
-            await outgoing.send()
-            await self._ledger.release([], [Confirmation(o.key, o.digest, None) for o in told])
+            outgoing.extend(topic, one.key.authorisation[0], [body(*_message(one, headers))])
+        await outgoing.send(left_ms if with_key else None)
+        ended = [Confirmation(o.key, o.digest, _WITH_KEY[o.delivery]) for o in told if isinstance(o, Outcome)]
+        if ended:
+            await self._ledger.release([], ended)
+        if announced := [Submission(one.key, one.digest) for one in told if isinstance(one, Waiting)]:
+            await self._ledger.announced(announced)
 
     async def _settle(self, part: Sequence[Record], confirmed: list[Confirmation]) -> None:
         buried = Outgoing(self._outbox)
@@ -123,9 +135,8 @@ class Release(Quiet):
 
 
 def _message(told: Outcome | Waiting, headers: list[tuple[str, bytes]]) -> Message:
-    subject = "outcome" if isinstance(told, Outcome) else "waiting"
     value = wire.write_outcome(told) if isinstance(told, Outcome) else wire.write_waiting(told)
-    return wire.message(subject, told.key.authorisation, value, told.key.request.hex(), headers)
+    return wire.message(wire.event_of(told), told.key.authorisation, value, told.key.request.hex(), headers)
 
 
 def _topic(operator: str) -> str:

@@ -16,6 +16,7 @@ from exchange.cli import collecting as how
 from exchange.cli import show
 from exchange.cli.importing import import_
 from exchange.cli.options import Data, Json, parse_id
+from exchange.cli.previewing import preview
 from exchange.cli.rule_files import Signed, read_signed
 from exchange.clock import SystemClock
 from exchange.core.errors import Code
@@ -28,6 +29,7 @@ from exchange.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Les accords des citoyens. / Citizens' agreements.")
 app.command("import")(import_)
+app.command("preview")(preview)
 Purpose = Annotated[
     str, typer.Option("--purpose", help="Finalité ; celle du jeu par défaut. / Purpose; the data set's by default.")
 ]

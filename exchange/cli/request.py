@@ -11,11 +11,12 @@ from exchange.cli.consent import Purpose, Scope
 from exchange.cli.options import Data, Json, parse_id
 from exchange.cli.rule_files import Signed, read_signed
 from exchange.core.referentials import purposes_of
+from exchange.data_sets import DATA_SETS
 from exchange.local import open_bus
 from exchange.outcomes import Answer
 from exchange.settings import Settings
 
-DAY_S = 86_400
+DAY_S, TTL_S = 86_400, 60.0
 _WORDS: dict[bool | str | None, tuple[str, str]] = {
     True: ("oui", "yes"),
     False: ("non", "no"),
@@ -41,7 +42,12 @@ def request(
     scope: Scope = None,
     parameter: Annotated[list[str] | None, typer.Option("--parameter", help="annee=2026, mois=10")] = None,
     rule: Signed = None,
-    ttl: Annotated[float, typer.Option("--ttl", help="Durée de validité, s. / Time to live, s.", min=1)] = 60,
+    ttl: Annotated[
+        float | None,
+        typer.Option(
+            "--ttl", help="Durée de validité, s (60 ; 2 jours où la personne est consultée). / Time to live, s.", min=1
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option("--timeout", help="Attente, s. / Wait, s.", min=0)] = 60,
     watch: Watched = 0,
     data: Data = None,
@@ -49,9 +55,11 @@ def request(
 ) -> None:
     """Demander une donnée, ou la réponse d'une règle, sous un accord. / Ask for a datum, or a rule's answer, under an agreement."""
     chosen = dict(item.partition("=")[::2] for item in parameter or [])
+    asks_person = data_set in DATA_SETS and DATA_SETS[data_set].preview
+    usual_s = None if asks_person else TTL_S
     signed, _ = read_signed(rule, Settings().places(data), as_json)
     asked: dict[str, Any] = {
-        "consent": parse_id(consent), "purpose": purpose or purposes_of(data_set)[0], "scopes": scope, "parameters": chosen, "ttl_s": ttl,
+        "consent": parse_id(consent), "purpose": purpose or purposes_of(data_set)[0], "scopes": scope, "parameters": chosen, "ttl_s": usual_s if ttl is None else ttl,
         "rule": signed,
     }  # fmt: skip
 

@@ -28,6 +28,7 @@ from exchange.sdk import Bus
 from exchange.wallet import Capsule
 
 CRECHE, CANDIDATURE = "cnaf.participation-familiale-eaje.v1", "marche-public.candidature.v1"
+BURSARY = "cnous.etudiant-boursier.v2"
 WAIT_S = 40.0
 
 
@@ -48,6 +49,7 @@ class Seed:
             "on paper": self.on_paper,
             "asked for": self.asked_for,
             "a company": self.company,
+            "a preview": self.a_preview,
         }
         ids = [sha256(f"accord seed: {name}".encode()).digest()[:16] for name in stories]
         known = await self.ledger.lookup(ids)
@@ -103,6 +105,14 @@ class Seed:
         company = Identity(siret="90000001900019")
         await record(self.ledger, self.bus.wallet, authorisation, agreed, company, Evidence("online"))
         await self._ask(authorisation, CANDIDATURE, context="marchés publics", object="demo-2026-1")
+
+    async def a_preview(self, authorisation: bytes) -> None:
+        """An answer that waits for its person, who may log in and say yes or no."""
+        who = Identity("DELESTRADE", prenoms=("Nina",), date_naissance="2006-04-03", sexe_etat_civil="F", code_cog_insee_pays_naissance="99100", code_cog_insee_commune_naissance="35238")  # fmt: skip
+        agreed = self._terms(purposes_of(BURSARY)[0], BURSARY)
+        await record(self.ledger, self.bus.wallet, authorisation, agreed, who, Evidence("online"))
+        request = await self.bus.request(BURSARY, consent=authorisation, purpose=agreed.purpose)
+        await request.awaits_person(WAIT_S)
 
     async def nobody_agreed(self, authorisation: bytes) -> None:
         """A request without any agreement, refused; and bytes that are no request, for the dead letters."""

@@ -19,7 +19,7 @@ from exchange.core.errors import CATALOGUE, Code
 from exchange.core.identity import BadIdentity
 from exchange.embedded.errors import EmbeddedError
 from exchange.locks import InUse
-from exchange.outcomes import BusUnavailable, ExchangeError
+from exchange.outcomes import AwaitsPerson, BusUnavailable, ExchangeError
 from exchange.places import Places, RoleFailed
 from exchange.ports import BadStore, Recovering, Refused, Unavailable
 
@@ -102,7 +102,12 @@ def explained(*, as_json: bool = False) -> Iterator[None]:
     try:
         yield
     except (Refused, ExchangeError) as error:
-        fail(error.code, "", UNAVAILABLE if isinstance(error, BusUnavailable) else REFUSED, as_json=as_json)
+        fail(
+            error.code,
+            "",
+            UNAVAILABLE if isinstance(error, BusUnavailable | AwaitsPerson) else REFUSED,
+            as_json=as_json,
+        )
     except EmbeddedError as error:
         tell(error.code, tr(error.cause.fr, error.cause.en), tr(error.todo.fr, error.todo.en), as_json=as_json)
         raise typer.Exit(UNAVAILABLE) from None

@@ -26,7 +26,7 @@ from exchange.core.referentials import purposes_of
 from exchange.core.rendering import entry_line
 from exchange.core.topics import answers
 from exchange.data_sets import DATA_SETS, QUOTIENT_FAMILIAL
-from exchange.introduction import LEGAL_REFERENCE, PURPOSES, give
+from exchange.introduction import LEGAL_REFERENCE, ONLINE, PURPOSES, give
 from exchange.local import LocalBus
 from exchange.outcomes import Answer, ExchangeError
 from exchange.sdk import Bus, Request
@@ -273,6 +273,8 @@ class Story:
             request = await self.bus.request(
                 self.data_set, consent=agreement, purpose=purposes_of(self.data_set)[0], parameters=parameters, ttl_s=60
             )
+            if DATA_SETS[self.data_set].preview and await request.awaits_person(2 * WAIT_S):
+                await self.local.ledger.previewed(request.submission, True, ONLINE)
             answer = await request.answer(2 * WAIT_S)
         except BadIdentity as error:
             return "invalid", str(error), None

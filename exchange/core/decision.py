@@ -24,13 +24,15 @@ TTL_MIN_MS, TTL_MAX_MS = 1_000, 48 * 3_600_000
 
 
 class DataSet(NamedTuple):
-    """A catalogue entry: who answers, with which scopes, selected by which parameters, and how answers are handed over."""
+    """A catalogue entry: who answers, with which scopes, selected by which parameters, how answers are handed over, and whether the person
+    is asked before each is."""
 
     name: str
     provider: str
     scopes: frozenset[str]
     parameters: frozenset[str]
     handover: Handover = "push"
+    preview: bool = False
 
 
 class Ask(NamedTuple):

@@ -41,6 +41,8 @@ class Code(StrEnum):
     CONFLICT = "conflict"
     CANCELLED = "cancelled"
     NOTHING_WAITS = "nothing_waits"
+    PREVIEW_PENDING = "preview_pending"
+    PREVIEW_REJECTED = "preview_rejected"
     # Who may ask
     DELEGATION_ABSENT = "delegation_absent"
     HABILITATION_ABSENT = "habilitation_absent"
@@ -171,6 +173,14 @@ CATALOGUE: dict[Code, Entry] = {
     Code.NOTHING_WAITS: _entry("caller", True, "aucune réponse n'attend sous ce numéro de demande", "no answer waits under this request id",
         "attendre qu'elle soit annoncée ; si elle a été remise ou est échue, refaire la demande",
         "wait until it is announced; where it was handed over or is too late, ask again"),
+    Code.PREVIEW_PENDING: _entry("citizen", True, "la personne n'a pas encore dit si cette réponse peut être transmise",
+        "the person has not said yet whether this answer may be handed over",
+        "attendre, et prévenir la personne : elle répond dans ses accords, au guichet ou par téléphone",
+        "wait, and tell the person: they answer among their agreements, at the counter or by phone"),
+    Code.PREVIEW_REJECTED: _entry("citizen", False, "la personne a vu ce qui serait transmis et ne le veut pas",
+        "the person saw what would be handed over and does not want it",
+        "poursuivre sans cette donnée, par une pièce que la personne fournit ; ne pas redemander sans en parler avec elle",
+        "go on without this datum, with a document the person provides; do not ask again without talking to them"),
     Code.DELEGATION_ABSENT: _entry("caller", False, "l'opérateur n'a pas de délégation de la collectivité", "the operator has no delegation from the collectivity",
         "faire enregistrer la délégation", "have the delegation recorded"),
     Code.HABILITATION_ABSENT: _entry("caller", False, "la collectivité n'est pas habilitée pour ces données et cette finalité",

@@ -35,6 +35,7 @@ _PURPOSES_OF = {
     "cnaf.participation-familiale-eaje.v1": ("tarification-creche",),
     "cnaf.complementaire-sante.v1": _SOCIAL,
     "cnous.etudiant-boursier.v1": _SOCIAL,
+    "cnous.etudiant-boursier.v2": _SOCIAL,
     "france-travail.statut.v1": _SOCIAL,
     "insee.unite-legale.v1": _TENDER,
     "insee.etablissement.v1": _TENDER,

@@ -37,6 +37,11 @@ def handover_of(schema: Mapping[str, Any]) -> Handover:
     return "pull" if schema.get("handover") == "pull" else "push"
 
 
+def preview_of(schema: Mapping[str, Any]) -> bool:
+    """Whether its person lets each answer through before it is handed over: the attribute ``preview`` of its schema's record."""
+    return schema.get("preview") is True
+
+
 def parameters_of(schema: Mapping[str, Any]) -> frozenset[str]:
     """What may select within a data set: the attribute ``parameters`` of its schema's record."""
     return frozenset(schema.get("parameters", ()))

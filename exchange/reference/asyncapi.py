@@ -16,22 +16,31 @@ _SIREN: Final = "123456789"
 _PROVIDER: Final = "provider"
 
 
+_BODY_OF: Final = {wire.PREVIEW: "waiting"}
+"""Events whose body is another's; their `ce_type` tells them apart."""
+_SUMMARY_OF: Final = {
+    wire.PREVIEW: "An answer waits for its person to let it through; `waiting` or the outcome follows. Its body is that of `waiting`."
+}
+
+
 class Channel(NamedTuple):
-    """What a family of topics carries, by the first word of its name; who writes it and who reads it; `notice` is another subject there."""
+    """What a family of topics carries, by the first word of its name; who writes it and who reads it; `notices` are other events there."""
 
     subject: str
     writers: str
     readers: str
-    notice: str = ""
+    notices: tuple[str, ...] = ()
 
     @property
     def subjects(self) -> list[str]:
-        return [self.subject, self.notice] if self.notice else [self.subject]
+        return [self.subject, *self.notices]
 
 
 CHANNELS: Final = {
     "requests": Channel("exchange-request", "SDK de l'opérateur · the operator's SDK", "gate, deadline, journal"),
-    "outcomes": Channel("outcome", "release", "SDK de l'opérateur · the operator's SDK, journal", "waiting"),
+    "outcomes": Channel(
+        "outcome", "release", "SDK de l'opérateur · the operator's SDK, journal", ("waiting", wire.PREVIEW)
+    ),
     "tasks": Channel("exchange-task", "gate, retries", "connector"),
     "answers": Channel("exchange-answer", "connector", "release"),
     "retries": Channel("exchange-retry", "connector", "retries"),
@@ -95,11 +104,12 @@ def _topic(spec: topics.TopicSpec) -> dict[str, Any]:
 
 
 def _message(schemas: Catalogue, subject: str) -> dict[str, Any]:
-    codec = schemas.codec(subject)
+    of = _BODY_OF.get(subject, subject)
+    codec = schemas.codec(of)
     return {
         "name": subject,
         "title": str(codec.schema["name"]),
-        "summary": str(codec.schema["doc"]),
+        "summary": _SUMMARY_OF.get(subject, str(codec.schema["doc"])),
         "contentType": "application/avro",
         "headers": _headers(subject),
         "payload": _avro(codec.schema),
@@ -111,7 +121,7 @@ def _message(schemas: Catalogue, subject: str) -> dict[str, Any]:
                 "bindingVersion": "0.5.0",
             }
         },
-        "x-schema-id": schemas.id(subject),
+        "x-schema-id": schemas.id(of),
     }
 
 

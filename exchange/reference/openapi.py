@@ -27,6 +27,7 @@ def document(schemas: Catalogue, data_sets: Mapping[str, DataSet]) -> dict[str, 
             "x-scopes": sorted(data_sets[name].scopes),
         }
         told[name]["x-parameters"] = sorted(data_sets[name].parameters)
+        told[name]["x-preview"] = data_sets[name].preview
         made |= told
     return {
         "openapi": "3.1.0",

@@ -44,13 +44,15 @@ class Scope(Answer):
 
 
 class DataSetShown(Answer):
-    """A data set of the catalogue; `schema_path` is where its Avro schema lies below `/v1`."""
+    """A data set of the catalogue; `schema_path` is where its Avro schema lies below `/v1`; `preview`: its person lets each answer through
+    before it is handed over."""
 
     name: str
     provider: str
     title: str
     scopes: list[Scope]
     parameters: list[str]
+    preview: bool
     schema_path: str
 
 
@@ -224,6 +226,7 @@ def _data_set(known: DataSet) -> dict[str, Any]:
         "title": title,
         "scopes": [{"name": scope, "label": labels.get(scope, scope)} for scope in sorted(known.scopes)],
         "parameters": sorted(known.parameters),
+        "preview": known.preview,
         "schema_path": f"/schemas/{subject}/versions/{version}",
     }
 

@@ -31,7 +31,8 @@ _STREAM_LIMIT = 100
 
 
 class Event(Answer):
-    """One outcome, or that an answer waits. `cursor` goes on after it."""
+    """One outcome, or that an answer waits: `request.preview_pending` for its person, `request.waiting` to be opened. `cursor` goes on after
+    it."""
 
     cursor: str
     type: str

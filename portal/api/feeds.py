@@ -19,6 +19,7 @@ from exchange.core import topics
 from exchange.core.decision import TTL_MAX_MS
 from exchange.core.heads import BadRequest, read_head
 from exchange.core.sealing import ask_hash, request_digest
+from exchange.hearing import awaits_person
 from exchange.ports import Clock, Record, Unavailable
 from exchange.schemas import catalogue
 from exchange.sdk import ReaderFactory
@@ -112,9 +113,15 @@ class Feed:
         return None if found is None else (found, await self._end_of(found))
 
     async def ended(self, one: Accepted, timeout_s: float) -> Told | None:
-        """The outcome of a request, once it is told; None if that takes longer."""
+        """The outcome of a request, or that its answer may be opened, once that is told; what was told before if that takes longer, None
+        if nothing was."""
         await self.ready()
-        return await self._awaited(lambda: self._own(one, self._by_request.get(one.key.request, ())), timeout_s)
+
+        def own() -> Told | None:
+            return self._own(one, self._by_request.get(one.key.request, ()))
+
+        await self._awaited(lambda: (told := own()) is not None and not awaits_person(told.told), timeout_s)
+        return own()
 
     async def after(self, offsets: Mapping[int, int], limit: int, timeout_s: float = 0) -> list[Told]:
         """The outcomes that follow these offsets, oldest first within each partition; those that come in time where there are none yet."""
@@ -159,7 +166,7 @@ class Feed:
         """What was told of this submission last: its outcome, or else that it waits. One that conflicts with another under its id has an
         outcome of its own."""
         own = [each for each in told if (each.told.key, each.told.digest) == (one.key, one.digest)]
-        return next((each for each in own if isinstance(each.told, Outcome)), own[0] if own else None)
+        return next((each for each in own if isinstance(each.told, Outcome)), own[-1] if own else None)
 
     async def _awaited(self, what: Callable[[], T], timeout_s: float) -> T:
         until_ms = self._clock.monotonic_ms() + round(1000 * timeout_s)

@@ -116,11 +116,14 @@ class Outcome(Answer):
 
 class Requested(Answer):
     """A request, and its outcome once it has one. `message` is the bus's own word, sealed: `exchange.adapters.http` and the collectivity's
-    key open it. `waiting`: its answer is there to be opened (`/answer`)."""
+    key open it. `waiting`: its answer is there to be opened (`/answer`); `preview_pending`: it is there, and its person has first to let it
+    through."""
 
     id: Id
     authorisation: Id
-    status: Literal["accepted", "waiting", "released", "refused", "failed", "expired", "cancelled", "conflict"]
+    status: Literal[
+        "accepted", "preview_pending", "waiting", "released", "refused", "failed", "expired", "cancelled", "conflict"
+    ]
     accepted_at: str
     deadline: str
     outcome: Outcome | None

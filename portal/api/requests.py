@@ -14,6 +14,7 @@ from exchange.core import topics
 from exchange.core.errors import Code
 from exchange.core.heads import SIZE_MAX_BYTES
 from exchange.data_sets import DATA_SETS
+from exchange.hearing import awaits_person
 from exchange.ports import LEASE_MS, Unavailable
 from exchange.schemas import catalogue
 from portal.api.context import Api, ApiDep, CallerDep, LanguageDep
@@ -71,8 +72,8 @@ async def get_request(
     """Où en est une demande des sept derniers jours. · Where a request of the last seven days stands."""
     one, told = await _found(api, caller, id)
     patience_s = wait_s(prefer)
-    if told is None and patience_s:
-        told = await _ended(api, one, patience_s)
+    if patience_s and (told is None or awaits_person(told.told)):
+        told = await _ended(api, one, patience_s) or told
     return _answer(api, one, told, patience_s, language, 200)
 
 
@@ -90,14 +91,15 @@ async def cancel_request(
     """Renoncer à une demande : une seule issue tout de même, celle qui vient en premier. · Take a request back: it has one outcome all the same,
     whichever comes first."""
     one, told = await _found(api, caller, id)
-    if told is None:
+    open_still = told is None or awaits_person(told.told)
+    if open_still:
         verdict = wire.write_verdict(submissions.cancellation(one), "gate")
         message = wire.message("verdict", one.key.authorisation, verdict, one.key.request.hex())
         place = _place(api, topics.VERDICTS, one.key.authorisation)
         await api.publishing.send(place, lambda: message)
     patience_s = wait_s(prefer)
-    if told is None and patience_s:
-        told = await _ended(api, one, patience_s)
+    if open_still and patience_s:
+        told = await _ended(api, one, patience_s) or told
     return _answer(api, one, told, patience_s, language)
 
 

@@ -29,9 +29,12 @@ def routes(room: Room, pages: Pages) -> list[BaseRoute]:
 
 
 async def _home(room: Room, asked: Asked, wrong: bool = False) -> Page:
-    cards = [room.card(one, asked) for one in await room.all(asked)]
-    providers = [label for _, label in room.logins.choices("citizen")]
-    shown = {"name": name_of(asked), "agreements": cards, "providers": providers, "wrong": wrong}
+    agreements = await room.all(asked)
+    shown = {
+        "name": name_of(asked), "agreements": [room.card(one, asked) for one in agreements],
+        "waiting": await room.waiting(asked, agreements),
+        "providers": [label for _, label in room.logins.choices("citizen")], "wrong": wrong,
+    }  # fmt: skip
     return Page("citoyen/accords.html", shown, 404 if wrong else 200)
 
 
@@ -45,7 +48,10 @@ async def _show(room: Room, asked: Asked) -> Page:
     used = citizen.used(one, await room.parts.ledger.uses(one.id), room.names(one), asked.language)
     claiming = one.channel != "online" and one.state is State.LIVE and not one.by_another
     ready = claiming and logged_in_for(asked, f"claim:{one.id.hex()}") is not None
-    more = {"used": used, "name": name_of(asked), "may_claim": claiming, "claim_ready": ready}
+    more = {
+        "used": used, "waiting": await room.waiting(asked, [one]), "name": name_of(asked), "may_claim": claiming,
+        "claim_ready": ready,
+    }  # fmt: skip
     return Page("citoyen/accord.html", room.card(one, asked) | more)
 
 

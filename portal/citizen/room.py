@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.responses import Response
 
 from consent.core.citizen import Agreement
-from consent.core.facts import Tokens
+from consent.core.facts import Assurance, State, Tokens
 from exchange.core.errors import Code
 from exchange.core.identity import read
 from exchange.ports import Refused
-from portal.core import citizen
+from portal.core import citizen, previews
 from portal.core.allowance import Bucket, Rate, take
 from portal.core.plain import Names
 from portal.identity.logins import Logins
@@ -75,6 +76,24 @@ class Room:
         if found is None:
             raise Missing
         return found
+
+    async def is_own(self, asked: Asked, one: Agreement) -> bool:
+        """Whether whoever is logged in is its person, or gave it for them; a receipt's code proves neither."""
+        identity = identity_of(asked)
+        return bool(identity) and any(own.id == one.id for own in await self.parts.ledger.agreements(identity))
+
+    def assurance(self, asked: Asked) -> Assurance:
+        """How surely whoever is logged in was identified."""
+        who = asked.session.login("citizen")
+        found: Assurance = who["assurance"] if who else "eidas1"
+        return found
+
+    async def waiting(self, asked: Asked, agreements: Sequence[Agreement]) -> list[dict[str, Any]]:
+        """The answers that wait for their person under these agreements, as pages show them, the first to end first."""
+        known = {one.id: one for one in agreements}
+        found = await self.parts.ledger.previews([one.id for one in agreements if one.state is State.LIVE])
+        pairs = ((known[each.submission.key.authorisation], each) for each in found)
+        return [previews.shown(one, each, self.names(one), asked.language) for one, each in pairs]
 
     async def open(self, asked: Asked, code: str) -> Agreement | None:
         """The agreement of a code, kept open for this browser; None where there is none. Tried too often, nothing is looked up."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from portal.citizen import changing, child, giving, own
+from portal.citizen import changing, child, giving, own, previewing
 from portal.citizen.room import Room
 from portal.identity.logins import Logins
 from portal.names import Atlas
@@ -15,9 +15,5 @@ from portal.web.pages import Pages
 def routes(parts: Parts, pages: Pages, logins: Logins) -> list[BaseRoute]:
     """Its parts, over one room."""
     room = Room(parts, logins, Atlas(parts.places.root))
-    return [
-        *child.routes(room, pages),
-        *giving.routes(room, pages),
-        *changing.routes(room, pages),
-        *own.routes(room, pages),
-    ]
+    parts_of_it = (child, giving, changing, previewing, own)
+    return [route for part in parts_of_it for route in part.routes(room, pages)]

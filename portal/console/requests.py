@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from consent.core.told import WORDS
 from exchange.core.errors import CATALOGUE, Code
 from exchange.journal.store import Filter, JournalStore, Line
 from exchange.ports import Unavailable
@@ -54,12 +55,24 @@ async def one(parts: Parts, request: bytes) -> dict[str, Any] | None:
     spans = await asyncio.to_thread(lambda: spans_of(_tails(parts.places.root / "traces"), request.hex()))
     held = (await parts.ledger.lookup([first.authorisation]))[0]
     leaves = [entry for entry in await parts.ledger.entries(first.authorisation) if entry.request == request]
+    waiting = [
+        each for each in await parts.ledger.previews([first.authorisation]) if each.submission.key.request == request
+    ]
     return _summary(first, end) | {
         "authorisation": first.authorisation.hex(),
         "state": held.state.value if held else "",
         "steps": [_step(line) for line in lines],
         "spans": [span._asdict() for span in spans],
-        "leaves": [{"index": entry.index, "kind": entry.kind, "at_ms": entry.at_ms} for entry in leaves],
+        "leaves": [
+            {
+                "index": entry.index,
+                "kind": entry.kind,
+                "at_ms": entry.at_ms,
+                "text": list(WORDS.get(entry.kind, (entry.kind,) * 2)),
+            }
+            for entry in leaves
+        ],
+        "awaits_person_until_ms": waiting[0].deadline_ms if waiting else None,
     }
 
 

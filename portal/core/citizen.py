@@ -33,7 +33,7 @@ def card(one: Agreement, names: Names, language: Language, now_ms: int) -> dict[
         "state_text": WORDS[language][f"state_{state}"].format(date=day(_since(one, state), language)),
         "at_ms": one.at_ms,
         "terms": plain.told(terms, names, language),
-        "question": _question(one, language),
+        "question": question(one, language),
         "notice_version": terms.notice_version,
         "uses": one.uses,
         "channel": _words(wording.CHANNELS, one.channel, language),
@@ -98,6 +98,10 @@ def _fate(use: Use, language: Language) -> str:
                 "answer cut off by the withdrawal: nobody can open it",
             ),
         }.get(use.delivery, tr("réponse en route", "answer on its way"))
+    if use.reason == Code.PREVIEW_REJECTED:
+        return tr(
+            "rien transmis : vous avez dit non avant l'envoi", "nothing handed over: you said no before it was sent"
+        )
     if use.reason in CODES:
         return tr("rien transmis : ", "nothing handed over: ") + CATALOGUE[Code(use.reason)].cause(language)
     return tr("rien transmis", "nothing handed over")
@@ -111,7 +115,7 @@ def _since(one: Agreement, state: str) -> int:
     return one.acknowledged.at_ms if one.acknowledged else one.at_ms
 
 
-def _question(one: Agreement, language: Language) -> str:
+def question(one: Agreement, language: Language) -> str:
     """What a rule asks in place of the data; empty where the data themselves are agreed to."""
     if not one.terms.rule:
         return ""

@@ -19,6 +19,7 @@ from connectors.core.description import PLACEHOLDER, Description, Operation
 from connectors.core.rules import REFUSALS, Refusal, check_company, check_identity, check_period, check_request
 from exchange.core.errors import CATALOGUE, Code
 from exchange.core.identity import Identity
+from exchange.core.shape import preview_of
 
 BASE, COMPANIES = "/api-particulier", "/api-entreprise"
 """Of each API, in the place of its host."""
@@ -28,6 +29,8 @@ OPTIONAL = frozenset({"nomUsage", "recipient"})
 """They designate nobody by themselves: a usage name may be given or not."""
 NOT_ALLOWED = Refusal(403, "00100", "Privilèges insuffisants", "")
 NO_ANSWER = Refusal(504, "00501", "Erreur réseau", "")
+LATER = frozenset({Code.DEADLINE_PASSED, Code.PREVIEW_PENDING})
+"""What another try may mend, whoever it is that has to act: no answer yet, and not a refusal."""
 BAD_PARAMETER = Refusal(
     422, "00366", "Entité non traitable", "Un ou plusieurs paramètres de civilité ne sont pas correctement formatés"
 )
@@ -80,13 +83,14 @@ class Said(NamedTuple):
 
 
 class Offers:
-    """What is served: every operation of API Particulier and API Entreprise that a data set describes, under its own path."""
+    """What is served: every operation of API Particulier and API Entreprise that a data set describes, under its own path; but of those that ask
+    for a preview: their person answers in their own time, not in that of a call (ADR 0031)."""
 
     def __init__(self, descriptions: Iterable[Description]) -> None:
         self._served = [
             (re.compile(PLACEHOLDER.sub(r"(?P<\1>[^/]+)", path)), offered)
             for description in descriptions
-            if description.family == "apistration"
+            if description.family == "apistration" and not preview_of(description.schema)
             for operation in description.operations
             for path, offered in _paths(description, operation)
         ]
@@ -195,7 +199,7 @@ def state_refusal(code: str, title: str) -> Said:
 def refused(code: Code, provider_code: str = "") -> Said:
     """A refusal of the bus, or a failure of the State told by it."""
     entry = CATALOGUE[code]
-    answerable = NOT_ALLOWED if entry.origin in ("caller", "citizen") and code != Code.DEADLINE_PASSED else NO_ANSWER
+    answerable = NOT_ALLOWED if entry.origin in ("caller", "citizen") and code not in LATER else NO_ANSWER
     known = _known(502, provider_code, entry.cause_fr) if provider_code else answerable
     told = said(known)
     (item,) = told.body["errors"]

@@ -13,7 +13,7 @@ from portal.core.problems import explained
 from portal.core.submissions import Accepted
 
 Told = Outcome | Waiting
-"""What the bus says of a request: its one outcome, or that an answer waits to be opened."""
+"""What the bus says of a request: its one outcome, or that an answer waits, for its person or to be opened."""
 
 
 def accepted(one: Accepted, told: Told | None, message: bytes, language: Language) -> dict[str, Any]:
@@ -57,7 +57,9 @@ def event(cursor: str, at_ms: int, told: Told, message: bytes, language: Languag
 
 
 def code_of(told: Told) -> str:
-    return "waiting" if isinstance(told, Waiting) else told.code
+    if isinstance(told, Waiting):
+        return "preview_pending" if told.awaits == "person" else "waiting"
+    return told.code
 
 
 def event_type(told: Told) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exchange.core.errors import CATALOGUE, Code
-from exchange.outcomes import BusUnavailable, ExchangeError, Expired, ProviderUnavailable
+from exchange.outcomes import AwaitsPerson, BusUnavailable, ExchangeError, Expired, ProviderUnavailable
 from exchange.ports import Unavailable
 from exchange.sdk import Bus
 
 WAIT_S, TTL_S = 25.0, 60.0
-LATER = (ProviderUnavailable, Expired, BusUnavailable, Unavailable)
+LATER = (ProviderUnavailable, Expired, BusUnavailable, Unavailable, AwaitsPerson)
 """What another try may mend: the agreement stands meanwhile."""
 
 

@@ -10,18 +10,17 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from consent import paper
-from consent.core import record, told, wording
-from consent.core.citizen import Agreement
+from consent.core import record, told
 from consent.core.facts import Evidence
 from exchange.core.errors import Code
 from exchange.core.rendering import day
-from exchange.ports import Recovering, Refused
-from portal.core import citizen
+from exchange.ports import Recovering
+from portal.core import citizen, previews
 from portal.core.assisted import CHANNELS, Draft
 from portal.core.citizen import OPEN
-from portal.guichet.desk import ROLE, Desk, agent_of, keep, opened
+from portal.guichet.desk import ROLE, Desk, agent_of, channels, keep
 from portal.names import names_of, party
-from portal.web.pages import Asked, Missing, Page, Pages, Problem
+from portal.web.pages import Asked, Page, Pages, Problem
 
 
 def routes(desk: Desk, pages: Pages) -> list[BaseRoute]:
@@ -43,34 +42,20 @@ async def _shown(desk: Desk, asked: Asked) -> Page:
 
 
 async def _withdraw(desk: Desk, asked: Asked) -> Page:
-    return Page("guichet/withdraw.html", await _agreement(desk, asked) | {"channels": _channels()})
-
-
-def _channels() -> list[dict[str, Any]]:
-    return [{"value": channel, "text": list(wording.CHANNELS[channel])} for channel in CHANNELS]
-
-
-async def _held(desk: Desk, asked: Asked) -> Agreement:
-    """`Missing` unless this session has opened it, it is the agent's collectivity's, and is not erased."""
-    try:
-        held = await desk.parts.ledger.agreement(opened(asked))
-    except Refused as refused:
-        if refused.code is Code.AUTHORISATION_UNKNOWN:
-            raise Missing from None
-        raise
-    if held.terms.recipient != agent_of(asked).recipient:
-        raise Missing
-    return held
+    return Page("guichet/withdraw.html", await _agreement(desk, asked) | {"channels": channels()})
 
 
 async def _agreement(desk: Desk, asked: Asked) -> dict[str, Any]:
-    held = await _held(desk, asked)
+    held = await desk.held(asked)
     document = record.parse(await desk.parts.ledger.receipt(held.id))
-    card = citizen.card(held, names_of(desk.parts.places, held.terms), asked.language, desk.parts.clock.now_ms())
+    names = names_of(desk.parts.places, held.terms)
+    card = citizen.card(held, names, asked.language, desk.parts.clock.now_ms())
+    waiting = await desk.parts.ledger.previews([held.id])
     entries = await desk.parts.ledger.entries(held.id)
     return card | {
         "word": told.word(card["state"], asked.tr),
         "code": document["accord:shortCode"],
+        "waiting": [previews.shown(held, each, names, asked.language) for each in waiting],
         "history": [{"at_ms": e.at_ms, "text": told.word(e.kind, asked.tr), "request": e.request.hex(), "leaf": e.index} for e in entries],
     }  # fmt: skip
 
@@ -85,7 +70,7 @@ async def _letter(desk: Desk, asked: Asked) -> Page:
 
 async def _receipt(desk: Desk, asked: Asked) -> Response:
     """The same page as the person gets online."""
-    held = await _held(desk, asked)
+    held = await desk.held(asked)
     document = record.parse(await desk.parts.ledger.receipt(held.id))
     drawn = await asyncio.to_thread(paper.draw, document, asked.language)
     name = f'inline; filename="recu-{held.id.hex()[:8]}.pdf"'
@@ -94,7 +79,7 @@ async def _receipt(desk: Desk, asked: Asked) -> Response:
 
 async def _withdrawn(desk: Desk, asked: Asked) -> Response:
     """Withdrawn, or objected to on a legal basis; what was already on its way is said."""
-    held = await _held(desk, asked)
+    held = await desk.held(asked)
     terms = held.terms
     channel = asked.text("channel")
     if channel not in CHANNELS:
@@ -118,7 +103,7 @@ async def _withdrawn(desk: Desk, asked: Asked) -> Response:
 
 async def _narrowed(desk: Desk, asked: Asked) -> Response:
     """Only what is still ticked may be asked from now on."""
-    held = await _held(desk, asked)
+    held = await desk.held(asked)
     terms = held.terms
     kept = tuple(sorted(set(asked.texts("scope")) & set(terms.scopes)))
     if kept and kept != tuple(sorted(terms.scopes)):
@@ -135,7 +120,7 @@ async def _narrowed(desk: Desk, asked: Asked) -> Response:
 
 async def _renew(desk: Desk, asked: Asked) -> Response:
     """A draft like another: the terms are read aloud again, and the person answers."""
-    held = await _held(desk, asked)
+    held = await desk.held(asked)
     channel = asked.text("channel", "counter")
     if channel not in CHANNELS or held.state not in OPEN:
         raise Problem(Code.BAD_FORM)

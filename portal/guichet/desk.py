@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from consent.core import wording
 from consent.core.agreement import grant_nonce
+from consent.core.citizen import Agreement
 from consent.core.facts import Terms
 from exchange.core.errors import Code
 from exchange.introduction import terms as usual_terms
 from exchange.ports import Refused
 from portal.core import person
-from portal.core.assisted import Draft, Step, next_step, terms_of
+from portal.core.assisted import CHANNELS, Draft, Step, next_step, terms_of
 from portal.core.login import NotLoggedIn
 from portal.core.person import Read
 from portal.core.plain import Names
@@ -83,6 +85,18 @@ class Desk:
         except NotLoggedIn as refused:
             raise Problem(refused.code, 503) from None
 
+    async def held(self, asked: Asked) -> Agreement:
+        """The agreement of the address; `Missing` unless this session has opened it, it is the agent's collectivity's, and is not erased."""
+        try:
+            held = await self.parts.ledger.agreement(opened(asked))
+        except Refused as refused:
+            if refused.code is Code.AUTHORISATION_UNKNOWN:
+                raise Missing from None
+            raise
+        if held.terms.recipient != agent_of(asked).recipient:
+            raise Missing
+        return held
+
     async def operator(self, recipient: str) -> str:
         """The operator (SIREN) who holds the recipient's key: the capsule is sealed to it."""
         held = [
@@ -114,6 +128,11 @@ async def entitled(parts: Parts, draft: Draft) -> tuple[str, ...]:
         if (one.recipient, one.data_set, one.purpose) == wanted and one.scopes:
             return tuple(sorted(one.scopes))
     raise Refused(Code.HABILITATION_ABSENT)
+
+
+def channels() -> list[dict[str, Any]]:
+    """How a person may have spoken to an agent."""
+    return [{"value": channel, "text": list(wording.CHANNELS[channel])} for channel in CHANNELS]
 
 
 def drafts(session: Session) -> list[Draft]:

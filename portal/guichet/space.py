@@ -15,7 +15,7 @@ from consent.receipts import words_of
 from exchange.core.errors import Code
 from exchange.ports import Refused
 from portal.core.assisted import CHANNELS, LIFE_DAYS, Draft, number
-from portal.guichet import agreements, collecting
+from portal.guichet import agreements, collecting, previewing
 from portal.guichet.desk import ROLE, Desk, agent_of, drafts, keep, open_
 from portal.identity.logins import Logins
 from portal.names import Atlas, party
@@ -35,6 +35,7 @@ def routes(parts: Parts, pages: Pages, logins: Logins) -> list[BaseRoute]:
         *pages.page("/guichet/nouveau", partial(_choose, desk), ROLE),
         *pages.action("/guichet/nouveau", partial(_begin, desk), ROLE),
         *collecting.routes(desk, pages),
+        *previewing.routes(desk, pages),
         *agreements.routes(desk, pages),
     ]
 

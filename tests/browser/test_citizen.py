@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from tests.browser.conftest import Opening
@@ -155,3 +156,60 @@ async def test_giving_up_at_the_identity_provider(opened: Opening, dev: dict[str
     await window.press("Se déconnecter")
     await window.page.wait_for_url("**/deconnexion?state=*")
     await reads(window, "Vous êtes déconnecté")
+
+
+STUDENT, SHOWN = "Nina DELESTRADE", "cnous.etudiant-boursier.v2"
+
+
+async def waits(dev: dict[str, Any], folder: Path) -> str:
+    """An agreement of the student's, under which an answer waits for her; its id. The collectivity is told that it has to wait."""
+    who = {
+        "nomNaissance": "DELESTRADE", "prenoms": ["Nina"], "anneeDateNaissance": 2006, "moisDateNaissance": 4, "jourDateNaissance": 3,
+        "sexeEtatCivil": "F", "codeCogInseePaysNaissance": "99100", "codeCogInseeCommuneNaissance": "35238",
+    }  # fmt: skip
+    file = folder / "nina.json"
+    file.write_text(json.dumps(who))
+    consent = str((await accord(dev, "consent", "give", "--identity", str(file), "--dataset", SHOWN))["consent"])
+    told = await accord(dev, "request", SHOWN, "--consent", consent, "--timeout", "8")
+    assert told["error"] == "preview_pending"
+    return consent
+
+
+async def look(window: Window, consent: str) -> None:
+    """Log in as the student, and look at what waits under this agreement."""
+    await window.go(f"/connexion/citizen?next=/mes-accords/accord/{consent}")
+    await be(window, STUDENT)
+    await window.follow("vérifier ce qui serait transmis")
+    await reads(window, "Rien n'est encore parti")
+
+
+async def test_an_answer_is_looked_at_before_it_leaves(window: Window, dev: dict[str, Any], tmp_path: Path) -> None:
+    """Asked for, shown first: one button hands it over, the page says that it left."""
+    consent = await waits(dev, tmp_path)
+    await look(window, consent)
+    await window.seen("citizen-preview")
+    await window.page.get_by_role("button", name="Transmettre", exact=True).click()
+    await reads(window, "la réponse va être transmise")
+    await window.seen("citizen-let-through")
+    for _ in range(40):
+        await window.go(f"/mes-accords/accord/{consent}")
+        if await window.page.get_by_text("Réponse transmise").count():
+            break
+        await asyncio.sleep(0.25)
+    await reads(window, "Réponse transmise")
+
+
+async def test_an_answer_is_looked_at_and_kept_back(window: Window, dev: dict[str, Any], tmp_path: Path) -> None:
+    """The other button keeps it back: nothing left, the page says why, the agreement stands."""
+    consent = await waits(dev, tmp_path)
+    await window.go("/mes-accords")
+    await look(window, consent)
+    await window.press("Ne pas transmettre")
+    await reads(window, "Rien n'est transmis. Votre dossier reste ouvert")
+    await reads(window, "Rien transmis : vous avez dit non avant l'envoi")
+    await window.seen("citizen-kept-back")
+    await window.go("/mes-accords")
+    await window.seen("citizen-with-previews")
+    shown = await accord(dev, "consent", "show", consent)
+    assert (shown["state"], shown["uses"]) == ("live", 0)
+    assert [entry["kind"] for entry in shown["entries"]] == ["given", "preview_rejected", "refused"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+from tests.browser.test_citizen import waits
 from tests.browser.window import Window
 
 AGENT = "Agente d'accueil de la mairie"
@@ -102,3 +106,19 @@ async def test_a_refusal_on_the_phone(window: Window) -> None:
     await window.press("Elle refuse")
     assert "Refus enregistré" in await window.page.locator(".notice").first.inner_text()
     await window.seen("guichet-refused")
+
+
+async def test_a_preview_read_to_the_person(window: Window, dev: dict[str, Any], tmp_path: Path) -> None:
+    """What waits is announced on the agreement's page, read aloud, and the person's no on the phone is recorded."""
+    consent = await waits(dev, tmp_path)
+    await enter(window)
+    await window.page.locator("#numero").fill(consent)
+    await window.page.locator("#numero").press("Enter")
+    await window.page.get_by_text("Une réponse attend que la personne dise oui ou non").wait_for()
+    await window.seen("guichet-waiting")
+    await window.follow("Lire ce qui serait transmis")
+    await window.seen("guichet-preview")
+    await window.page.get_by_role("radio", name="téléphone").check()
+    await window.press("Ne pas transmettre")
+    await window.page.get_by_text("rien n'est transmis").first.wait_for()
+    await window.page.get_by_text("aperçu : la personne ne veut pas").wait_for()

@@ -217,6 +217,33 @@ class TestDev:
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 130
 
+    def test_a_preview(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+        """Where the person is asked first: the request says that it waits for them (4), an agent records their no, then their yes."""
+        folder, _ = dev
+        person, data_set, where = (
+            tmp_path / "student.json",
+            "cnous.etudiant-boursier.v2",
+            ("--data", str(folder), "--json"),
+        )
+        person.write_text(json.dumps(_student()), encoding="utf-8")
+        given = accord("consent", "give", "--identity", str(person), "--dataset", data_set, *where)
+        consent = lines(given)[0]["consent"]
+        for option, word in (("--reject", "preview_rejected"), ("--accept", "preview_accepted")):
+            asked = accord("request", data_set, "--consent", consent, "--timeout", "10", *where)
+            assert (asked.returncode, lines(asked)[0]["error"]) == (4, "preview_pending")
+            (waiting,) = lines(accord("consent", "preview", consent, *where))
+            by = ("--channel", "phone", "--agent", "agent-7")
+            said = accord("consent", "preview", consent, option, waiting["request"], *by, *where)
+            assert (said.returncode, lines(said)[0]["outcome"]) == (0, word)
+            again = accord("consent", "preview", consent, option, waiting["request"], *by, *where)
+            assert (again.returncode, lines(again)[0]["error"]) == (3, "nothing_waits")
+        assert accord("consent", "preview", consent, *where).stdout == ""
+        for _ in range(60):
+            kinds = [entry["kind"] for entry in lines(accord("consent", "show", consent, *where))[0]["entries"]]
+            if "released" in kinds:
+                break
+        assert kinds == ["given", "preview_rejected", "refused", "preview_accepted", "released"]
+
     def test_a_rule(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
         """Sign a shipped rule, agree to its answer, ask: the answer and nothing of the datum; the datum is refused; another bus's rule too."""
         folder, _ = dev
@@ -396,10 +423,18 @@ class TestErrors:
 
 
 def _family() -> dict[str, Any]:
+    return _asked("*quotient_familial_with_civility/01-*.yaml")
+
+
+def _student() -> dict[str, Any]:
+    return _asked("*etudiant_boursier_with_civility/boursiere-*.yaml")
+
+
+def _asked(of: str) -> dict[str, Any]:
     import yaml
 
     from connectors.sandbox import FAMILIES
 
-    path = next(FAMILIES.glob("*quotient_familial_with_civility/01-*.yaml"))
+    path = next(FAMILIES.glob(of))
     params: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["params"]
     return params

@@ -26,6 +26,8 @@ NAMES = list(descriptions())
 STATED = [name for name in NAMES if name != impots.NAME]
 """The State publishes no sandbox case of API Impôt particulier nor of SFiP."""
 META = {"insee.unite-legale.v1": "redirect_from_siren", "insee.etablissement.v1": "redirect_from_siret"}
+LEFT = {"cnous.etudiant-boursier.v2": {"email"}}
+"""What a data set leaves at the State, beside what scopes leave there."""
 WRONG_PERSON = {
     "api_particulier_v3_cnav_participation_familiale_eaje_with_civility[0]",  # Alexis, born 1982; answers Jean-Pierre, born 2000
     "api_particulier_v3_cnav_quotient_familial_with_civility[2]",  # another family name at birth
@@ -59,7 +61,8 @@ def expected(description: Description, case: Case) -> Reading:
         if description.data_set == "dgfip.chiffres-affaires.v1":
             return Found({"exercices": [item["data"] for item in body["data"]]})
         more = META.get(description.data_set)
-        return Found(body["data"] | ({more: body["meta"][more]} if more else {}))
+        kept = {k: v for k, v in body["data"].items() if k not in LEFT.get(description.data_set, ())}
+        return Found(kept | ({more: body["meta"][more]} if more else {}))
     if case.status == 200:
         return Failure("", "wrong_person")
     error = body["errors"][0]

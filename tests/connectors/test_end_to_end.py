@@ -15,6 +15,7 @@ from connectors.sandbox import FAMILIES, load_cases
 from exchange.core.errors import Code
 from exchange.core.referentials import purposes_of
 from exchange.core.shape import present
+from exchange.data_sets import DATA_SETS
 from exchange.introduction import LEGAL_REFERENCE
 from exchange.outcomes import ExchangeError
 from exchange.testing import CasesApi, MemoryBus
@@ -36,7 +37,8 @@ def basis(description: Description) -> dict[str, object]:
 
 
 async def carried(description: Description, cases: Sequence[Case]) -> list[tuple[Case, Any]]:
-    """Each case asked through one bus, under an authorisation of its own: the answer, or the error."""
+    """Each case asked through one bus, under an authorisation of its own, whose person lets through what they are shown: the answer, or the
+    error."""
     name, scopes = description.data_set, tuple(sorted(field["scope"] for field in description.schema["fields"]))
     done: list[tuple[Case, Any]] = []
     async with MemoryBus(CasesApi(cases), provider=description.provider) as bus:
@@ -48,6 +50,8 @@ async def carried(description: Description, cases: Sequence[Case]) -> list[tuple
                 name, consent=authorisation, purpose=purposes_of(name)[0], parameters=parameters, ttl_s=60
             )
             try:
+                if DATA_SETS[name].preview and await request.awaits_person(600):
+                    await bus.preview(request)
                 done.append((case, await request.answer(600)))
             except ExchangeError as error:
                 done.append((case, error))

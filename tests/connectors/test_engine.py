@@ -246,6 +246,17 @@ class TestDescriptions:
         with pytest.raises(BadDescription):
             load(yaml.safe_dump(good | change))
 
+    @pytest.mark.parametrize("said", [None, False, "true", 1])
+    def test_a_preview_is_said_twice(self, said: Any) -> None:
+        """Its schema asks for it: a description that does not say so in its one form does not load; nor one that asks alone."""
+        good = yaml.safe_load((SHIPPED / "cnous.etudiant-boursier.v2.yaml").read_text("utf-8"))
+        plain = yaml.safe_load((SHIPPED / "cnous.etudiant-boursier.v1.yaml").read_text("utf-8"))
+        assert load(yaml.safe_dump(good)).data_set == "cnous.etudiant-boursier.v2"
+        unsaid = {key: value for key, value in good.items() if key != "preview"}
+        for bad in (good | {"preview": said}, unsaid, plain | {"preview": True}):
+            with pytest.raises(BadDescription):
+                load(yaml.safe_dump(bad))
+
     def test_what_is_not_a_mapping_is_no_description(self) -> None:
         """A list, a text or broken YAML is refused."""
         for text in ("[]", "x", "a: [", ""):

@@ -106,14 +106,17 @@ class KafkaStand:
 
 @asynccontextmanager
 async def memory_stand() -> AsyncIterator[Stand]:
-    async with MemoryBus(CasesApi(load_cases(FAMILIES))) as bus:
+    async with MemoryBus(CasesApi(load_cases(FAMILIES)), more_providers=("cnous",)) as bus:
         yield MemoryStand(bus)
 
 
 @asynccontextmanager
 async def http_stand(folder: Path) -> AsyncIterator[Stand]:
     """The bus in memory again, but the collectivity's SDK goes by the portal's HTTP API."""
-    async with MemoryBus(CasesApi(load_cases(FAMILIES))) as bus, by_http(bus, folder) as sdk:
+    async with (
+        MemoryBus(CasesApi(load_cases(FAMILIES)), more_providers=("cnous",)) as bus,
+        by_http(bus, folder) as sdk,
+    ):
         stand = MemoryStand(bus)
         stand.sdk = sdk
         yield stand

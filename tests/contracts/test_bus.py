@@ -18,10 +18,11 @@ from exchange.cli.story import read_case
 from exchange.core import topics
 from exchange.core.errors import Code
 from exchange.core.identity import Identity, canonical
+from exchange.core.referentials import purposes_of
 from exchange.introduction import LEGAL_REFERENCE, ONLINE
 from exchange.introduction import terms as terms_of
 from exchange.outcomes import Answer, ExchangeError
-from exchange.ports import Message
+from exchange.ports import Message, Refused
 from exchange.sdk import Request
 from exchange.wallet import Capsule
 from tests.contracts.stands import Stand, http_stand, kafka_stand, memory_stand
@@ -31,6 +32,8 @@ from tests.world import JEANNE
 DATA_SET, PURPOSE = "cnaf.quotient-familial.v1", "tarification-cantine"
 CASES = {case.name: case for case in load_cases(FAMILIES)}
 FAMILY = read_case(CASES["01-couple-deux-enfants"])[0]
+SHOWN, SHOWN_SCOPES = "cnous.etudiant-boursier.v2", ("cnous_statut_boursier",)
+STUDENT = read_case(CASES["boursiere-echelon-4"])[0]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -46,6 +49,15 @@ async def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 async def ask(stand: Stand, agreement: bytes, **more: object) -> Request:
     return await stand.sdk.request(DATA_SET, consent=agreement, purpose=PURPOSE, **more)  # type: ignore[arg-type]
+
+
+async def give_shown(stand: Stand) -> bytes:
+    return await stand.give(STUDENT, data_set=SHOWN, scopes=SHOWN_SCOPES)
+
+
+async def ask_shown(stand: Stand, agreement: bytes, **more: object) -> Request:
+    purpose = purposes_of(SHOWN)[0]
+    return await stand.sdk.request(SHOWN, consent=agreement, purpose=purpose, scopes=SHOWN_SCOPES, **more)  # type: ignore[arg-type]
 
 
 async def refused(request: Request) -> ExchangeError:
@@ -407,6 +419,91 @@ class TestPull:
         for request, agreement, outcome, ack in zip(requests, agreements, opened, acks, strict=True):
             kinds = [e.kind for e in await stand.ledger.entries(agreement)]
             assert (outcome.delivery == "key") <= (request.key.request in ack.named)
+            assert "released" not in kinds[kinds.index("withdrawn") :]
+            assert (outcome.code, "released" in kinds) in (("released", True), ("refused", False))
+
+
+class TestPreview:
+    """Where a data set asks for it, its person lets each answer through before it is handed over, or not: pushed or pulled."""
+
+    @pytest_asyncio.fixture(loop_scope="module", autouse=True, params=["push", "pull"])
+    async def handover(self, stand: Stand, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+        await stand.hand_over(request.param)
+        yield
+        await stand.hand_over("push")
+
+    async def test_let_through(self, stand: Stand) -> None:
+        """Nothing leaves until the person has said yes, and the application goes on waiting; then it is an answer like another, one use."""
+        agreement = await give_shown(stand)
+        request = await ask_shown(stand, agreement)
+        assert await request.awaits_person(60)
+        with pytest.raises(outcomes.AwaitsPerson) as waiting:
+            await request.answer(1)
+        assert (waiting.value.code, await uses(stand, agreement)) == (Code.PREVIEW_PENDING, 0)
+        (shown,) = await stand.ledger.previews([agreement])
+        assert shown.submission == request.submission
+        answer = asyncio.ensure_future(request.answer(60))
+        await stand.ledger.previewed(shown.submission, True, ONLINE)
+        assert (await answer).data == {
+            "statut_boursier": {"est_boursier": True, "est_radie": False, "date_radiation": None}
+        }
+        assert await uses(stand, agreement) == 1
+        assert [e.kind for e in await stand.ledger.entries(agreement)] == ["given", "preview_accepted", "released"]
+
+    async def test_refused(self, stand: Stand) -> None:
+        """The person's no is the one outcome: no use, nothing to open, the agreement stands and may be asked under again."""
+        agreement = await give_shown(stand)
+        request = await ask_shown(stand, agreement)
+        assert await request.awaits_person(60)
+        await stand.ledger.previewed(request.submission, False, ONLINE)
+        assert isinstance(await refused(request), outcomes.PreviewRejected)
+        with suppress(outcomes.NothingWaits):
+            assert (await stand.sdk.pull(request.submission)).inner == b""
+        (told,) = [o for o in await outcomes_of(stand, request) if isinstance(o, Outcome)]
+        assert (told.code, told.reason, told.inner) == ("refused", Code.PREVIEW_REJECTED, b"")
+        assert (await uses(stand, agreement), await stand.ledger.has_key(agreement)) == (0, True)
+        assert await (await ask_shown(stand, agreement)).awaits_person(60)
+
+    async def test_not_said_in_time(self, stand: Stand) -> None:
+        """Without a word of the person's it expires."""
+        request = await ask_shown(stand, await give_shown(stand), ttl_s=5)
+        assert await request.awaits_person(60)
+        assert isinstance(await refused(request), outcomes.Expired)
+
+    async def test_withdrawn_while_it_waits(self, stand: Stand) -> None:
+        """It dies with the agreement, and the acknowledgement names nothing."""
+        agreement = await give_shown(stand)
+        request = await ask_shown(stand, agreement)
+        assert await request.awaits_person(60)
+        assert (await stand.withdraw(agreement)).named == ()
+        assert isinstance(await refused(request), outcomes.ConsentWithdrawn)
+        with pytest.raises(Refused, match=Code.NOTHING_WAITS):
+            await stand.ledger.previewed(request.submission, True, ONLINE)
+
+    async def test_release_is_away_meanwhile(self, stand: Stand) -> None:
+        """Release dies once what waits was announced; let through meanwhile, it is released when another is there, once."""
+        agreement = await give_shown(stand)
+        request = await ask_shown(stand, agreement)
+        assert await request.awaits_person(60)
+        await stand.pause("release")
+        await stand.ledger.previewed(request.submission, True, ONLINE)
+        await stand.resume("release")
+        assert (await request.answer(60)).status == "found"
+        assert await uses(stand, agreement) == 1
+
+    async def test_said_while_withdrawing(self, stand: Stand) -> None:
+        """The person's yes races their withdrawal: each answer is released before and named, or never."""
+        agreements = [await give_shown(stand) for _ in range(6)]
+        requests = [await ask_shown(stand, agreement) for agreement in agreements]
+        for request in requests:
+            assert await request.awaits_person(60)
+        said = [stand.ledger.previewed(request.submission, True, ONLINE) for request in requests]
+        acks = [stand.withdraw(agreement) for agreement in agreements]
+        results = await asyncio.gather(*said, *acks, return_exceptions=True)
+        for request, agreement, ack in zip(requests, agreements, results[len(said) :], strict=True):
+            assert not isinstance(ack, BaseException)
+            outcome = await request.outcome(60)
+            kinds = [e.kind for e in await stand.ledger.entries(agreement)]
             assert "released" not in kinds[kinds.index("withdrawn") :]
             assert (outcome.code, "released" in kinds) in (("released", True), ("refused", False))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from consent.core.facts import Answer, Authorisation, Position, RequestKey, Verdict
+from consent.core.facts import Answer, Authorisation, Awaits, Position, RequestKey, Verdict
 from consent.core.facts import State as Life
 from consent.core.release import Fate, Held, Seen, fold
 from consent.core.release import Row as CoreRow
@@ -35,13 +35,15 @@ class Standing(NamedTuple):
     due: bool
     pulling: bool = False
     pulled: bool = False
+    preview: bool = False
+    awaits: Awaits = "collectivity"
 
 
 @cache
 def decide(message: Message, standing: Standing) -> tuple[Fate, int]:
     """The fate of one message in one transaction, and the uses after it."""
     seen = _seen(message, standing)
-    rows = {seen.item.key: _row(standing.row, message, standing.confirmed)} if standing.row else {}
+    rows = {seen.item.key: _row(standing.row, message, standing)} if standing.row else {}
     held = {A: _held(standing)} if standing.auth else {}
     (fate,), uses = fold([seen], rows, held, NOW_MS, pulled=standing.pulled)
     return fate, uses.get(A, standing.uses)
@@ -71,11 +73,11 @@ def _seen(message: Message, standing: Standing) -> Seen:
     return Seen(answer, context, b"inner" if standing.opened else None)
 
 
-def _row(row: Row, message: Message, confirmed: bool) -> CoreRow:
+def _row(row: Row, message: Message, standing: Standing) -> CoreRow:
     submission, code, number = row
     told = _answer(("answer", message[1], submission, number)) if code in ("released", "waiting") else None
     digest = answer_digest(told.tag, told.sealed_key, told.outer) if told else b""
-    return CoreRow(_digest(submission), code, "", "", digest, confirmed)  # type: ignore[arg-type]
+    return CoreRow(_digest(submission), code, "", "", digest, standing.confirmed, standing.awaits)  # type: ignore[arg-type]
 
 
 def _held(standing: Standing) -> Held:
@@ -89,4 +91,5 @@ def _held(standing: Standing) -> Held:
         {OPERATOR: RECIPIENT_KEY},
         frozenset({CERTIFICATE} if standing.key else ()),
         frozenset({OPERATOR} if standing.pulling else ()),
+        preview=standing.preview,
     )

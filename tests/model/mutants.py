@@ -1,4 +1,4 @@
-"""The protocol with one thing wrong: the twenty-six of protocol.md §9, and ten of our own; each with its world and the promise meant
+"""The protocol with one thing wrong: the twenty-six of protocol.md §9, and fourteen of our own; each with its world and the promise meant
 to catch it.
 
 Each mutant is a subclass of `Accord` that changes one decision; its docstring says what is wrong.
@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from consent.core.facts import Awaits
 from consent.core.facts import State as Life
 from consent.core.release import Fate
 from consent.core.rules import CLOSED, Cell
+from tests.model.previewing import Previewing
 from tests.model.protocol import Accord
 from tests.model.pulling import Pulling
 from tests.model.state import Hand, Message, Outcome, Read, State, Step, Submission, World
-from tests.model.worlds import PULLED, WORLDS
+from tests.model.worlds import OTHERS, WORLDS
 
 
 class Mutant(NamedTuple):
@@ -34,7 +36,7 @@ def mutant(world: str, promise: str, **changes: Any) -> Any:
     """Registers a mutant: its world (some of whose sizes may be changed) and the promise meant for it."""
 
     def register(protocol: type[Accord]) -> type[Accord]:
-        MUTANTS.append(Mutant(protocol, replace((WORLDS | {"P": PULLED})[world], **changes), promise))
+        MUTANTS.append(Mutant(protocol, replace((WORLDS | OTHERS)[world], **changes), promise))
         return protocol
 
     return register
@@ -392,3 +394,41 @@ class WaitingIsAUse(Pulling):
         settled, outcome = super().settle(s, message, read, pulled)
         new = len(settled.waiting) - len(s.waiting)
         return settled._replace(uses=settled.uses + new), outcome
+
+
+# Answers that their person lets through first
+
+
+@mutant("V, pushed", "V unseen")
+class ReleasedUnseen(Previewing):
+    """An answer met again is released though its person has said nothing."""
+
+    def awaits(self, s: State, sub: Submission) -> Awaits:
+        return "release"
+
+
+@mutant("V, pulled", "V unseen")
+class OpenedUnseen(Previewing):
+    """The collectivity opens what waits for its person."""
+
+    def awaits(self, s: State, sub: Submission) -> Awaits:
+        return "collectivity" if s.pulled else super().awaits(s, sub)
+
+
+@mutant("V, pushed", "I6 uses")
+class KeptBackIsAUse(Previewing):
+    """A use is counted where the person says no."""
+
+    def keep_back(self, s: State, message: Message) -> State:
+        return super().keep_back(s, message)._replace(uses=s.uses + 1)
+
+
+@mutant("V, pushed", "I1 order")
+class TheirYesOutlivesTheAgreement(Previewing):
+    """What was let through is released without asking again whether the agreement is live."""
+
+    def decide(self, s: State, message: Message, read: Read) -> tuple[Fate, int]:
+        let = s.auth in CLOSED and message[1:3] in s.let
+        return super().decide(
+            s._replace(auth=Life.LIVE, key=True) if let else s, message, read._replace(opened=True) if let else read
+        )

@@ -162,9 +162,15 @@ def stale_refusal(world: World, before: State, step: Step) -> bool:
     """What was asked under a live authorisation's certificate is not refused."""
     told = {(o[0], o[1]) for o in step.after.outcomes - before.outcomes if o[2] == "refused"}
     refused = {leaf[1:] for leaf in _new(before, step) if leaf[0] == "refused"}
-    fresh = before.certified & refused if before.auth is Life.LIVE else frozenset()
+    fresh = (before.certified & refused) - step.after.kept if before.auth is Life.LIVE else frozenset()
     unwritten = {sub for sub in told if (row := before.rows[sub[0]]) is None or row[1] != "refused"}
     return bool(fresh) or (before.auth is Life.LIVE and bool(before.certified & unwritten))
+
+
+@promise("V unseen", "log")
+def unseen(world: World, before: State, step: Step) -> bool:
+    """Where a preview is asked for, nothing is released that its person has not let through."""
+    return world.preview and any(leaf[0] == "released" and leaf[1:] not in before.let for leaf in _new(before, step))
 
 
 @promise("T no call", "written")
@@ -183,7 +189,10 @@ def stuck(world: World, s: State, steps: Sequence[Step]) -> list[str]:
     """I13: where nothing more can happen, every submission has an outcome; with either worker frozen for ever, no new fault, and
     the connector dead (`stuck`), or alive and time stopped (`prompt`)."""
     waiting = {m[1:3] for m in s.written if m[0] == "request"} - {o[:2] for o in s.outcomes}
-    waiting -= {m[1:3] for m in s.waiting if s.auth is Life.LIVE}  # for the collectivity to open, in its own time
+    pushed = frozenset() if world.pull else s.let
+    waiting -= {
+        m[1:3] for m in s.waiting if s.auth is Life.LIVE
+    } - pushed  # for the collectivity or the person, in their own time
     if not waiting:
         return []
     found, alike = [], s.workers[0] == s.workers[1]

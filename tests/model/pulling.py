@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from consent.core.facts import Awaits
 from consent.core.facts import State as Life
 from consent.core.release import Fate
 from tests.model.ledger import Standing, decide
 from tests.model.protocol import Accord
-from tests.model.state import IDLE, Hand, Message, Outcome, Read, State, Step
+from tests.model.state import IDLE, Hand, Message, Outcome, Read, State, Step, Submission
 
 
 class Pulling(Accord):
@@ -81,8 +82,13 @@ class Pulling(Accord):
     def decide(self, s: State, message: Message, read: Read) -> tuple[Fate, int]:
         row, sub = self.row(s, message), (message[1], message[2])
         confirmed = row is not None and (message[1], row[0]) in s.confirmed and not s.pulled
-        standing = Standing(s.auth, s.key, read.opened, s.uses, self.world.uses_max, row, confirmed, sub in s.due, True, s.pulled)  # fmt: skip
+        standing = Standing(s.auth, s.key, read.opened, s.uses, self.world.uses_max, row, confirmed, sub in s.due, self.world.pull,
+                            s.pulled, self.world.preview, self.awaits(s, sub))  # fmt: skip
         return decide(message, standing)
+
+    def awaits(self, s: State, sub: Submission) -> Awaits:
+        """Whom an answer that waits for this submission waits for."""
+        return "collectivity"
 
     def row(self, s: State, message: Message) -> Any:
         """The terminal row, or the answer that waits."""

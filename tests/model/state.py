@@ -34,7 +34,7 @@ class World:
     `submissions`: byte strings per request id; `answers`: sealed answers per submission. `acts`: withdraw, erase, expire, open,
     deadline. `faults`: `stages` (gate and connector die before they commit), `stale gate`, `fast clock` (of the deadline agent).
     `two_steps`: a worker opens an answer before its transaction, and anything may happen in between. `pull`: the operator opens its
-    answers itself.
+    answers itself. `preview`: their person lets them through first.
     """
 
     requests: int = 1
@@ -46,6 +46,7 @@ class World:
     faults: frozenset[str] = frozenset()
     two_steps: bool = False
     pull: bool = False
+    preview: bool = False
 
 
 class Hand(NamedTuple):
@@ -101,6 +102,10 @@ class State(NamedTuple):
     """What the collectivity was told of one it asked for."""
     pulled: bool = False
     """Within a transaction: the collectivity asks."""
+    let: frozenset[Submission] = frozenset()
+    """Their person let the answer through."""
+    kept: frozenset[Submission] = frozenset()
+    """Their person would not have it handed over."""
 
     def write(self, *messages: Message) -> State:
         """Messages reach their topics; one that lies there already changes nothing."""

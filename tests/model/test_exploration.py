@@ -14,14 +14,15 @@ from typing import NamedTuple
 import pytest
 
 from tests.model.explorer import explore
+from tests.model.previewing import Previewing
 from tests.model.promises import LITERAL, PROGRESS, PROMISES
 from tests.model.protocol import Accord
 from tests.model.pulling import Pulling
 from tests.model.state import World
-from tests.model.worlds import PULLED, SMALL, WORLDS
+from tests.model.worlds import OTHERS, SMALL, WORLDS
 
 WHOLE = os.environ.get("ACCORD_MODEL") == "whole"
-EXPLORED = (WORLDS if WHOLE else SMALL) | {"P": PULLED}
+EXPLORED = (WORLDS if WHOLE else SMALL) | OTHERS
 STATES_MAX = 20_000_000 if WHOLE else 400_000
 
 pytestmark = pytest.mark.timeout(0 if WHOLE else 900)
@@ -40,7 +41,8 @@ class Found(NamedTuple):
 
 def look(world: World) -> Found:
     """Explored in a process of its own."""
-    found = explore(Pulling(world) if world.pull else Accord(world), states_max=STATES_MAX)
+    protocol = Previewing if world.preview else Pulling if world.pull else Accord
+    found = explore(protocol(world), states_max=STATES_MAX)
     last = found.broken["I1 opened"][-1] if "I1 opened" in found.broken else None
     unnamed = last is not None and last.about[0] not in last.after.named
     traces = {name: [str(step) for step in trace] for name, trace in found.broken.items()}
@@ -71,6 +73,6 @@ def test_what_opens_late_was_named(explored: dict[str, Future[Found]]) -> None:
 
 
 def test_the_promises_are_those_of_the_protocol() -> None:
-    """Sixteen of a step and two of progress, each with a name of its own."""
+    """Seventeen of a step and two of progress, each with a name of its own."""
     names = [promise.name for promise in PROMISES]
-    assert len(set(names)) == len(names) == 16 and not set(names) & set(PROGRESS)
+    assert len(set(names)) == len(names) == 17 and not set(names) & set(PROGRESS)

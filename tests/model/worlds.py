@@ -7,6 +7,8 @@ and 635,616 of D, in a quarter of an hour of two cores and three gigabytes of me
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.model.state import World
 
 _LIFE = frozenset({"withdraw", "erase", "expire", "deadline"})
@@ -21,6 +23,10 @@ WORLDS = {
 
 PULLED = World(answers=2, given=True, acts=frozenset({"withdraw", "deadline"}), pull=True)
 """An operator that opens its answers itself."""
+
+SHOWN = World(given=True, acts=frozenset({"withdraw", "deadline"}), preview=True)
+"""A data set whose answers their person lets through first."""
+OTHERS = {"P": PULLED, "V, pushed": SHOWN, "V, pulled": replace(SHOWN, pull=True)}
 
 SMALL = {
     "A, a life": World(acts=_LIFE),

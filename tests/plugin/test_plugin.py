@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from exchange.core.errors import Code
-from exchange.outcomes import ConsentWithdrawn, Expired, NotEntitled
+from exchange.outcomes import ConsentWithdrawn, Expired, NotEntitled, PreviewRejected
 from exchange.pytest_plugin import AccordBus
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +70,20 @@ def test_another_provider(accord_bus: AccordBus) -> None:
     name, case = next((n, c) for n, c in accord_bus.cases.items() if "cnous" in c.operation and c.status == 200)
     agreement = accord_bus.give(name, data_set="cnous.etudiant-boursier.v1", provider="cnous")
     assert accord_bus.ask(agreement).status == "found", case.name
+
+
+@pytest.mark.accord_bus(provider="cnous")
+def test_an_answer_that_its_person_lets_through(accord_bus: AccordBus) -> None:
+    """A data set that asks for a preview: the test is the person, who says yes, then no."""
+    agreement = accord_bus.give("boursiere-echelon-4", data_set="cnous.etudiant-boursier.v2")
+    for accepted in (True, False):
+        request = accord_bus.request(agreement)
+        accord_bus.preview(request, accepted)
+        if accepted:
+            assert accord_bus.run(request.answer()).status == "found"
+        else:
+            with pytest.raises(PreviewRejected):
+                accord_bus.run(request.answer())
 
 
 def test_an_asynchronous_application(accord_bus: AccordBus) -> None:

@@ -29,6 +29,7 @@ from consent.core.facts import (
 )
 from consent.stores import tables as t
 from exchange.core.errors import Code
+from exchange.introduction import ONLINE
 from exchange.ports import Refused
 from exchange.receipt import verify_release
 from tests.world import OPERATOR, RECIPIENT, Asked, World, confirmation
@@ -48,6 +49,8 @@ class Sent(NamedTuple):
 
 class Exchange(RuleBasedStateMachine):
     """One ledger, its topics as growing sets, and what everybody was told."""
+
+    data_set, scopes = "cnaf.quotient-familial.v1", SCOPES
 
     @initialize()
     def open(self) -> None:
@@ -71,7 +74,8 @@ class Exchange(RuleBasedStateMachine):
     @precondition(lambda self: len(self.authorisations) < 4)
     @rule(uses=st.integers(1, 3), life_ms=st.sampled_from([5_000, 10**9]))
     def grant(self, uses: int, life_ms: int) -> None:
-        given = self.run(self.world.give(max_uses=uses, not_after_ms=self.world.clock.now_ms() + life_ms))
+        until_ms = self.world.clock.now_ms() + life_ms
+        given = self.run(self.world.give(data_set=self.data_set, max_uses=uses, not_after_ms=until_ms))
         self.authorisations.append(given)
 
     @rule(
@@ -159,11 +163,12 @@ class Exchange(RuleBasedStateMachine):
         """The requests whose answer is known to have arrived with its key."""
         return {k.request for (k, _), given in self.confirmed.items() if given and k.authorisation == authorisation}
 
-    @rule(which=PICK, scopes=st.sets(st.sampled_from(SCOPES), min_size=1))
-    def narrow(self, which: int, scopes: set[str]) -> None:
+    @rule(which=PICK, kept=st.sets(st.integers(0, 3), min_size=1))
+    def narrow(self, which: int, kept: set[int]) -> None:
         authorisation = self.authorisations[which % len(self.authorisations)]
+        scopes = tuple(sorted({self.scopes[n % len(self.scopes)] for n in kept}))
         try:
-            grant = self.run(self.world.ledger.narrow(authorisation, tuple(sorted(scopes)), OPERATOR))
+            grant = self.run(self.world.ledger.narrow(authorisation, scopes, OPERATOR))
         except Refused:
             return
         self.world.wallet.keep(authorisation, grant.capsule)
@@ -293,6 +298,93 @@ class Pulled(Exchange):
         return super().delivered(authorisation) | {k.request for k in self.received if k.authorisation == authorisation}
 
 
+class Previewed(Exchange):
+    """The same, where each answer waits for its person: who says yes, no, both, again, late or never, pushed or pulled."""
+
+    data_set = "cnous.etudiant-boursier.v2"
+    scopes = ("cnous_echelon_bourse", "cnous_identite", "cnous_statut_boursier")
+
+    @initialize(pulls=st.booleans())
+    def open(self, pulls: bool = False) -> None:
+        super().open()
+        self.said: dict[Any, bool] = {}
+        self.pulls = pulls
+        if pulls:
+            until_ms = self.world.clock.now_ms() + 10**9
+            self.run(self.world.ledger.delegate(RECIPIENT, OPERATOR, until_ms, "pull"))
+
+    @rule(which=PICK, accepted=st.booleans())
+    def say(self, which: int, accepted: bool) -> None:
+        asked = self.sent[which % len(self.sent)].asked
+        submission, before = Submission(asked.key, asked.digest), self.said.get((asked.key, asked.digest))
+        try:
+            self.run(self.world.ledger.previewed(submission, accepted, ONLINE))
+        except Refused:
+            taken = False
+        else:
+            taken = True
+        erased = asked.key.authorisation in self.acknowledged
+        assert taken == (before == accepted) or before is None or (erased and not taken), "said once"
+        if not taken:
+            return
+        self.said[asked.key, asked.digest] = accepted
+
+    @rule(which=PICK, accepted=st.booleans())
+    def met_then_said(self, which: int, accepted: bool) -> None:
+        """The history all is about: met, said, and met again."""
+        self.deliver([which], "now")
+        self.say(which, accepted)
+        self.pull(which)
+        self.deliver([which], "now")
+
+    @rule(which=PICK)
+    def pull(self, which: int) -> None:
+        """The collectivity asks for one, whether it may or not."""
+        asked = self.sent[which % len(self.sent)].asked
+        try:
+            outcome = self.run(self.world.ledger.open(Submission(asked.key, asked.digest)))
+        except Refused:
+            return
+        self.seen(outcome)
+        self.told.setdefault(asked.key, []).append(outcome)
+
+    @rule(confirms=st.booleans())
+    def tell(self, confirms: bool) -> None:
+        """The release agent goes on with what was let through and tells what ended; or dies before it says so."""
+        for one in self.run(self.world.ledger.over()):
+            if isinstance(one, Waiting):
+                assert one.awaits == "collectivity" and self.said[one.key, one.digest]
+                if confirms:
+                    self.run(self.world.ledger.announced([Submission(one.key, one.digest)]))
+                continue
+            self.seen(one)
+            self.told.setdefault(one.key, []).append(one)
+            if confirms:
+                with_key = {"key": True, "cut": False, "none": None}[one.delivery]
+                self.run(self.world.ledger.release([], [Confirmation(one.key, one.digest, with_key)]))
+                self.confirmed.setdefault((one.key, one.digest), with_key)
+
+    def seen(self, outcome: Outcome) -> None:
+        """Released only what its person let through; what they refused says so and holds nothing."""
+        said = self.said.get((outcome.key, outcome.digest))
+        if outcome.code == "released":
+            assert said is True, "released unseen"
+            verify_release(outcome, outcome.digest, self.world.keys.verifier)
+        assert outcome.delivery != "key" or outcome.key.authorisation not in self.acknowledged, "I1: after"
+        if said is False and outcome.code != "conflict":
+            assert (outcome.code, outcome.reason, outcome.inner) == ("refused", Code.PREVIEW_REJECTED, b"")
+
+    def check(self, one: Sent, result: Any) -> None:
+        super().check(one, result)
+        if isinstance(result, Outcome):
+            self.seen(result)
+
+
 TestPulled = Pulled.TestCase
 TestPulled.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestPreviewed = Previewed.TestCase
+TestPreviewed.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestPreviewed.__doc__ = (
+    "Nor where their person lets them through first: nothing is released unseen, and a no is one outcome and no use."
+)
 TestPulled.__doc__ = "Nor where answers wait to be opened: what is opened is what I1 speaks of."

@@ -40,13 +40,22 @@ from exchange.core.datapass.mapping import Rules
 from exchange.core.decision import DataSet, instant, standing
 from exchange.core.errors import CATALOGUE, Code
 from exchange.core.identity import BadIdentity, canonical
+from exchange.core.referentials import purposes_of
 from exchange.datapass.desk import Desk
 from exchange.datapass.memory import Memory
 from exchange.datapass.server import Receiver
 from exchange.franceconnect import FranceConnect, NotIdentified
 from exchange.introduction import record, terms
 from exchange.locks import InUse
-from exchange.outcomes import ConsentRequired, ConsentWithdrawn, ExchangeError, NothingWaits, UnknownDataSet
+from exchange.outcomes import (
+    AwaitsPerson,
+    ConsentRequired,
+    ConsentWithdrawn,
+    ExchangeError,
+    NothingWaits,
+    PreviewRejected,
+    UnknownDataSet,
+)
 from exchange.places import Places, RoleFailed
 from exchange.ports import BadStore, Message, Recovering, Refused
 from exchange.sealing import public_bytes
@@ -67,7 +76,7 @@ from portal.web.sessions import Sessions
 from tests import franceconnect, receipts
 from tests.portal.api.stand import open_stand
 from tests.portal.stand import portal
-from tests.world import JEANNE, PAUL, QUOTIENT, RECIPIENT, ScriptedApi, World, outcome_of, publish, until
+from tests.world import BURSARY, JEANNE, PAUL, QUOTIENT, RECIPIENT, ScriptedApi, World, outcome_of, publish, until
 
 DATA_SET = "cnaf.quotient-familial.v1"
 Producer = Callable[[], Awaitable[str]]
@@ -347,6 +356,20 @@ async def pushed(_: Code) -> str:
         with pytest.raises(NothingWaits) as nothing:
             await bus.sdk.pull(Submission(request.key, request.digest))
         return nothing.value.code
+
+
+@gives(Code.PREVIEW_PENDING, Code.PREVIEW_REJECTED)
+async def preview(code: Code) -> str:
+    """The person is shown what would be handed over, and has not said yet, or says no."""
+    data_set = "cnous.etudiant-boursier.v2"
+    async with MemoryBus(ScriptedApi(Found(BURSARY)), provider="cnous") as bus:
+        consent = await bus.give(JEANNE, data_set=data_set)
+        request = await bus.sdk.request(data_set, consent=consent, purpose=purposes_of(data_set)[0])
+        if code is Code.PREVIEW_REJECTED:
+            await bus.preview(request, accepted=False)
+        with pytest.raises(AwaitsPerson if code is Code.PREVIEW_PENDING else PreviewRejected) as refused:
+            await request.answer()
+        return refused.value.code
 
 
 @gives(Code.OFFICER_UNKNOWN, Code.REASON_MISSING, Code.OUTSIDE_PERIMETER, Code.NOTHING_FOUND)

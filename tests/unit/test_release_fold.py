@@ -181,6 +181,61 @@ def request(number: int) -> Seen:
     return Seen(msgspec.structs.replace(ANSWER, key=key), CONTEXT, b"inner")
 
 
+SHOWN = HELD._replace(preview=True)
+PULLS = SHOWN._replace(pulling=frozenset({OPERATOR}))
+PENDING = Row(D, "waiting", "", "", answer_digest(ANSWER.tag, ANSWER.sealed_key, ANSWER.outer), False, "person")
+LET = PENDING._replace(awaits="release")
+TO_OPEN = PENDING._replace(awaits="collectivity")
+PREVIEWS = [
+    # row, held, pulled, fate, for whom it waits
+    (None, SHOWN, False, "wait", "person"),
+    (None, PULLS, False, "wait", "person"),
+    (None, SHOWN, True, "wait", "person"),
+    (PENDING, SHOWN, False, "wait", "person"),
+    (PENDING, PULLS, True, "wait", "person"),
+    (PENDING, HELD, True, "wait", "person"),
+    (LET, SHOWN, False, "insert", ""),
+    (LET, PULLS, False, "wait", "collectivity"),
+    (LET, PULLS, True, "insert", ""),
+    (TO_OPEN, PULLS, False, "wait", "collectivity"),
+    (TO_OPEN, PULLS, True, "insert", ""),
+]
+
+
+@pytest.mark.parametrize(("known", "held", "pulled", "action", "awaits"), PREVIEWS)
+def test_each_cell_of_a_preview(known: Row | None, held: Held, pulled: bool, action: str, awaits: str) -> None:
+    """Whoever asks, nothing is released that its person has not let through; then it goes on as any other."""
+    (found,), uses = fold([VALID], {KEY: known} if known else {}, {A: held}, NOW_MS, pulled=pulled)
+    assert (found.action, found.awaits if action == "wait" else "", uses) == (
+        action,
+        awaits,
+        {A: 1} if action == "insert" else {},
+    )
+
+
+@pytest.mark.parametrize("pulled", [False, True])
+@pytest.mark.parametrize("known", [None, PENDING, LET])
+def test_a_preview_does_not_outlive_what_it_is_of(known: Row | None, pulled: bool) -> None:
+    """Waiting for its person or let through: withdrawn, or too late, it is refused or has expired like any other."""
+    rows = {KEY: known} if known else {}
+    gone, late = WITHDRAWN._replace(preview=True), SHOWN
+    (refused,), _ = fold([VALID], rows, {A: gone}, NOW_MS, pulled=pulled)
+    (expired,), _ = fold([VALID], rows, {A: late}, DEADLINE_MS, pulled=pulled)
+    assert (refused.code, refused.reason, expired.code) == ("refused", Code.WITHDRAWN, "expired")
+
+
+def test_its_person_s_no_closes_what_waits() -> None:
+    """As a verdict; one answer that waits in the chunk counts for the next."""
+    no = Seen(Verdict(KEY, D, DEADLINE_MS, "refused", Code.PREVIEW_REJECTED))
+    (first, second, third), uses = fold([VALID, no, VALID], {}, {A: SHOWN}, NOW_MS)
+    assert (first.action, second.reason, third) == (
+        "wait",
+        Code.PREVIEW_REJECTED,
+        Fate("again", "refused", reason=Code.PREVIEW_REJECTED),
+    )
+    assert uses == {}
+
+
 def test_uses_decided_earlier_in_the_chunk_count() -> None:
     """Three answers, two uses left: two released, one refused, in order."""
     fates, uses = fold([request(n) for n in range(3)], {}, {A: change(HELD, uses=8)}, NOW_MS)

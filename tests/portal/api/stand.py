@@ -22,7 +22,7 @@ from exchange.adapters.http import HttpDoor, HttpOutbox, HttpReader, http_ledger
 from exchange.core import sealing
 from exchange.core.decision import Ask
 from exchange.core.heads import HEAD, varint
-from exchange.data_sets import QUOTIENT_FAMILIAL
+from exchange.data_sets import DATA_SETS, QUOTIENT_FAMILIAL
 from exchange.introduction import PURPOSES
 from exchange.schemas import catalogue
 from exchange.sdk import Bus, uuid7
@@ -105,9 +105,10 @@ class Stand:
         written = wire.write_ask(Ask(recipient or bus.recipient, **wanted))
         request = request or uuid7(bus.clock.now_ms(), os.urandom(10))
         digest = sealing.request_digest(bus.operator, agreement, request, sealing.ask_hash(written))
-        identity = seal_identity(
-            bus._connector_keys.sealing.public_key().public_bytes_raw(), digest, capsule.salt, capsule.identity
-        )
+        asked = DATA_SETS.get(str(wanted["data_set"]), QUOTIENT_FAMILIAL)
+        keys = bus.connector_keys.get(asked.provider, bus.connector_keys[bus.provider])
+        provider = keys.sealing.public_key().public_bytes_raw()
+        identity = seal_identity(provider, digest, capsule.salt, capsule.identity)
         relied = certificates.certificate_hash(capsule.certificate)
         head = HEAD.pack(catalogue().prefix("exchange-request"), request, agreement, relied, ask.get("ttl_ms", 300_000))
         return request, head + varint(len(written)) + written + varint(len(identity)) + identity
@@ -116,7 +117,10 @@ class Stand:
 @asynccontextmanager
 async def open_stand(folder: Path, clock: VirtualClock | None = None, **settings: Any) -> AsyncIterator[Stand]:
     """`settings` are the portal's; `outside` among them is whom it asks."""
-    async with MemoryBus(CasesApi(load_cases(FAMILIES)), clock=clock) as bus, over(bus, folder, **settings) as stand:
+    async with (
+        MemoryBus(CasesApi(load_cases(FAMILIES)), more_providers=("cnous",), clock=clock) as bus,
+        over(bus, folder, **settings) as stand,
+    ):
         yield stand
 
 

@@ -6,7 +6,11 @@ import base64
 import os
 from typing import Any
 
+from connectors.sandbox import FAMILIES, load_cases
+from exchange.cli.story import read_case
 from exchange.core import topics
+from exchange.core.referentials import purposes_of
+from exchange.introduction import ONLINE
 from portal.api.context import CALLS
 from portal.api.feeds import Feeds
 from tests.portal.api.stand import Stand
@@ -238,3 +242,44 @@ async def test_a_cursor_that_is_too_old(stand: Stand) -> None:
     begun = (await stand.call("GET", "/events", params={"after": "latest"})).json()["meta"]["cursor"]
     more = await ended(stand, (await asked(stand, agreement))[0])
     assert await told(begun) == [more["id"]]
+
+
+async def test_an_answer_that_waits_for_its_person(stand: Stand) -> None:
+    """Its status and an event say so, and waiting for the outcome goes on; then the outcome, or their no with what to do."""
+    data_set = "cnous.etudiant-boursier.v2"
+    ask = {"data_set": data_set, "purpose": purposes_of(data_set)[0], "scopes": ("cnous_statut_boursier",)}
+    student = read_case(next(case for case in load_cases(FAMILIES) if case.name == "boursiere-echelon-4"))[0]
+    agreement = await stand.bus.give(student, data_set=data_set, scopes=ask["scopes"])
+    for accepted in (True, False):
+        request, told = await asked(stand, agreement, ttl_ms=600_000, **ask)
+        while (told := (await stand.call("GET", f"/requests/{request}")).json())["status"] == "accepted":
+            await stand.bus.clock.sleep(0.5)
+        assert (told["status"], told["outcome"]) == ("preview_pending", None)
+        patient = await stand.call("GET", f"/requests/{request}", headers={"prefer": "wait=5"})
+        assert patient.json()["status"] == "preview_pending"
+        (shown,) = await stand.bus.ledger.previews([agreement])
+        await stand.bus.ledger.previewed(shown.submission, accepted, ONLINE)
+        ended = (await stand.call("GET", f"/requests/{request}", headers={"prefer": "wait=30"})).json()
+        assert ended["status"] == ("released" if accepted else "refused")
+        if not accepted:
+            problem = ended["outcome"]["problem"]
+            assert (problem["code"], problem["origin"], problem["retry"]) == ("preview_rejected", "citizen", False)
+        types = [
+            one["type"] for one in (await stand.call("GET", "/events")).json()["data"] if one["request"] == request
+        ]
+        assert types == ["request.preview_pending", f"request.{ended['status']}"]
+
+
+async def test_what_waits_for_its_person_may_be_taken_back(stand: Stand) -> None:
+    """The operator renounces: cancelled, and the person has nothing to say any more."""
+    data_set = "cnous.etudiant-boursier.v2"
+    ask = {"data_set": data_set, "purpose": purposes_of(data_set)[0], "scopes": ("cnous_statut_boursier",)}
+    student = read_case(next(case for case in load_cases(FAMILIES) if case.name == "boursiere-echelon-4"))[0]
+    agreement = await stand.bus.give(student, data_set=data_set, scopes=ask["scopes"])
+    request, _ = await asked(stand, agreement, ttl_ms=600_000, **ask)
+    while not await stand.bus.ledger.previews([agreement]):
+        await stand.bus.clock.sleep(0.5)
+    await stand.bus.clock.sleep(1)
+    told = await stand.call("POST", f"/requests/{request}/cancellation", headers={"prefer": "wait=30"})
+    assert told.json()["status"] == "cancelled"
+    assert await stand.bus.ledger.previews([agreement]) == []

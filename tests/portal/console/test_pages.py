@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
+from connectors.contract import Found
 from exchange.core import topics
+from exchange.core.referentials import purposes_of
 from exchange.journal.store import Filter, JournalStore
+from exchange.outcomes import PreviewRejected
+from exchange.testing import MemoryBus
 from tests.portal.console.conftest import SANDBOX, Told
 from tests.portal.stand import portal, token_of
+from tests.world import BURSARY, JEANNE, ScriptedApi
 
 PAGES = ("", "/requests", "/topics", "/dead-letters")
 
@@ -68,6 +74,29 @@ async def test_timeline(sandbox: Told) -> None:
     assert sandbox.released.key.authorisation.hex() in told["python"] and request["id"] in told["curl"]
     html = (await sandbox.stand.browser.get(page)).text
     assert html.count('class="span"') == len(request["spans"]) and "curl --header" in html
+
+
+async def test_a_preview_is_a_step(tmp_path: Path) -> None:
+    """While it waits for its person a request's page says so, until when; afterwards it shows what they said, in words, with its leaf."""
+    data_set = "cnous.etudiant-boursier.v2"
+    async with MemoryBus(ScriptedApi(Found(BURSARY)), provider="cnous") as bus, portal(tmp_path, bus) as stand:
+        stand.parts.places.announce(stand.parts.places.address, **SANDBOX)
+        agreement = await bus.give(JEANNE, data_set=data_set)
+        request = await bus.sdk.request(data_set, consent=agreement, purpose=purposes_of(data_set)[0])
+        assert await request.awaits_person()
+        with closing(JournalStore(stand.parts.places.journal)) as kept:
+            await kept.add(list(bus.journal.show(Filter())))
+        page = f"/console/requests/{request.key.request.hex()}"
+        waiting = (await stand.browser.get(f"{page}.json")).json()["request"]
+        assert waiting["awaits_person_until_ms"] > bus.clock.now_ms() and waiting["leaves"] == []
+        assert "attend que la personne la laisse transmettre" in (await stand.browser.get(page)).text
+        await bus.preview(request, accepted=False)
+        with pytest.raises(PreviewRejected):
+            await request.answer()
+        said = (await stand.browser.get(f"{page}.json")).json()["request"]
+        assert said["awaits_person_until_ms"] is None
+        assert [leaf["kind"] for leaf in said["leaves"]] == ["preview_rejected", "refused"]
+        assert "aperçu : la personne ne veut pas" in (await stand.browser.get(page)).text
 
 
 async def test_a_refusal_says_what_to_do(sandbox: Told) -> None:

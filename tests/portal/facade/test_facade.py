@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from connectors.core.cases import Case
+from connectors.rest.descriptions import descriptions
 from connectors.sandbox import Sandbox
 from exchange.core.errors import Code
+from exchange.core.shape import preview_of
 from exchange.testing import CasesApi, MemoryBus
-from portal.core.facade import BASE
+from portal.core.facade import BASE, offers, refused
 from portal.facade.app import Facade
 from tests.portal.facade.stand import PATH, Nobody, Told, cases, get, identity, query, settled
 
@@ -168,3 +171,17 @@ async def test_who_may_call(bus: MemoryBus, facade: httpx.AsyncClient) -> None:
     bearer = {"authorization": f"Bearer {TOKEN}"}
     assert (await facade.get(f"{BASE}/v3/inconnu", headers=bearer)).status_code == 404
     assert (await facade.post(BASE + PATH, headers=bearer)).status_code == 405
+
+
+def test_a_preview_in_the_states_words() -> None:
+    """A person who has not said yet is no answer in time (try again); one who said no is a refusal. Data sets that ask are not offered."""
+    pending, rejected = refused(Code.PREVIEW_PENDING), refused(Code.PREVIEW_REJECTED)
+    told = [
+        (said.status, said.body["errors"][0]["code"], said.body["errors"][0]["meta"]["accord"]["code"])
+        for said in (pending, rejected)
+    ]
+    assert told == [(504, "00501", "preview_pending"), (403, "00100", "preview_rejected")]
+    described = list(descriptions().values())
+    (shown,) = [one for one in described if preview_of(one.schema)]
+    moved = replace(shown, operations=tuple(replace(o, path=o.path.replace("/v4/", "/v3/")) for o in shown.operations))
+    assert offers([*described, moved]) == offers(described) != {}
