@@ -152,7 +152,9 @@ async def _opened(
         await first(Stock(settings, places, keys, agreements))
     bus = LocalBus(settings, places)
     async with AsyncExitStack() as stack:
-        bus.bootstrap = await stack.enter_async_context(beside(open_kafka(EMBEDDED, places.broker, progress, train=False)))
+        bus.bootstrap = await stack.enter_async_context(
+            beside(open_kafka(EMBEDDED, places.broker, progress, train=False))
+        )
         stack.push_async_callback(bus.close)
         bus.start_ledger()
         await bus.make_topics()

@@ -223,7 +223,9 @@ async def _opened_place(folder: Path, requests: int, progress: Progress | None) 
     await introduce_collectivity(ledger, wallet, clock.now_ms())
     agreements = [await give(ledger, wallet, person(number), clock.now_ms()) for number in range(requests)]
     async with AsyncExitStack() as stack:
-        bootstrap = await stack.enter_async_context(beside(open_kafka(EMBEDDED, folder / "broker", progress, train=False)))
+        bootstrap = await stack.enter_async_context(
+            beside(open_kafka(EMBEDDED, folder / "broker", progress, train=False))
+        )
         wanted = topics.specs([wallet.operator], [PROVIDER], partitions=PARTITIONS, cluster=False)
         await create_topics(bootstrap, wanted)
         yield _Place(bootstrap, wallet, ledger, trust, Desk(ledger, connector, wallet, trust), agreements)

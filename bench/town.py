@@ -135,7 +135,8 @@ async def town(
 
 async def _agreed(opened: Town, people: int) -> list[bytes]:
     now_ms = SystemClock().now_ms()
-    return [await give(opened.bus.ledger, opened.sdk.wallet, person(number), now_ms) for number in range(people)]
+    ledger, wallet = opened.bus.ledger, opened.sdk.wallet
+    return [await give(ledger, wallet, person(number), now_ms, max_uses=1 << 40) for number in range(people)]
 
 
 @asynccontextmanager
@@ -145,7 +146,9 @@ async def _opened(
     settings, places = Settings(data=folder, kafka=EMBEDDED, traces=False), Places(folder)
     bus = LocalBus(settings, places)
     async with AsyncExitStack() as stack:
-        bus.bootstrap = await stack.enter_async_context(beside(open_kafka(EMBEDDED, places.broker, progress, train=False)))
+        bus.bootstrap = await stack.enter_async_context(
+            beside(open_kafka(EMBEDDED, places.broker, progress, train=False))
+        )
         stack.push_async_callback(bus.close)
         bus.start_ledger()
         bus.start_sandbox()

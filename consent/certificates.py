@@ -119,7 +119,7 @@ def enrol(
     """A directory entry signed by its organisation, not yet countersigned."""
     signature = enrolment.sign(_entry_bytes(kind, organisation, operator, public_key, not_after_ms))
     enrolment_public = enrolment.public_key().public_bytes_raw()
-    return DirectoryEntry(kind, organisation, operator, public_key, not_after_ms, enrolment_public, signature, b"")  # type: ignore[arg-type]  # kind is one of the three
+    return DirectoryEntry(kind, organisation, operator, public_key, not_after_ms, enrolment_public, signature, b"")  # type: ignore[arg-type]  # kind is one of the four
 
 
 def countersign(entry: DirectoryEntry, registrar: Ed25519PrivateKey) -> DirectoryEntry:

@@ -9,6 +9,8 @@ import msgspec
 from sqlalchemy import Connection, Row, select, union
 
 from consent import changes, previews
+from consent.content import PERSON, ContentKeys, open_salted
+from consent.core.agreement import minor
 from consent.core.citizen import Agreement, Preview, Use, same_person
 from consent.core.codes import code_digest, short_code
 from consent.core.facts import Acknowledgement, Evidence, State, Submission
@@ -21,7 +23,7 @@ from consent.stores import tables as t
 from consent.stores.batch import insert_rows, select_rows
 from consent.transaction import Transaction, read_scopes, row_of
 from exchange.core.errors import Code
-from exchange.core.identity import read, subject_reference
+from exchange.core.identity import Identity, read, subject_reference
 from exchange.ports import Refused
 
 USES_SHOWN_MAX = 200
@@ -33,7 +35,7 @@ class Citizens(Part):
 
     async def agreements(self, identity: bytes) -> list[Agreement]:
         with self._reading() as connection:
-            return of_person(connection, self._keys, identity)
+            return of_person(connection, self._keys, identity, self._clock.now_ms())
 
     async def agreement(self, authorisation: bytes) -> Agreement:
         with self._reading() as connection:
@@ -56,8 +58,9 @@ class Citizens(Part):
             return previews.say(tx, submission, accepted, evidence)
 
 
-def of_person(connection: Connection, keys: KeyRing, identity: bytes) -> list[Agreement]:
-    """Every agreement about this person, or that they gave for another, with any recipient there ever was; the newest first."""
+def of_person(connection: Connection, keys: KeyRing, identity: bytes, now_ms: int) -> list[Agreement]:
+    """Every agreement about this person, or that they gave for another, with any recipient there ever was; the newest first. A child's
+    are their parent's no more once they are of age."""
     read(identity)
     recipients = union(select(_a.recipient), select(t.delegation.c.recipient))
     key, among = keys.secrets["pseudonym.key"], connection.execute(recipients).scalars().all()
@@ -65,8 +68,20 @@ def of_person(connection: Connection, keys: KeyRing, identity: bytes) -> list[Ag
     found: dict[bytes, Row[Any]] = {}
     for column in ("subject_ref", "representative_ref"):
         found |= {row.id: row for row in select_rows(connection, t.authorisation, column, references)}
-    newest = sorted(found.values(), key=lambda row: (-row.at, row.id))
-    return [_agreement(connection, row) for row in newest if row.state != State.ERASED]
+    content, told = ContentKeys(connection, keys), list[Agreement]()
+    content.prefetch(id for id, row in found.items() if row.representation == "parent")
+    for row in sorted(found.values(), key=lambda row: (-row.at, row.id)):
+        child = None if row.subject_ref in references else _child(content, row)
+        if row.state != State.ERASED and (child is None or minor(child, now_ms)):
+            called = "" if child is None else (*child.prenoms, child.nom_naissance)[0]
+            told.append(msgspec.structs.replace(_agreement(connection, row), about=called))
+    return told
+
+
+def _child(content: ContentKeys, row: Any) -> Identity | None:
+    """For whom a parent spoke."""
+    cipher = content.cipher(row.id) if row.representation == "parent" and row.person else None
+    return None if cipher is None else read(open_salted(cipher, PERSON, row.person)[1])
 
 
 def by_code(connection: Connection, code: str) -> Any:
@@ -131,6 +146,8 @@ def claim(tx: Transaction, issuers: Issuers, authorisation: bytes, identity: byt
     if row is None or State(row.state) is not State.LIVE:
         raise Refused(Code.AUTHORISATION_UNKNOWN)
     _, recorded = person(tx, row)
+    if evidence.tokens is None and not issuers.declared:
+        raise Refused(Code.EVIDENCE_MISSING)
     if not same_person(read(recorded), read(identity)):
         raise Refused(Code.EVIDENCE_INVALID)
     changes.rebind(tx, issuers, authorisation, identity, evidence, row.operator)

@@ -41,9 +41,6 @@ from exchange.ports import Ledger
 class Door(Ledger, Protocol):
     """Every method a ledger answers."""
 
-    async def request(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
-        """A collectivity asks for an agreement under these terms; the person is not known yet. Same id and terms: nothing changes."""
-
     async def terms(self, authorisation: bytes) -> Terms:
         """The terms it was asked for or given under, as they stand; `Refused` if it is unknown."""
 
@@ -58,8 +55,8 @@ class Door(Ledger, Protocol):
         must be of the person recorded (`consent.core.citizen.same_person`): else `Refused` `evidence_invalid`."""
 
     async def agreements(self, identity: bytes) -> list[Agreement]:
-        """Every agreement about the person of canonical `identity`, or that they gave for another; the newest first. Erased ones are not
-        there, nor those recorded under another spelling (`claim`)."""
+        """Every agreement about the person of canonical `identity`, or that they gave for another, until that child is of age; the newest
+        first. Erased ones are not there, nor those recorded under another spelling (`claim`)."""
 
     async def agreement(self, authorisation: bytes) -> Agreement:
         """One agreement; `Refused` `authorisation_unknown` if it is unknown or erased."""

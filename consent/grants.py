@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from consent import certificates
 from consent.adoption import adopt
 from consent.content import PERSON, open_salted, seal_salted
-from consent.core.agreement import fits, objection
+from consent.core.agreement import fits, objection, told_is_enough
 from consent.core.facts import Evidence, Grant, State, Terms
 from consent.core.life import Collected
 from consent.core.rules import Happening, step
@@ -171,10 +171,10 @@ def vouched_for(
     identity: bytes,
     evidence: Evidence,
 ) -> tuple[str, dict[str, Any]]:
-    """Who the issuers vouch for, their nonce used up; nobody where an act without tokens may be declared."""
+    """Who the issuers vouch for, their nonce used up; nobody where an act without tokens may be declared, or rests on the law."""
     if evidence.channel != "online":
         _within_quota(tx, evidence)
-    if evidence.tokens is None and issuers.declared:
+    if evidence.tokens is None and (issuers.declared or told_is_enough(terms, evidence)):
         return "", {}
     from consent.tokens import vouch  # here: a ledger nobody logs in to starts a third of a second sooner
 

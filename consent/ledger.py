@@ -19,6 +19,7 @@ from consent import (
     desk,
     grants,
     heads,
+    intake,
     recovery,
     register,
     releases,
@@ -53,8 +54,10 @@ from consent.core.facts import (
     Verdict,
     Waiting,
 )
+from consent.core.glance import Glance
 from consent.core.lost import Recovered
 from consent.core.rules import Happening
+from consent.glances import glance
 from consent.issuers import DECLARED, Issuers
 from consent.keys import KeyRing
 from consent.office import Office
@@ -91,6 +94,15 @@ class Ledger(Receipts, Office, Citizens):
     ) -> Grant:
         with self._begin() as tx:
             return grants.grant(tx, self.issuers(), authorisation, terms, identity, evidence, operator)
+
+    async def grant_sealed(
+        self, authorisation: bytes, terms: Terms, sealed: bytes, evidence: Evidence, operator: str
+    ) -> Grant:
+        identity, whole = intake.opened(self._keys, authorisation, terms, sealed, evidence, operator)
+        return await self.grant(authorisation, terms, identity, whole, operator)
+
+    async def intake(self) -> DirectoryEntry:
+        return intake.entry(self._keys, self._clock.now_ms())
 
     async def request(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
         with self._begin() as tx:
@@ -151,6 +163,10 @@ class Ledger(Receipts, Office, Citizens):
         with self._reading() as connection:
             held = read_authorisations(connection, authorisations, self._clock.now_ms())
         return [held.get(a) for a in authorisations]
+
+    async def glance(self, authorisations: Sequence[bytes]) -> Glance:
+        with self._reading() as connection:
+            return glance(connection, authorisations, self._clock.now_ms())
 
     async def attempt(self, attempts: Sequence[Attempt], worker: str = "") -> list[Attempted]:
         with self._begin() as tx:

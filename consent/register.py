@@ -85,6 +85,8 @@ def delegations(connection: Connection) -> list[Delegation]:
 
 def enter(tx: Transaction, entry: DirectoryEntry) -> DirectoryEntry:
     """A public key enters the directory: its organisation's signature is checked, the registrar countersigns."""
+    if entry.kind == "ledger":  # it says its own (`consent.intake`), and nobody says it for it
+        raise Refused(Code.CERTIFICATE_INVALID)
     try:
         check_entry(entry, None, tx.now_ms)
     except BadCertificate as error:

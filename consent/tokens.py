@@ -11,7 +11,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from consent.core.agreement import ASSURANCES, grant_nonce
+from consent.core.agreement import ASSURANCES, grant_nonce, reference_of
 from consent.core.facts import Evidence, Terms, Tokens
 from consent.core.pivot import matches
 from consent.issuers import Issuer
@@ -36,19 +36,22 @@ def vouch(
     issuers: tuple[Issuer, ...], authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence, now_ms: int
 ) -> Login:
     """What the tokens of this evidence prove for these terms; `Refused` unless they prove all they should: the person's own login
-    online, with a pivot that is the agreement's identity; an agent's login on the other channels."""
+    online, with a pivot that is the agreement's identity, or the parent's who speaks for them; on the other channels the login of the agent
+    who is named by reference."""
     tokens, kind = evidence.tokens, "citizen" if evidence.channel == "online" else "agent"
+    spoke = evidence.representation
+    acting = spoke.identity if spoke is not None and spoke.kind == "parent" else identity
     if tokens is None:
         raise Refused(Code.EVIDENCE_MISSING)
     nonce = grant_nonce(terms, authorisation, tokens.random)
     for issuer in (one for one in issuers if one.kind == kind):
         try:
             claims, key = _login(issuer, tokens, terms, nonce, now_ms // 1000)
-            if kind == "citizen" and not _about(issuer, tokens, claims, identity):
+            if kind == "citizen" and not _about(issuer, tokens, claims, acting):
                 continue
             if kind == "citizen" and not _reached(claims, evidence.assurance):
                 continue
-            if kind == "agent" and claims.get("sub") != evidence.agent:
+            if kind == "agent" and reference_of(issuer.issuer, str(claims["sub"])) != evidence.agent:
                 continue
             return Login(str(claims["sub"]), nonce, key)
         except (JoseError, ValueError, KeyError, TypeError):

@@ -7,11 +7,11 @@ frontier moves with them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -202,10 +202,17 @@ _SEEN = (
 """The columns of an authorisation in the order of `Authorisation`'s fields; the last two are its last."""
 
 
-def read_authorisations(connection: Connection, ids: Sequence[bytes], now_ms: int) -> dict[bytes, Authorisation]:
-    """The authorisations of these ids, with the operators delegated and the scopes habilitated at `now_ms`."""
-    rows = select_rows(connection, t.authorisation, "id", ids, _SEEN)
-    recipients = {row[3] for row in rows}
+class Rights(NamedTuple):
+    """Who holds a live delegation of a recipient (SIREN by SIRET), those of them that open answers themselves, and the scopes of a live
+    habilitation by recipient, data set and purpose."""
+
+    delegated: dict[str, tuple[str, ...]]
+    pulling: dict[str, tuple[str, ...]]
+    habilitated: dict[tuple[str, str, str], tuple[str, ...]]
+
+
+def read_rights(connection: Connection, recipients: Collection[str], now_ms: int) -> Rights:
+    """Of these recipients, at `now_ms`."""
     operators: dict[str, list[str]] = {}
     pulling: dict[str, tuple[str, ...]] = {}
     for row in select_rows(connection, t.delegation, "recipient", recipients):
@@ -213,17 +220,23 @@ def read_authorisations(connection: Connection, ids: Sequence[bytes], now_ms: in
             operators.setdefault(row.recipient, []).append(row.operator)
             if row.handover == "pull":
                 pulling[row.recipient] = (*pulling.get(row.recipient, ()), row.operator)
-    entitled = {
+    habilitated = {
         (row.recipient, row.data_set, row.purpose): read_scopes(row.scopes)
         for row in select_rows(connection, t.habilitation, "recipient", recipients)
         if row.not_after > now_ms
     }
-    delegated = {recipient: tuple(sorted(found)) for recipient, found in operators.items()}
+    return Rights({recipient: tuple(sorted(found)) for recipient, found in operators.items()}, pulling, habilitated)
+
+
+def read_authorisations(connection: Connection, ids: Sequence[bytes], now_ms: int) -> dict[bytes, Authorisation]:
+    """The authorisations of these ids, with the operators delegated and the scopes habilitated at `now_ms`."""
+    rows = select_rows(connection, t.authorisation, "id", ids, _SEEN)
+    delegated, pulling, habilitated = read_rights(connection, {row[3] for row in rows}, now_ms)
     return {
         id: Authorisation(
             id, version, _STATES[state], recipient, provider, data_set, purpose, read_scopes(scopes), not_before, not_after, uses, max_uses,
-            certificate, certificate_hash, delegated.get(recipient, ()), entitled.get((recipient, data_set, purpose), ()), rule_hash(rule), watch,
-            pulling.get(recipient, ()),
+            certificate, certificate_hash, delegated.get(recipient, ()), habilitated.get((recipient, data_set, purpose), ()), rule_hash(rule),
+            watch, pulling.get(recipient, ()),
         )
         for id, version, state, recipient, provider, data_set, purpose, scopes, not_before, not_after, uses, max_uses, certificate,
             certificate_hash, rule, watch in rows

@@ -23,7 +23,7 @@ from consent.client import connect, hang_up
 from consent.door import Door
 from consent.issuers import DECLARED, write_issuers
 from consent.keys import BadKeyFile
-from exchange.adapters.http import HttpDoor, HttpOutbox, HttpReader, http_ledger, read_key
+from exchange.adapters.http import HttpDoor, HttpOutbox, HttpReader, http_ledger, read_key, secured
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
 from exchange.clock import SystemClock
 from exchange.core import topics
@@ -260,7 +260,8 @@ async def by_http(settings: Settings, places: Places) -> AsyncIterator[Bus]:
         raise BadKeyFile("ACCORD_CLIENT_KEY_FILE: absent")
     spans = to_file("sdk", places.traces("sdk")) if settings.traces else Tracing()
     wallet, trust, clock = open_wallet(places, settings), Trust.load(places.trust), SystemClock()
-    async with HttpDoor(settings.url, settings.client, read_key(settings.client_key_file), clock) as door:
+    tls = secured(settings.url_ca_file, settings.client_tls_cert_file, settings.client_tls_key_file)
+    async with HttpDoor(settings.url, settings.client, read_key(settings.client_key_file), clock, tls=tls) as door:
         reader = lambda topic, offsets: HttpReader(door, topic, offsets)  # noqa: E731  # a reader for any topic
         async with Bus(wallet, HttpOutbox(door), reader, http_ledger(door), trust, clock, spans) as bus:
             yield bus

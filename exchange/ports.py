@@ -25,6 +25,7 @@ from consent.core.facts import (
     Verdict,
     Waiting,
 )
+from consent.core.glance import Glance
 from exchange.core.errors import Code
 
 LEASE_MS = 500
@@ -170,6 +171,18 @@ class Ledger(Protocol):
         """Record an agreement for the person of canonical `identity`; the capsule is sealed to the recipient key that
         `operator` (SIREN) holds. Same id and terms: same grant; else `Refused`."""
 
+    async def grant_sealed(
+        self, authorisation: bytes, terms: Terms, sealed: bytes, evidence: Evidence, operator: str
+    ) -> Grant:
+        """The same, whom it is about and who vouches for them sealed to `intake` (`consent.core.sealed`); `evidence` is the rest.
+        `Refused` `identity_unopenable` for another key or another act."""
+
+    async def intake(self) -> DirectoryEntry:
+        """The ledger's public key (X25519) to seal to, signed by its certificate key."""
+
+    async def request(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
+        """A collectivity asks for an agreement under these terms; the person is not known yet. Same id and terms: nothing changes."""
+
     async def refuse(self, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
         """Record that the person said no: to what was asked, or to what is live, which it closes."""
 
@@ -184,6 +197,9 @@ class Ledger(Protocol):
         """The grant as it stands, its capsule sealed to the key `operator` holds today."""
 
     async def lookup(self, authorisations: Sequence[bytes]) -> list[Authorisation | None]: ...
+
+    async def glance(self, authorisations: Sequence[bytes]) -> Glance:
+        """What the gate may remember of them, for a third of what `lookup` costs."""
 
     async def attempt(self, attempts: Sequence[Attempt], worker: str = "") -> list[Attempted]:
         """T-attempt: before each State call; at most three per request. `worker` is the process that asks."""

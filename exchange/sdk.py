@@ -17,18 +17,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 from consent import certificates
-from consent.core.facts import DirectoryEntry, Outcome, RequestKey, Submission, Waiting
-from exchange import outcomes, receipt, rules, wire
+from consent.core.facts import Acknowledgement, Evidence, Outcome, RequestKey, Submission, Terms, Waiting
+from exchange import outcomes, receipt, recording, rules, wire
 from exchange.core import sealing
 from exchange.core.decision import TTL_MAX_MS, Ask
 from exchange.core.errors import Code
 from exchange.core.heads import HEAD, varint
-from exchange.core.identity import commitment
+from exchange.core.identity import Identity, commitment
 from exchange.core.shape import present
 from exchange.core.topics import outcomes as outcomes_topic
 from exchange.core.topics import requests as requests_topic
 from exchange.data_sets import DATA_SETS
 from exchange.hearing import Hearing
+from exchange.known_keys import KnownKeys
 from exchange.ports import LEASE_MS, Clock, Ledger, Outbox, Reader, Record, Refused, Unavailable
 from exchange.publishing import Publishing
 from exchange.schemas import catalogue
@@ -104,7 +105,8 @@ class Request:
 
 @dataclass
 class Bus:
-    """One collectivity under one operator. Of the ledger only the directory, the agreements' capsules and answers that wait are asked for."""
+    """One collectivity under one operator. Of the ledger it asks for public keys, the agreements it wants or records, their capsules, and
+    answers that wait."""
 
     wallet: Wallet
     outbox: Outbox
@@ -115,12 +117,13 @@ class Bus:
     tracing: Tracing = field(default_factory=Tracing)
     hearing: Hearing = field(init=False)
     _pulled: set[Submission] = field(default_factory=set)
-    _directory: list[DirectoryEntry] = field(default_factory=list)
     _reading: asyncio.Task[None] | None = None
+    keys: KnownKeys = field(init=False)
     _publishing: Publishing = field(init=False)
 
     def __post_init__(self) -> None:
         self.hearing, self._publishing = Hearing(self.clock), Publishing(self.outbox)
+        self.keys = KnownKeys(self.ledger, self.trust, self.clock)
 
     async def __aenter__(self) -> Self:
         async with self.reader(outcomes_topic(self.wallet.operator), {}) as reader:
@@ -176,7 +179,7 @@ class Bus:
         key = RequestKey(self.wallet.operator, consent, request_id or uuid7(self.clock.now_ms(), os.urandom(10)))
         ask_hash = sealing.ask_hash(ask)
         digest = sealing.request_digest(key.operator, consent, key.request, ask_hash)
-        provider = await self._entry("provider", known.provider)
+        provider = await self.keys.entry("provider", known.provider)
         self.hearing.expect(Submission(key, digest))
         usual_s = PREVIEW_TTL_S if known.preview else TTL_S
         ttl_ms, held = round(1000 * (usual_s if ttl_s is None else ttl_s)), capsule
@@ -188,6 +191,27 @@ class Bus:
             return replace(await self.request(data_set, consent=consent, purpose=purpose, **more), again=None)
 
         return Request(self, key, digest, consent, ask_hash, again)
+
+    async def want(self, terms: Terms, authorisation: bytes = b"", evidence: Evidence = recording.ONLINE) -> bytes:
+        """Ask for an agreement under these terms, that the person gives or refuses elsewhere; its id, a new one unless given. The same
+        again changes nothing. An `ExchangeError` where it cannot be asked for."""
+        return await recording.want(self, terms, authorisation, evidence)
+
+    async def record(
+        self, terms: Terms, identity: Identity, evidence: Evidence = recording.ONLINE, authorisation: bytes = b""
+    ) -> bytes:
+        """Have recorded what the person said here, or what the law allows: an agreement with the tokens that vouch for it (`nonce` =
+        `consent.core.agreement.grant_nonce` of these terms and this id), or terms of basis `legal` with text, notice hash and version.
+        The identity is sealed to the ledger; the capsule is in the wallet on return. The agreement's id. An `ExchangeError` says why not."""
+        return await recording.record(self, terms, identity, evidence, authorisation)
+
+    async def refuse(self, terms: Terms, authorisation: bytes, evidence: Evidence = recording.ONLINE) -> None:
+        """Have recorded that the person said no: to what was wanted under this id, or to what is live, which it closes."""
+        await recording.refuse(self, terms, authorisation, evidence)
+
+    async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement:
+        """Have recorded what closes an agreement: `withdrawn` or `opposed` by the person, `ended` by the collectivity. Keys are gone on return."""
+        return await recording.withdraw(self, authorisation, happening)
 
     async def recall(self, authorisation: bytes) -> None:
         """Fetch the capsule of an agreement again, its key having been replaced; `ConsentRequired` where it is gone."""
@@ -277,7 +301,7 @@ class Bus:
             raise Unopenable("answer bound to another certificate")
         if commitment(capsule.salt, capsule.identity) != certificate.commitment:
             raise Unopenable("answer about somebody else")
-        connector = self._known("connector", certificate.provider)
+        connector = self.keys.known("connector", certificate.provider)
         plain = open_inner(
             receipt.context(outcome, request.digest), outcome.inner, self.wallet.private, connector.public_key
         )
@@ -331,25 +355,6 @@ class Bus:
         for record in chunk:
             if (told := _told(record)) is not None:
                 self.hearing.hear(told)
-
-    async def _entry(self, kind: str, organisation: str) -> DirectoryEntry:
-        if not self._directory:
-            self._directory = await self.ledger.directory()
-            await self._check()
-        return self._known(kind, organisation)
-
-    async def _check(self) -> None:
-        for entry in self._directory:
-            certificates.check_entry(entry, self.trust.registrar, 0)
-
-    def _known(self, kind: str, organisation: str) -> DirectoryEntry:
-        now_ms = self.clock.now_ms()
-        found = [
-            e for e in self._directory if (e.kind, e.organisation) == (kind, organisation) and now_ms < e.not_after_ms
-        ]
-        if not found:
-            raise outcomes.BusUnavailable(Code.UNAVAILABLE)
-        return found[-1]
 
 
 def cursor_of(offsets: Mapping[int, int]) -> str:

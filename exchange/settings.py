@@ -47,6 +47,16 @@ class Settings(BaseSettings):
     """File of its OAuth2 account: client id, secret, `ID_Teleservice` of Impôt particulier and of SFiP, one a line; None: the sandbox's."""
     portal_port: int = 8600
     """Port of the portal, on the loopback; 0, or one that is taken: a free one."""
+    portal_host: str = "127.0.0.1"
+    """Address it listens on; beyond this machine only by TLS."""
+    portal_url: str = ""
+    """Its public address (`https://…`), where that is not the one it listens on: behind a proxy, or under a name."""
+    portal_tls_cert_file: Path | None = None
+    """File of its certificate and chain (PEM): it then speaks TLS 1.3 itself."""
+    portal_tls_key_file: Path | None = None
+    """File of that certificate's private key (PEM), mode 0600."""
+    portal_client_ca_file: Path | None = None
+    """File of the authorities (PEM) whose certificates programs may show it (mutual TLS)."""
     identity_port: int = 8601
     """Port of the identity sandbox, likewise."""
     portal_proxies: str = ""
@@ -59,6 +69,11 @@ class Settings(BaseSettings):
     """Name under which that bus knows the SDK."""
     client_key_file: Path | None = None
     """File of the SDK's private key (JWK), mode 0600."""
+    client_tls_cert_file: Path | None = None
+    """File of the certificate (PEM) the SDK shows to that API, and below its private key, mode 0600."""
+    client_tls_key_file: Path | None = None
+    url_ca_file: Path | None = None
+    """File of the authorities (PEM) that certify that API; None: those the public web has."""
     demarche_port: int = 8610
     """Port of the collectivity's démarches, likewise."""
     traces: bool = True

@@ -112,7 +112,7 @@ class MemoryBroker:
         self._clock = clock
         self.logs: dict[tuple[str, int], list[MemoryRecord]] = {}
         self.fail_next, self.fail_after_writing = 0, False
-        self.fail_reads = Counter[str]()
+        self.fail_reads, self.begins = Counter[str](), Counter[tuple[str, int]]()
         self._grown = asyncio.Event()
 
     def create(self, specs: Sequence[topics.TopicSpec]) -> None:
@@ -149,6 +149,12 @@ class MemoryBroker:
         """Until something is written."""
         await self._grown.wait()
 
+    def forget(self, topic: str, before_ms: int) -> None:
+        """What a topic's retention does: nobody reads any more what was written before."""
+        for (name, partition), log in self.logs.items():
+            if name == topic:
+                self.begins[name, partition] = sum(record.timestamp < before_ms for record in log)
+
     def records(self, topic: str) -> list[MemoryRecord]:
         return [record for (name, _), log in self.logs.items() if name == topic for record in log]
 
@@ -175,7 +181,8 @@ class MemoryReader:
     def _new(self) -> list[Sequence[Record]]:
         chunks: list[Sequence[Record]] = []
         for (topic, partition), log in self._broker.logs.items():
-            if topic == self._topic and (new := log[self._offsets.get(partition, 0) :]):
+            start = max(self._offsets.get(partition, 0), self._broker.begins[topic, partition])
+            if topic == self._topic and (new := log[start:]):
                 self._offsets[partition] = len(log)
                 chunks.append(new)
         return chunks
@@ -266,10 +273,6 @@ class CasesApi:
     async def close(self) -> None: ...
 
 
-def _connector_keys() -> ConnectorKeys:
-    return ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
-
-
 class MemoryBus:
     """A whole bus: ledger, gate, release, deadlines, journal, a connector for each provider, one collectivity and its SDK."""
 
@@ -292,8 +295,11 @@ class MemoryBus:
         self.broker = MemoryBroker(self.clock)
         self.broker.create(topics.specs([self.operator], PROVIDERS, partitions=2, cluster=False))
         self.keys = keys or ephemeral("accord.test/memory")
-        self.connector_keys = {each: _connector_keys() for each in self._providers}
-        self.ledger = Ledger(open_sqlite(None), self.keys, self.clock, self._mac)
+        self.connector_keys = {
+            each: ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
+            for each in self._providers
+        }
+        self.ledger = Ledger(open_sqlite(None), self.keys, self.clock, lambda of: self.connector_keys[of].mac)
         self.trust = Trust(self.keys.verifier, public_bytes(self.keys.certificate), public_bytes(self.keys.registrar))
         self.wallet = Wallet.new(self.recipient, self.operator)
         self._memory, self._relay = Memory(os.urandom(32)), Relay(self.ledger, self.broker, self.clock)
@@ -318,9 +324,6 @@ class MemoryBus:
             self._tracing,
         )
         self._tasks: list[asyncio.Task[None]] = []
-
-    def _mac(self, provider: str) -> bytes:
-        return self.connector_keys.get(provider, self.connector_keys[self.provider]).mac
 
     def connectors(self, provider: str = "") -> tuple[Connector, Watcher]:
         """A connector, just started, and what makes its looks: of the first provider where none is named."""

@@ -45,7 +45,7 @@ def create_app(parts: Parts) -> Starlette:
 
     app = Starlette(
         routes=_routes(parts, pages, http, logins),
-        middleware=[Middleware(Guard, url=parts.url, itself=API)],
+        middleware=[Middleware(Guard, url=parts.url, explain=pages.refused, itself=API)],
         exception_handlers={404: missing, 405: missing},
         lifespan=lifespan,
     )

@@ -13,6 +13,12 @@ ASSURANCES = ("eidas1", "eidas2", "eidas3")
 ADULT_YEARS = 18
 
 
+def reference_of(issuer: str, subject: str) -> str:
+    """By what an agent or an officer is known here, 32 hexadecimal digits: a subject is its issuer's own (OpenID Connect Core 1.0 §2), so
+    both count. It names nobody, and a display name, which anybody may share or change, plays no part."""
+    return digest(b"accord.login.v1", issuer.encode(), subject.encode()).hex()[:32]
+
+
 def objection(terms: Terms, evidence: Evidence, identity: bytes, now_ms: int) -> Code | None:
     """Why these terms, so collected, cannot be recorded; None if they can. `identity` is canonical, empty where nobody is known yet."""
     if terms.not_before_ms >= terms.not_after_ms or terms.max_uses < 1 or terms.data_life_days < 0:
@@ -23,15 +29,18 @@ def objection(terms: Terms, evidence: Evidence, identity: bytes, now_ms: int) ->
         return Code.ASSURANCE_TOO_LOW
     if evidence.channel != "online" and not (evidence.agent and evidence.evidence_hash):
         return Code.EVIDENCE_MISSING
-    if evidence.representation is not None and not _represents(evidence.representation, identity, now_ms):
+    if evidence.representation is not None and not _represents(
+        evidence.representation, identity, now_ms, online=evidence.channel == "online"
+    ):
         return Code.REPRESENTATION_INVALID
     return None
 
 
-def _represents(representation: Representation, identity: bytes, now_ms: int) -> bool:
-    """A parent speaks for a minor, a helper under a mandate that was kept; nobody represents themselves."""
+def _represents(representation: Representation, identity: bytes, now_ms: int, *, online: bool) -> bool:
+    """A parent speaks for a minor, a helper under a mandate that was kept; nobody represents themselves. Online, where nobody looks at
+    a paper, the parent is of age, and the child's year of birth is known."""
     try:
-        read(representation.identity)
+        speaker = read(representation.identity)
         person = read(identity) if identity else None
     except BadIdentity:
         return False
@@ -39,6 +48,8 @@ def _represents(representation: Representation, identity: bytes, now_ms: int) ->
         return False
     if representation.kind == "mandate":
         return bool(representation.evidence_hash)
+    if online and (minor(speaker, now_ms) or (person is not None and person.date_naissance.startswith("0000"))):
+        return False
     return person is None or minor(person, now_ms)
 
 
@@ -49,6 +60,12 @@ def minor(person: Identity, now_ms: int) -> bool:
     if not year:
         return True
     return (today.year, today.month, today.day) < (year + ADULT_YEARS, month or 12, day or 31)
+
+
+def told_is_enough(terms: Terms, evidence: Evidence) -> bool:
+    """Whether the recipient's word is all the evidence there has to be: the law is the basis, its text and notice are in the terms
+    (protocol §7), and nobody is said to have been identified."""
+    return terms.basis == "legal" and evidence.channel == "online" and evidence.assurance == ASSURANCES[0]
 
 
 def fits(asked: Terms, given: Terms) -> bool:

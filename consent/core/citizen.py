@@ -9,7 +9,8 @@ from exchange.core.identity import Identity
 
 
 class Agreement(Value, frozen=True):
-    """An agreement as the person it is about sees it, nobody named in it. `at_ms`: when it was last asked for, given, refused or
+    """An agreement as the person it is about sees it, nobody named in it; as the parent who gave it sees it, `about` is what their child is
+    called. `at_ms`: when it was last asked for, given, refused or
     renewed; `operator` publishes for the recipient; `by_another`: somebody spoke for the person (`parent`, `mandate`, or nobody);
     `acknowledged`: the ledger's word on what closed it."""
 
@@ -22,6 +23,7 @@ class Agreement(Value, frozen=True):
     uses: int
     by_another: str = ""
     acknowledged: Acknowledgement | None = None
+    about: str = ""
 
 
 class Use(Value, frozen=True):

@@ -195,10 +195,10 @@ class Attempt(Value, frozen=True):
 class DirectoryEntry(Value, frozen=True):
     """A public key, signed by its organisation's enrolment key and countersigned by the registrar.
 
-    kind: `provider` (X25519), `connector` (Ed25519), `recipient` (X25519, for one operator under a delegation).
+    kind: `provider` (X25519), `connector` (Ed25519), `recipient` (X25519, for one operator under a delegation), `ledger` (X25519, its own).
     """
 
-    kind: Literal["provider", "connector", "recipient"]
+    kind: Literal["provider", "connector", "recipient", "ledger"]
     organisation: str
     operator: str
     public_key: bytes

@@ -10,7 +10,9 @@ import base64
 import json
 import math
 import os
+import ssl
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
@@ -19,12 +21,13 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, import_key
 
-from consent.core.facts import DirectoryEntry, Grant, Outcome, Submission
+from consent.core.facts import Acknowledgement, DirectoryEntry, Evidence, Grant, Outcome, State, Submission, Terms
 from consent.keys import BadKeyFile
 from consent.keys.files import read as read_secret
 from exchange import outcomes, wire
 from exchange.core import topics
 from exchange.core.errors import Code
+from exchange.core.rendering import rfc3339
 from exchange.core.urls import secure_url
 from exchange.ports import Batches, Clock, Headers, Ledger, Message, Record, Refused, Unavailable
 from exchange.tracing import carried
@@ -41,10 +44,18 @@ class HttpDoor:
     """The API of one bus, as one client: proves itself when it must, and calls no faster than it may. `Unavailable` where it does not answer,
     `Refused` with its code where it says no."""
 
-    def __init__(self, url: str, client: str, key: Key, clock: Clock, http: httpx.AsyncClient | None = None) -> None:
-        """`url`: https, or http on the loopback (`ValueError`); `key` is private."""
+    def __init__(
+        self,
+        url: str,
+        client: str,
+        key: Key,
+        clock: Clock,
+        http: httpx.AsyncClient | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`url`: https, or http on the loopback (`ValueError`); `key` is private; `tls` as `secured` makes it."""
         self._url, self._client, self._key, self._clock = f"{secure_url(url)}/v1", client, key, clock
-        self._http = http or httpx.AsyncClient(timeout=TIMEOUT_S + WAIT_S, trust_env=False)
+        self._http = http or httpx.AsyncClient(timeout=TIMEOUT_S + WAIT_S, trust_env=False, verify=tls or secured())
         self._token, self._proving, self._next_ms = "", asyncio.Lock(), 0.0
 
     async def __aenter__(self) -> Self:
@@ -125,6 +136,22 @@ def read_key(path: Path) -> Key:
         return import_key(json.loads(read_secret(path)))
     except (ValueError, TypeError, KeyError, JoseError):
         raise BadKeyFile(f"{path.name}: not a JWK") from None
+
+
+def secured(authority: Path | None = None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    """A client's TLS: whom it believes (None: whom the public web does), and the certificate it shows, if it has one (PEM). BadKeyFile."""
+    context = httpx.create_ssl_context(trust_env=False)
+    try:
+        if authority is not None:
+            context = ssl.create_default_context(cafile=authority)
+        if certificate is not None and key is not None:
+            read_secret(key)
+            context.load_cert_chain(certificate, key, password=lambda: b"")  # or it would be asked for on the terminal
+        elif certificate is not None or key is not None:
+            raise BadKeyFile("ACCORD_CLIENT_TLS_CERT_FILE, ACCORD_CLIENT_TLS_KEY_FILE: one absent")
+    except OSError:
+        raise BadKeyFile(", ".join(path.name for path in (authority, certificate, key) if path)) from None
+    return context
 
 
 def _said(answer: httpx.Response) -> Any:
@@ -232,7 +259,7 @@ def _text(number: int) -> str:
 
 
 class _HttpLedger:
-    """What the SDK asks of the ledger: public keys, the capsules of its own agreements, and to open what waits."""
+    """What the SDK asks of the ledger: public keys, its own agreements and their capsules, and to open what waits."""
 
     def __init__(self, door: HttpDoor) -> None:
         self._door = door
@@ -248,11 +275,35 @@ class _HttpLedger:
             for one in found
         ]  # fmt: skip
 
+    async def intake(self) -> DirectoryEntry:
+        return next(one for one in await self.directory() if one.kind == "ledger")
+
+    async def request(self, authorisation: bytes, terms: Terms, evidence: Evidence, operator: str) -> None:
+        body = {"id": authorisation.hex(), "evidence": evidence_body(evidence)} | terms_body(terms)
+        await self._door.call("POST", "/consents", json=body)
+
+    async def grant_sealed(
+        self, authorisation: bytes, terms: Terms, sealed: bytes, evidence: Evidence, operator: str
+    ) -> Grant:
+        """For the door's own client's operator, as the next."""
+        body = {"sealed": base64.b64encode(sealed).decode(), "evidence": evidence_body(evidence)} | terms_body(terms)
+        return _grant(await self._door.call("POST", f"/consents/{authorisation.hex()}/grants", json=body))
+
+    async def refuse(self, authorisation: bytes, terms: Terms, evidence: Evidence) -> None:
+        body = {"evidence": evidence_body(evidence)} | terms_body(terms)
+        await self._door.call("POST", f"/consents/{authorisation.hex()}/refusals", json=body)
+
+    async def withdraw(self, authorisation: bytes, happening: str, evidence: Evidence | None = None) -> Acknowledgement:
+        body = {"happening": happening, "evidence": evidence_body(evidence or Evidence("online"))}
+        said = await self._door.call("POST", f"/consents/{authorisation.hex()}/withdrawals", json=body)
+        return Acknowledgement(
+            authorisation, State(said["state"]), said["leaf_index"], bytes.fromhex(said["leaf_hash"]), _ms(said["at"]),
+            tuple(bytes.fromhex(request) for request in said["named"]), said["note"],
+        )  # fmt: skip
+
     async def capsule(self, authorisation: bytes, operator: str) -> Grant:
         """Sealed to the key the door's own client's operator holds."""
-        one = await self._door.call("GET", f"/consents/{authorisation.hex()}/capsule")
-        certificate, capsule = base64.b64decode(one["certificate"]), base64.b64decode(one["capsule"])
-        return Grant(authorisation, certificate, capsule, one["leaf_index"])
+        return _grant(await self._door.call("GET", f"/consents/{authorisation.hex()}/capsule"))
 
     async def open(self, submission: Submission, worker: str = "") -> Outcome:
         """By this door's own hand: it has the lease, and so has who called."""
@@ -266,6 +317,32 @@ class _HttpLedger:
     async def received(self, submissions: Sequence[Submission]) -> None:
         for submission in submissions:
             await self._door.call("POST", f"/requests/{submission.key.request.hex()}/reception")
+
+
+def _grant(one: Mapping[str, Any]) -> Grant:
+    certificate, capsule = base64.b64decode(one["certificate"]), base64.b64decode(one["capsule"])
+    return Grant(bytes.fromhex(one["authorisation"]), certificate, capsule, one["leaf_index"])
+
+
+def terms_body(terms: Terms) -> dict[str, Any]:
+    """Terms as the door reads them; who provides a data set it knows."""
+    alike = ("recipient", "data_set", "purpose", "max_uses", "basis", "legal_reference", "notice_version", "data_life_days", "assurance", "watch_every_ms")  # fmt: skip
+    return {name: getattr(terms, name) for name in alike} | {
+        "scopes": list(terms.scopes), "not_before": rfc3339(terms.not_before_ms), "not_after": rfc3339(terms.not_after_ms),
+        "notice_hash": terms.notice_hash.hex(), "rule": base64.b64encode(terms.rule).decode(),
+    }  # fmt: skip
+
+
+def _ms(text: str) -> int:
+    """RFC 3339 as the door writes it, in ms since 1970."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def evidence_body(evidence: Evidence) -> dict[str, str]:
+    """Evidence that names nobody."""
+    return {
+        "channel": evidence.channel, "agent": evidence.agent, "evidence_hash": evidence.evidence_hash.hex(), "assurance": evidence.assurance,
+    }  # fmt: skip
 
 
 def http_ledger(door: HttpDoor) -> Ledger:

@@ -1,19 +1,19 @@
 """The gate: from `requests.<operator>` to `tasks.<provider>`, or a refusal to `verdicts.v1`. It writes no outcome itself.
 
-The way of a chunk: what memory allows, at once, is sent; for the rest the ledger is read, once; what that allows, the same way; what is
-left is judged one by one; send; when all is durable, commit.
+The way of a chunk: what memory allows, at once, is sent; for the rest the ledger is read, once; what that allows, and what it says to
+be closed for good, the same way; what is left is judged one by one, on all that the ledger says; send; when all is durable, commit.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Literal
 
-from consent.core.facts import Authorisation, RequestKey, State, Verdict
+from consent.core.facts import Authorisation, RequestKey, Verdict
 from exchange import wire
 from exchange.agents.base import Outgoing, Quiet, ended
 from exchange.core import gate
@@ -23,6 +23,8 @@ from exchange.core.columns import Requests, requests
 from exchange.core.errors import Code
 from exchange.core.frame import PREFIX_SIZE_BYTES
 from exchange.core.memory import Memory
+from exchange.core.refusing import Refused, refuse
+from exchange.core.refusing import bodies as verdicts
 from exchange.core.topics import ALL_REQUESTS, VERDICTS, operator_of, tasks
 from exchange.data_sets import DATA_SETS
 from exchange.ports import Clock, Ledger, Outbox, Record
@@ -75,31 +77,30 @@ class Gate(Quiet):
     async def _others(
         self, chunk: Fetched, operator: str, rest: Requests, odd: Sequence[int], asks: Asks, after: After
     ) -> Outgoing:
-        """What memory does not allow, and what has no usual shape (`odd`), on what the ledger says now: read once for all."""
-        asked, bad = gate.read(chunk, odd, self._rules)
-        ids = {one.authorisation for one in asked} | set(rest.authorisations)
-        held = await self._read(ids)
-        now_ms, again, left = self._clock.now_ms(), list[Allowed](), rest
-        if any(one.state is State.LIVE for one in held.values()):
-            again, left = allow(rest, chunk.data, asks, self._memory, now_ms)
+        """What memory does not allow, and what has no usual shape (`odd`), on what the ledger says now."""
+        if ids := list(set(rest.authorisations)):
+            self._memory.learn(ids, await self._ledger.glance(ids))
+        again, left = allow(rest, chunk.data, asks, self._memory, self._clock.now_ms())
+        shut, left = refuse(left, chunk.data, asks, self._memory)
         outgoing = self._allowed(chunk, operator, again, after)
-        asked_too, bad_too = gate.read(chunk, left.place.tolist(), self._rules)
-        allowed, refused = gate.judge([*asked, *asked_too], operator, held, self._rules, now_ms)
+        self._refused(chunk, operator, shut, after, outgoing)
+        asked, bad = gate.read(chunk, [*odd, *left.place.tolist()], self._rules)
+        held = await self._held({one.authorisation for one in asked})
+        allowed, refused = gate.judge(asked, operator, held, self._rules, self._clock.now_ms())
         for task in allowed:
             headers = after("exchange-task", chunk, task.place, task.request)
             outgoing.extend(tasks(task.provider), chunk.partition, [_body(task.authorisation, task.value, headers)])
-        verdicts = [(one, after("verdict", chunk, one.place, one.request)) for one in refused]
-        laid = [_body(one.authorisation, _verdict(operator, one), headers) for one, headers in verdicts]
+        told = [(one, after("verdict", chunk, one.place, one.request)) for one in refused]
+        laid = [_body(one.authorisation, _verdict(operator, one), headers) for one, headers in told]
         outgoing.extend(VERDICTS, chunk.partition, laid)
-        for place, code in [*bad, *bad_too]:
+        for place, code in bad:
             outgoing.bury(chunk[place], code)
         return outgoing
 
-    async def _read(self, ids: Iterable[bytes]) -> dict[bytes, Authorisation]:
-        """What the ledger says now of these, remembered."""
-        found = [held for held in await self._ledger.lookup(list(ids)) if held is not None]
-        self._memory.learn(found)
-        return {held.id: held for held in found}
+    async def _held(self, ids: Collection[bytes]) -> dict[bytes, Authorisation]:
+        """All that the ledger says now of these."""
+        found = await self._ledger.lookup(list(ids)) if ids else []
+        return {held.id: held for held in found if held is not None}
 
     def _allowed(self, chunk: Fetched, operator: str, allowed: Iterable[Allowed], after: After) -> Outgoing:
         """The tasks of requests allowed at once: all of one chunk go to the partitions that follow from its own."""
@@ -113,6 +114,17 @@ class Gate(Quiet):
                 headers = [after("exchange-task", chunk, place, request) for place, request in ids]
                 outgoing.extend(tasks(provider), chunk.partition, bodies(*common, headers))
         return outgoing
+
+    def _refused(
+        self, chunk: Fetched, operator: str, shut: Iterable[Refused], after: After, outgoing: Outgoing
+    ) -> None:
+        """The verdicts of requests refused at once."""
+        for reason, own in shut:
+            prefix, tail = _frame_and_tail("refused", reason)
+            ids = zip(own.place.tolist(), own.ids, strict=True)
+            headers = [after("verdict", chunk, place, request) for place, request in ids]
+            laid = verdicts(own, chunk.data, operator, prefix, tail, headers)
+            outgoing.extend(VERDICTS, chunk.partition, laid)
 
     def _plain(self, subject: str, _chunk: Fetched, _place: int, request: bytes) -> bytes:
         """The headers of what follows from a request that bears no trace."""

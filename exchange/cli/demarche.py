@@ -37,7 +37,7 @@ def run(
     settings = Settings()
     places = settings.places(data)
     with show.explained(as_json=as_json):
-        broker = broker_of(kafka, settings, places)
+        broker = "" if settings.url and not kafka else broker_of(kafka, settings, places)
 
     announce = show.serving(places, name, as_json, "Démarches", "Services")
     show.run(run_demarches(places, settings, broker, port, announce), as_json=as_json)

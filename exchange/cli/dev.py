@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import tempfile
 from contextlib import ExitStack
@@ -91,14 +92,17 @@ async def _sow(settings: Settings, local: LocalBus) -> None:
     """Fill a sandbox while it already serves; what goes wrong is told in a line, and nothing else stops."""
     from exchange.cli.seeding import Seed
     from exchange.local import client
-    from portal.identity.people import people
+    from portal.identity.process import reference_of_agent
 
-    officer = next(agent.name for agent in people(()).agents if agent.id == "officer")
-    done = local.places.run / "seed.json"
+    done, officer = local.places.run / "seed.json", local.places.run / "officer.json"
     done.unlink(missing_ok=True)
     try:
         async with client(settings, local.places, local.bootstrap) as bus:
-            local.places.announce(done, new=await Seed(local.ledger, bus, officer).sow())
+            seed, reference = Seed(local.ledger, bus), reference_of_agent(local.places, "officer")
+            if not officer.exists() or json.loads(officer.read_bytes())["reference"] != reference:
+                await seed.appoint(reference)  # the sandbox may have moved to another port: another issuer
+                local.places.announce(officer, reference=reference)
+            local.places.announce(done, new=await seed.sow())
     except (Unavailable, Refused, ValueError) as error:
         structlog.get_logger().warning("not_seeded", error=type(error).__name__)
 

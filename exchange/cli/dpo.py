@@ -65,7 +65,12 @@ Output = Annotated[
 
 @app.command("appoint")
 def appoint(
-    name: Annotated[str, typer.Argument(help="Nom ou adresse du délégué. / The officer's name or address.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Référence du délégué, que ses pages lui montrent. / The officer's reference, which their pages show."
+        ),
+    ],
     until: Annotated[
         datetime, typer.Option("--until", formats=DATES, help="Fin de la désignation, UTC. / Until, UTC.")
     ],

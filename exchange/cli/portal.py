@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Engine
 
+from consent.core.agreement import reference_of
 from exchange.cli import show
 from exchange.cli.options import Data, Json, Kafka, Name
 from exchange.cli.roles import broker_of
@@ -54,6 +55,19 @@ def run(
 
     announce = show.serving(places, name, as_json, "Portail", "Portal")
     show.run(run_portal(places, settings, broker, port, announce), as_json=as_json)
+
+
+@app.command("reference")
+def reference(
+    issuer: Annotated[str, typer.Argument(help="Fournisseur d'identité (issuer). / Identity provider.")],
+    subject: Annotated[
+        str, typer.Argument(help="Identifiant qu'il donne à l'agent (sub). / Its subject for the agent.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Par quelle référence un agent ou un délégué est connu. / By what reference an agent or officer is known."""
+    found = reference_of(issuer, subject)
+    show.line(reference=found) if as_json else show.console.print(found)
 
 
 @client.command("add")

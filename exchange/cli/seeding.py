@@ -38,8 +38,6 @@ class Seed:
 
     ledger: Door
     bus: Bus
-    officer: str = ""
-    """Who is appointed data protection officer of the collectivity, at the first sowing; nobody if empty."""
 
     async def sow(self) -> int:
         """Every agreement that is not known yet; how many were new. `Unavailable`."""
@@ -58,13 +56,15 @@ class Seed:
         new = [(tell, one) for tell, one, held in zip(stories.values(), ids, known, strict=True) if held is None]
         if len(new) == len(stories):  # leaves no agreement by which it could be known again
             new.append((self.nobody_agreed, os.urandom(16)))
-            if self.officer:
-                until_ms = self.bus.clock.now_ms() + KEY_LIFE_MS
-                await self.ledger.appoint(Officer(self.officer, (self.bus.wallet.recipient,), until_ms))
         for tell, authorisation in new:
             with suppress(ExchangeError):  # a refusal, an absence and an outage are part of the tale
                 await tell(authorisation)
         return len(new)
+
+    async def appoint(self, officer: str) -> None:
+        """The data protection officer of the collectivity, by reference."""
+        until_ms = self.bus.clock.now_ms() + KEY_LIFE_MS
+        await self.ledger.appoint(Officer(officer, (self.bus.wallet.recipient,), until_ms))
 
     async def used_twice(self, authorisation: bytes) -> None:
         await self._give(authorisation, "TREVARIN", "online")

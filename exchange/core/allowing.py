@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from consent.core.glance import Shared
 from exchange.core.batches import RECORD_MOST_BYTES, Numbered, length
-from exchange.core.columns import ONE_BYTE_MAX, TWO_BYTES_MAX, Ints, Requests, same
+from exchange.core.columns import ONE_BYTE_MAX, TWO_BYTES_MAX, Requests, each, same, two_bytes
 from exchange.core.decision import TTL_MAX_MS, TTL_MIN_MS, standing
 from exchange.core.gate import TASK_HEAD, Rules
-from exchange.core.memory import Memory, Shared
+from exchange.core.memory import Memory
 
 REMEMBERED = 1 << 14
 """Most answers kept of whether an ask stands within some terms, for each operator."""
@@ -99,7 +100,7 @@ def bodies(allowed: Requests, data: bytes, operator: str, prefix: bytes, headers
     heads = np.zeros(len(allowed.place), _HEAD)
     _fill(heads, allowed, operator, prefix)
     tails = zip(allowed.tail_at.tolist(), allowed.end.tolist(), strict=True)
-    whole = zip(_each(heads), tails, headers, strict=True)
+    whole = zip(each(heads), tails, headers, strict=True)
     return [head + data[begin:end] + after for head, (begin, end), after in whole]
 
 
@@ -121,11 +122,11 @@ def _batch(allowed: Requests, data: bytes, operator: str, prefix: bytes, headers
         some = allowed.only(slice(begin, end))
         rows = np.zeros(len(some.place), _between(len(headers), place_bytes))
         rows["headers"], rows["id"] = np.void(headers), before[begin:end]
-        rows["size"] = _two_bytes(some.end - some.tail_at + place_bytes + _HEAD.itemsize + after)
+        rows["size"] = two_bytes(some.end - some.tail_at + place_bytes + _HEAD.itemsize + after)
         number = np.arange(begin, begin + len(rows))
-        rows["place"][:, 2:] = _two_bytes(number) if begin else (number << 1).reshape(-1, 1)
+        rows["place"][:, 2:] = two_bytes(number) if begin else (number << 1).reshape(-1, 1)
         _fill(rows, some, operator, prefix)
-        between += _each(rows)
+        between += each(rows)
     parts = [b""] * (2 * count + 1)
     parts[:-1:2] = between
     parts[0], parts[-1] = between[0][after:], headers + ids[-1].tobytes()
@@ -149,18 +150,8 @@ def _fill(made: NDArray[np.void], allowed: Requests, operator: str, prefix: byte
     """The fields of `_HEAD`."""
     head = allowed.head
     made["key_size"] = length(_ID_BYTES)[0]
-    made["value_size"] = _two_bytes(allowed.end - allowed.tail_at + TASK_HEAD.size)
+    made["value_size"] = two_bytes(allowed.end - allowed.tail_at + TASK_HEAD.size)
     made["frame"], made["operator"] = np.void(prefix), np.void(operator.encode())
     made["deadline_ms"] = allowed.timestamp + head["ttl_ms"]
     made["key"] = made["authorisation"] = head["authorisation"]
     made["request"], made["certificate"] = head["request"], head["certificate"]
-
-
-def _two_bytes(size: Ints) -> NDArray[np.int64]:
-    """Lengths of 64 to 8,191 as they are written."""
-    return np.stack((size << 1 & 0x7F | 0x80, size >> 6), 1)
-
-
-def _each(rows: NDArray[np.void]) -> list[bytes]:
-    whole, size = rows.tobytes(), rows.itemsize
-    return [whole[at : at + size] for at in range(0, len(whole), size)]

@@ -150,11 +150,11 @@ class Requests(NamedTuple):
 
     @property
     def ids(self) -> list[bytes]:
-        return _each_16(self.head["request"])
+        return each(self.head["request"])
 
     @property
     def authorisations(self) -> list[bytes]:
-        return _each_16(self.head["authorisation"])
+        return each(self.head["authorisation"])
 
     def only(self, which: slice | Ints | Bools) -> Requests:
         """Some of them, in order."""
@@ -168,9 +168,15 @@ def same(some: NDArray[np.uint64], others: NDArray[np.uint64]) -> Bools:
     return equal
 
 
-def _each_16(column: NDArray[Any]) -> list[bytes]:
-    whole = column.tobytes()
-    return [whole[at : at + 16] for at in range(0, len(whole), 16)]
+def each(rows: NDArray[Any]) -> list[bytes]:
+    """The bytes of each row."""
+    whole, size = rows.tobytes(), rows.nbytes // max(1, len(rows))
+    return [whole[at : at + size] for at in range(0, len(whole), size)] if whole else []
+
+
+def two_bytes(size: Ints) -> NDArray[np.int64]:
+    """Lengths of 64 to 8,191 as they are written."""
+    return np.stack((size << 1 & 0x7F | 0x80, size >> 6), 1)
 
 
 def requests(chunk: Fetched, prefix: bytes) -> Requests:

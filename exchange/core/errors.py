@@ -126,6 +126,9 @@ class Code(StrEnum):
     BAD_JSON = "bad_json"
     BAD_FIELD = "bad_field"
     BAD_CURSOR = "bad_cursor"
+    CURSOR_LAPSED = "cursor_lapsed"
+    PRECONDITION_FAILED = "precondition_failed"
+    HOST_UNKNOWN = "host_unknown"
     TOO_LARGE = "too_large"
     MEDIA_TYPE = "media_type"
     NOT_ACCEPTABLE = "not_acceptable"
@@ -253,7 +256,7 @@ CATALOGUE: dict[Code, Entry] = {
     Code.BAD_SEAL: _entry("provider", False, "réponse scellée pour une autre demande, ou altérée", "answer sealed for another request, or altered", _REPORT_FR, _REPORT_EN),
     Code.NO_ATTEMPT: _entry("provider", False, "réponse à une demande qui n'a pas été tentée", "answer to a request never attempted", _REPORT_FR, _REPORT_EN),
     Code.OFFICER_UNKNOWN: _entry("caller", False, "délégué à la protection des données non désigné, ou dont la désignation a pris fin",
-        "data protection officer not appointed, or no longer", "le faire désigner (accord dpo appoint)", "have the officer appointed (accord dpo appoint)"),
+        "data protection officer not appointed, or no longer", "le faire désigner sous sa référence (accord dpo appoint)", "have the officer appointed under their reference (accord dpo appoint)"),
     Code.REASON_MISSING: _entry("caller", False, "consultation sans auteur ou sans motif", "a query without author or reason",
         "donner qui consulte et pourquoi, en une ligne", "say who asks and why, in one line"),
     Code.OUTSIDE_PERIMETER: _entry("caller", False, "hors du périmètre de ce délégué", "outside this officer's perimeter",
@@ -299,9 +302,15 @@ CATALOGUE: dict[Code, Entry] = {
         "corriger le champ nommé, d'après openapi.json", "correct the field named, as openapi.json says"),
     Code.BAD_CURSOR: _entry("caller", False, "curseur d'un autre opérateur, altéré, ou inconnu", "a cursor of another operator, altered, or unknown",
         "reprendre avec un curseur reçu de cette API, ou depuis le début", "go on from a cursor this API gave, or from the beginning"),
-    Code.TOO_LARGE: _entry("caller", False, "corps trop grand", "body too large", "envoyer moins à la fois", "send less at once"),
+    Code.CURSOR_LAPSED: _entry("caller", False, "curseur trop ancien : ce qui le suit n'est plus gardé (sept jours)", "cursor too old: what follows it is no longer kept (seven days)",
+        "repartir du plus ancien gardé, et relire les demandes en cours une à une", "go on from the oldest kept, and read open requests one by one"),
+    Code.PRECONDITION_FAILED: _entry("caller", False, "condition If-Match qui ne tient pas : rien ici n'a d'étiquette d'entité", "an If-Match condition that does not hold: nothing here has an entity tag",
+        "refaire la requête sans If-Match ; rien n'a été fait", "make the request again without If-Match; nothing was done"),
+    Code.HOST_UNKNOWN: _entry("caller", False, "ce nom n'est pas celui de ce portail", "this name is not this portal's",
+        "ouvrir le portail à l'adresse donnée par son exploitant", "open the portal at the address its operator gave"),
+    Code.TOO_LARGE: _entry("caller", False, "envoi trop grand (1 Mio au plus)", "too large (1 MiB at most)", "envoyer moins à la fois, ou un fichier plus petit", "send less at once, or a smaller file"),
     Code.MEDIA_TYPE: _entry("caller", False, "type ou codage de corps non prévu", "a media type or encoding that is not foreseen",
-        "envoyer application/json, sans compression", "send application/json, without compression"),
+        "envoyer application/json ou un formulaire, sans compression", "send application/json or a form, without compression"),
     Code.NOT_ACCEPTABLE: _entry("caller", False, "aucune forme de cette ressource ne convient à Accept", "no form of this resource suits Accept",
         "demander l'une des formes d'openapi.json", "ask for one of the forms of openapi.json"),
     Code.TOKEN_INVALID: _entry("caller", False, "jeton d'accès absent, expiré ou inconnu", "access token absent, expired or unknown",

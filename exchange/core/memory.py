@@ -1,20 +1,22 @@
 """What the gate remembers of the ledger: bounded, corrected by events, and forgotten when the events fall silent.
 
-It holds what may serve, 48 bytes an authorisation, in a table of open addressing: id, the first half of the certificate's hash, whole
-seconds within its validity, the number of its terms, its version. That is enough to *allow*; whatever else there is to say of an
-authorisation is read from the ledger.
+It holds 48 bytes an authorisation, in a table of open addressing: id, the first half of the certificate's hash, whole seconds within its
+validity, the number of its terms, its version. That is enough to *allow*, and to know which authorisations were closed for good, so that
+the ledger is asked for their state alone; whatever else there is to say of an authorisation is read from the ledger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from consent.core.facts import REGISTER, Authorisation, State
-from exchange.core.columns import same
+from consent.core.facts import REGISTER, State
+from consent.core.glance import NUMBERS, Glance, Shared
+from consent.core.glance import ROW as GLANCED_ROW
+from consent.core.rules import CLOSED
+from exchange.core.columns import Bools, same
 
 SILENCE_MAX_MS = 5_000
 SIZE_MAX = 2_500_000
@@ -22,35 +24,35 @@ SIZE_MAX = 2_500_000
 _SLOTS_LEAST, _AT_ONCE = 1 << 12, 1 << 16
 _TERMS_MAX = 1 << 16
 _SECONDS_MAX = (1 << 32) - 1
+_LAST_S = _SECONDS_MAX - 256
+"""The last second there is; what comes after stands for a state."""
+_CLOSED_S = np.uint32(_LAST_S + 1)
+_STATES = tuple(NUMBERS)
+_CLOSED = np.array([state in CLOSED for state in _STATES])
 
 Ids = NDArray[np.uint64]
 """Ids as pairs of 64 bits, little-endian."""
 ROW = np.dtype(
     [("id", "<u8", 2), ("certificate", "<u8", 2), ("not_before_s", "<u4"), ("not_after_s", "<u4"), ("terms", "<u4"), ("version", "<u4")]
 )  # fmt: skip
-"""`terms` 0: nothing is there. `not_after_s` 0: forgotten."""
+"""`terms` 0: nothing is there. `not_after_s` 0: forgotten, or closed where `not_before_s` is beyond all seconds."""
+GLANCED = np.dtype([
+    ("terms", ">u4"), ("version", ">u4"), ("not_before_ms", ">i8"), ("not_after_ms", ">i8"), ("certificate", "<u8", 2), ("state", "u1"),
+    ("left", "u1"),
+])  # fmt: skip
+assert GLANCED.itemsize == GLANCED_ROW.size
 _NOBODY = np.frombuffer(REGISTER, "<u8")
 
 
-class Shared(NamedTuple):
-    """What many authorisations have alike (fields as in `Authorisation`): kept once, and an ask is found within it once for all."""
+def is_closed(rows: NDArray[np.void]) -> Bools:
+    """Which of these rows (`ROW`) were closed when the ledger last spoke of them."""
+    closed: Bools = (rows["not_after_s"] == 0) & (rows["not_before_s"] > _LAST_S)
+    return closed
 
-    recipient: str
-    provider: str
-    data_set: str
-    purpose: str
-    scopes: tuple[str, ...]
-    operators: tuple[str, ...]
-    habilitated: tuple[str, ...]
-    rule_hash: bytes
-    watch_every_ms: int
 
-    @classmethod
-    def of(cls, held: Authorisation) -> Shared:
-        return cls(
-            held.recipient, held.provider, held.data_set, held.purpose, held.scopes, held.operators, held.habilitated, held.rule_hash,
-            held.watch_every_ms,
-        )  # fmt: skip
+def closed_states(rows: NDArray[np.void]) -> list[State]:
+    """The state of each row that is closed."""
+    return [_STATES[number] for number in (rows["not_before_s"] - _CLOSED_S).tolist()]
 
 
 class Memory:
@@ -79,21 +81,21 @@ class Memory:
         """A row (`ROW`) for each id, of terms 0 where nothing is remembered."""
         return self._rows[self._slots(ids)]
 
-    def learn(self, found: Iterable[Authorisation]) -> None:
-        """What the ledger has just said. What cannot serve is not remembered: it would be read again before it is refused."""
-        may = [
-            one
-            for one in found
-            if one.state is State.LIVE and one.uses < one.max_uses and len(one.certificate_hash) == 32
-        ]
-        new = np.zeros(len(may), ROW)
-        new["id"] = np.frombuffer(b"".join([one.id for one in may]), "<u8").reshape(-1, 2)
-        new["certificate"] = np.frombuffer(b"".join([one.certificate_hash for one in may]), "<u8").reshape(-1, 4)[:, :2]
-        new["not_before_s"] = [min(max(0, -(-one.not_before_ms // 1000)), _SECONDS_MAX) for one in may]
-        new["not_after_s"] = [min(max(0, one.not_after_ms // 1000), _SECONDS_MAX) for one in may]
-        new["version"] = [min(one.version, _SECONDS_MAX) for one in may]
-        new["terms"] = [self._number(one) for one in may]
-        new = new[new["not_before_s"] < new["not_after_s"]]
+    def learn(self, ids: Sequence[bytes], glance: Glance) -> None:
+        """What the ledger has just said of these: what may serve is remembered, and what never will again. The rest is forgotten."""
+        seen = np.frombuffer(glance.rows, GLANCED)
+        new, state = np.zeros(len(seen), ROW), seen["state"].astype(np.uint32)
+        new["id"], new["certificate"] = np.frombuffer(b"".join(ids), "<u8").reshape(-1, 2), seen["certificate"]
+        new["not_before_s"] = np.clip(-(-seen["not_before_ms"].astype(np.int64) // 1000), 0, _LAST_S)
+        new["not_after_s"] = np.clip(seen["not_after_ms"].astype(np.int64) // 1000, 0, _LAST_S)
+        new["version"] = seen["version"]
+        new["terms"] = np.array([0, *map(self._number, glance.shared)], np.uint32)[seen["terms"]]
+        closed = (new["terms"] > 0) & _CLOSED[state]
+        new["not_before_s"][closed], new["not_after_s"][closed] = _CLOSED_S + state[closed], 0
+        serves = (state == NUMBERS[State.LIVE]) & (seen["left"] == 1) & (new["not_before_s"] < new["not_after_s"])
+        self._rows["not_before_s"][slots := self._slots(new["id"][~(closed | serves)])] = 0
+        self._rows["not_after_s"][slots] = 0
+        new = new[closed | serves]
         if self._used + len(new) > self._size_max or len(self.terms) >= _TERMS_MAX:
             self.forget()  # what is new is learnt at its next sight
         elif len(new):
@@ -117,9 +119,8 @@ class Memory:
         """How many places are taken, those of the forgotten too."""
         return self._used
 
-    def _number(self, held: Authorisation) -> int:
-        """Of its terms."""
-        shared = Shared.of(held)
+    def _number(self, shared: Shared) -> int:
+        """Of these terms."""
         if (number := self._numbers.get(shared)) is None:
             self._last = number = self._numbers[shared] = self._last + 1
             self.terms[number] = shared
@@ -138,7 +139,7 @@ class Memory:
 
     def _rebuild(self, more: int) -> None:
         """A table with room for as many again, without what was forgotten."""
-        kept = self._rows[self._rows["not_after_s"] > 0]
+        kept = self._rows[(self._rows["not_after_s"] > 0) | is_closed(self._rows)]
         self._rows, self._used = np.zeros(max(_SLOTS_LEAST, 1 << (2 * (len(kept) + more)).bit_length()), ROW), 0
         for at in range(0, len(kept), _AT_ONCE):
             self._put(kept[at : at + _AT_ONCE])

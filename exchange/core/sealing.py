@@ -127,5 +127,10 @@ def certificate_bytes(certificate: bytes) -> bytes:
     return join(b"accord.certificate.v1", certificate)
 
 
+def act_info(act: bytes) -> bytes:
+    """HPKE info of whom an act is about, bound to the digest of the act."""
+    return join(b"accord.whom.v1", act)
+
+
 def capsule_info(recipient: str, authorisation: bytes) -> bytes:
     return join(b"accord.capsule.v1", recipient.encode(), authorisation)

@@ -167,8 +167,11 @@ async def providers(api: ApiDep) -> Response:
 
 @router.get("/directory", response_model=Keys, operation_id="directory")
 async def directory(api: ApiDep) -> Response:
-    """Les clés publiques des fournisseurs, connecteurs et collectivités, deux fois signées. · Public keys, signed twice."""
-    return _all(api.parts.url, "directory", [views.entry(one) for one in await api.parts.ledger.directory()])
+    """Les clés publiques des fournisseurs, connecteurs et collectivités, et celle du registre, deux fois signées. · Public keys, the
+    ledger's own among them, signed twice."""
+    ledger = api.parts.ledger
+    entries = [*await ledger.directory(), await ledger.intake()]
+    return _all(api.parts.url, "directory", [views.entry(one) for one in entries])
 
 
 @router.get("/errors", response_model=Errors, operation_id="errors")

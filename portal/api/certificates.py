@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ssl
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -16,14 +17,13 @@ HEADER = "client-cert"
 
 
 def thumbprint(request: Request, proxies: Sequence[str]) -> str:
-    """SHA-256 (hexadecimal) of the caller's certificate in DER, RFC 8705 §3.1; empty where there is none."""
-    tls = request.scope.get("extensions", {}).get("tls", {})
-    if chain := tls.get("client_cert_chain"):
-        return sha256(x509.load_pem_x509_certificate(chain[0].encode()).public_bytes(Encoding.DER)).hexdigest()
-    told = request.headers.getlist(HEADER)
-    if request.client is None or request.client.host not in proxies or len(told) != 1:
-        return ""
-    return _told(told[0])
+    """SHA-256 (hexadecimal) of the caller's certificate in DER, RFC 8705 §3.1; empty where there is none. A proxy's own certificate is
+    nobody's who calls through it."""
+    if request.client is not None and request.client.host in proxies:
+        told = request.headers.getlist(HEADER)
+        return _told(told[0]) if len(told) == 1 else ""
+    chain = request.scope.get("extensions", {}).get("tls", {}).get("client_cert_chain")
+    return sha256(ssl.PEM_cert_to_DER_cert(chain[0])).hexdigest() if chain else ""
 
 
 def _told(value: str) -> str:

@@ -42,11 +42,13 @@ from portal.core.headers import accepted
 from portal.core.problems import Problem, explained
 
 router = APIRouter(route_class=StrictRoute, tags=["consents"])
-YEAR_MS = 365 * 86_400_000
+DAY_MS = 86_400_000
+YEAR_MS = 365 * DAY_MS
 JSON_LD, PDF, TEXT = "application/ld+json", "application/pdf", "text/plain"
 Scopes = Annotated[list[Word], Field(min_length=1, max_length=50)]
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]*$")]
 Channel = Literal["online", "counter", "phone", "paper"]
+Level = Literal["eidas1", "eidas2", "eidas3"]
 
 
 class Evidenced(Model):
@@ -55,12 +57,13 @@ class Evidenced(Model):
     channel: Channel = "online"
     agent: Text = ""
     evidence_hash: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    assurance: Level = "eidas1"
 
 
-class Wanted(Model):
-    """The agreement that is asked for; the person gives it, or says no, on the ledger's own pages or with an agent."""
+class Termed(Model):
+    """Terms, and how the act was collected. `rule`: the signed rule whose answer alone may leave the provider; `watch_every_ms`: the
+    shortest period at which a change may be looked for, 0 for not at all."""
 
-    id: Id | None = None
     recipient: Siret
     data_set: DataSetName
     purpose: Word
@@ -73,8 +76,25 @@ class Wanted(Model):
     notice_hash: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     notice_version: Text = ""
     data_life_days: Annotated[int, Field(ge=1, le=3650)] = 365
-    assurance: Literal["eidas1", "eidas2", "eidas3"] = "eidas1"
+    assurance: Level = "eidas1"
+    rule: Base64 = ""
+    watch_every_ms: Annotated[int, Field(ge=0, le=400 * DAY_MS)] = 0
     evidence: Evidenced = Evidenced()
+
+
+class Wanted(Termed):
+    """The agreement that is asked for; the person gives it, or says no, on the ledger's own pages, with an agent, or to the collectivity."""
+
+    id: Id | None = None
+
+
+class Given(Termed):
+    """What the person said to the collectivity, or what the law allows. `sealed`: whom it is about, and their identity provider's word,
+    sealed to the ledger's key of the directory (kind `ledger`) for this very act, as the page on HTTP says."""
+
+    not_before: Moment
+    not_after: Moment
+    sealed: Annotated[Base64, Field(min_length=4)]
 
 
 class Agreement(Answer):
@@ -90,6 +110,7 @@ class Agreement(Answer):
     scopes: list[str]
     basis: Literal["consent", "legal"]
     legal_reference: str
+    notice_hash: str
     notice_version: str
     not_before: str
     not_after: str
@@ -97,6 +118,8 @@ class Agreement(Answer):
     max_uses: int
     data_life_days: int
     assurance: str
+    rule: str
+    watch_every_ms: int
 
 
 class Withdrawal(Model):
@@ -173,14 +196,40 @@ async def want_consent(
 ) -> Response:  # fmt: skip
     """Demander un accord, aux termes donnés ; la même demande ne change rien. · Ask for an agreement under these terms; the same again changes
     nothing."""
-    if body.recipient not in caller.recipients:
-        raise Problem(Code.DELEGATION_ABSENT)
-    terms = _terms(body, api.now_ms())
+    terms = _own_terms(body, api, caller)
     authorisation = bytes.fromhex(body.id) if body.id else os.urandom(16)
     await api.parts.ledger.request(authorisation, terms, _evidence(body.evidence), caller.operator)
     held = await _held(api, caller, authorisation.hex())
     location = f"{api.parts.url}/v1/consents/{authorisation.hex()}"
     return JSONResponse(views.agreement(held, await api.parts.ledger.terms(authorisation)), 201, {"location": location})
+
+
+@router.post("/consents/{id:id}/grants", status_code=201, response_model=Capsule, operation_id="record_consent")
+async def record_consent(
+    id: PathId, body: Given, api: ApiDep, caller: CallerDep, idempotency_key: IdempotencyKey = ""
+) -> Response:
+    """Consigner un accord donné chez la collectivité, ou une base légale ; l'identité est scellée au registre, que l'API n'ouvre pas. Le même
+    acte redit rend le même accord. · Record an agreement given to the collectivity, or a legal basis; the identity is sealed to the ledger."""
+    terms, sealed = _own_terms(body, api, caller), submissions.decoded(body.sealed)
+    grant = await api.parts.ledger.grant_sealed(
+        bytes.fromhex(id), terms, sealed, _evidence(body.evidence), caller.operator
+    )
+    return JSONResponse(views.capsule(grant), 201, {"location": f"{api.parts.url}/v1/consents/{id}"})
+
+
+@router.post("/consents/{id:id}/refusals", status_code=201, response_model=Agreement, operation_id="refuse_consent")
+async def refuse_consent(
+    id: PathId, body: Termed, api: ApiDep, caller: CallerDep, idempotency_key: IdempotencyKey = ""
+) -> Response:
+    """Consigner un refus, qui ne nomme personne ; dit de ce qui est en cours, il le clôt. · Record a refusal, which names nobody; said of what
+    is live, it closes it."""
+    terms, authorisation = _own_terms(body, api, caller), bytes.fromhex(id)
+    (known,) = await api.parts.ledger.lookup([authorisation])
+    if known is not None and checks.own(known, caller.operator) is None:
+        raise Problem(Code.AUTHORISATION_UNKNOWN)
+    await api.parts.ledger.refuse(authorisation, terms, _evidence(body.evidence))
+    held = await _held(api, caller, id)
+    return JSONResponse(views.agreement(held, await api.parts.ledger.terms(held.id)), 201)
 
 
 @router.post("/consents/checks", response_model=Checked, operation_id="check_consent")
@@ -260,7 +309,13 @@ async def _held(api: Api, caller: Caller, id: str) -> Authorisation:
     return held
 
 
-def _terms(body: Wanted, now_ms: int) -> Terms:
+def _own_terms(body: Termed, api: Api, caller: Caller) -> Terms:
+    if body.recipient not in caller.recipients:
+        raise Problem(Code.DELEGATION_ABSENT)
+    return _terms(body, api.now_ms())
+
+
+def _terms(body: Termed, now_ms: int) -> Terms:
     known = DATA_SETS[body.data_set]
     if not set(body.scopes) <= known.scopes:
         raise Problem(Code.SCOPE_EXCEEDED, "body.scopes")
@@ -271,8 +326,9 @@ def _terms(body: Wanted, now_ms: int) -> Terms:
     return Terms(
         body.recipient, known.provider, body.data_set, body.purpose, tuple(sorted(set(body.scopes))), since_ms, until_ms, body.max_uses,
         body.basis, body.legal_reference, bytes.fromhex(body.notice_hash), body.notice_version, body.data_life_days, body.assurance,
+        submissions.decoded(body.rule), body.watch_every_ms,
     )  # fmt: skip
 
 
 def _evidence(told: Evidenced) -> Evidence:
-    return Evidence(told.channel, told.agent, bytes.fromhex(told.evidence_hash))
+    return Evidence(told.channel, told.agent, bytes.fromhex(told.evidence_hash), told.assurance)

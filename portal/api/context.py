@@ -135,19 +135,25 @@ _SCHEME = OAuth2(
 )
 
 
+def known_by(request: Request) -> Caller | None:
+    """Who the token and the certificate of a call stand for, now."""
+    api, text = api_of(request), bearer(request.headers.get("authorization", ""))
+    return tokens.read(api.parts.store, text, thumbprint(request, api.proxies), api.now_ms()) if text else None
+
+
 async def caller_of(request: Request, _: Annotated[str | None, Security(_SCHEME)] = None) -> Caller:
     """Who calls, known by a token; a `Problem` for anybody else, and for one who calls too often."""
     if (known := getattr(request.state, "caller", None)) is not None:
         caller: Caller = known
         return caller
-    api, now_ms = api_of(request), api_of(request).now_ms()
-    text = bearer(request.headers.get("authorization", ""))
-    found = tokens.read(api.parts.store, text, thumbprint(request, api.proxies), now_ms) if text else None
+    api, found = api_of(request), known_by(request)
     if found is None:
         raise unproven(request, Code.TOKEN_INVALID)
     request.state.caller, request.state.allowance = found, api.calls.take(found.client, api.parts.clock.monotonic_ms())
     if not request.state.allowance.allowed:
         raise Problem(Code.TOO_MANY, retry_in_s=request.state.allowance.retry_s)
+    if request.headers.get("if-match", "*").strip() != "*":
+        raise Problem(Code.PRECONDITION_FAILED)  # nothing here has an entity tag (RFC 9110 §13.1.1)
     return found
 
 

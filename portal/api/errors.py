@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.routing import Match, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exchange.core.errors import Code
@@ -74,8 +74,16 @@ async def _http(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> str:
     """Every method of an address (RFC 9110, section 10.2.1): Starlette tells those of its first route alone."""
-    here = [route for route in request.app.routes if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE]
+    here = [route for route in _each(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE]
     return ", ".join(sorted({method for route in here for method in route.methods or ()}))
+
+
+def _each(routes: Sequence[BaseRoute]) -> Iterator[Route]:
+    """Those of included routers too: FastAPI keeps them apart."""
+    for route in routes:
+        if isinstance(route, Route):
+            yield route
+        yield from _each(getattr(getattr(route, "original_router", None), "routes", ()))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from exchange.core.errors import Code
-from portal.api.context import Api, ApiDep, CallerDep, LanguageDep
-from portal.api.feeds import Told
+from portal.api.context import Api, ApiDep, CallerDep, LanguageDep, api_of, known_by
+from portal.api.feeds import Lapsed, Told
 from portal.api.models import Answer, Cursor, Id, Limit, Links, Outcome, Prefer
 from portal.api.strict import StrictRoute
 from portal.api.tokens import Caller
@@ -25,7 +25,6 @@ STREAM, PAGE = "text/event-stream", "application/json"
 LATEST = "latest"
 """In place of a cursor: only what is yet to come."""
 ALIVE_S = 15
-STREAM_S = 3600
 STREAMS_MAX = 8
 """Streams of one client at the same time."""
 _STREAM_LIMIT = 100
@@ -81,8 +80,12 @@ async def events(
     key = api.key("cursors")
     feed, wanted = api.feeds.of(caller.operator), last_event_id if form == STREAM and last_event_id else after
     offsets = await feed.ends() if wanted == LATEST else cursors.read(key, caller.operator, wanted)
+    try:
+        offsets = await feed.placed(offsets)
+    except Lapsed:
+        raise Problem(Code.CURSOR_LAPSED) from None
     if form == STREAM:
-        return _stream(api, caller, offsets, language)
+        return _stream(request, caller, offsets, language)
     found = [] if wanted == LATEST else await feed.after(offsets, limit, wait_s(prefer))
     return _page(api, caller, offsets, found, limit, language)
 
@@ -114,22 +117,27 @@ def _events(
     return told
 
 
-def _stream(api: Api, caller: Caller, offsets: dict[int, int], language: Language) -> Response:
-    if api.streams.get(caller.client, 0) >= STREAMS_MAX:
+def _stream(request: Request, caller: Caller, offsets: dict[int, int], language: Language) -> Response:
+    if api_of(request).streams.get(caller.client, 0) >= STREAMS_MAX:
         raise Problem(Code.TOO_MANY, retry_in_s=ALIVE_S)
     return StreamingResponse(
-        _flow(api, caller, offsets, language), media_type=STREAM, headers={"cache-control": "no-store"}
+        _flow(request, caller, offsets, language), media_type=STREAM, headers={"cache-control": "no-store"}
     )
 
 
-async def _flow(api: Api, caller: Caller, offsets: dict[int, int], language: Language) -> AsyncIterator[str]:
-    """For an hour at most; whoever reads on comes back with the last id, and a token that is still good."""
+async def _flow(request: Request, caller: Caller, offsets: dict[int, int], language: Language) -> AsyncIterator[str]:
+    """Until the caller's token is good for nothing more, or the portal stops; whoever reads on comes back with the last id."""
+    api = api_of(request)
     api.streams[caller.client] = api.streams.get(caller.client, 0) + 1
-    until_ms = api.parts.clock.monotonic_ms() + 1000 * STREAM_S
     try:
         yield "retry: 1000\n\n"
-        while api.parts.clock.monotonic_ms() < until_ms:
-            found = await api.feeds.of(caller.operator).after(offsets, _STREAM_LIMIT, ALIVE_S)
+        while True:
+            left_s = (caller.not_after_ms - api.now_ms()) / 1000
+            found = await api.feeds.of(caller.operator).after(offsets, _STREAM_LIMIT, min(ALIVE_S, max(0, left_s)))
+            if (
+                api.feeds.closing.is_set() or known_by(request) is None
+            ):  # who may no longer know is not told what came meanwhile
+                return
             for one in _events(api, caller, offsets, found, language):
                 yield f"id: {one['cursor']}\nevent: {one['type']}\ndata: {json.dumps(one)}\n\n"
             if not found:

@@ -34,6 +34,10 @@ QUIET_READS = 3
 READ_AGAIN_S = 0.5
 
 
+class Lapsed(Exception):
+    """What follows these offsets is no longer kept."""
+
+
 class Told(NamedTuple):
     """What was told of a request, and where that lies. `message` is its framed bytes."""
 
@@ -45,16 +49,16 @@ class Told(NamedTuple):
 
 
 class Feeds:
-    """One feed for each operator that somebody calls for."""
+    """One feed for each operator that somebody calls for. Once `closing` is set nobody waits for anything more."""
 
     def __init__(self, reader: ReaderFactory, clock: Clock) -> None:
-        self._reader, self._clock = reader, clock
+        self._reader, self._clock, self.closing = reader, clock, asyncio.Event()
         self._feeds: dict[str, Feed] = {}
 
     def of(self, operator: str) -> Feed:
         """That of an operator, followed from now on; `ready` may have to be awaited."""
         if operator not in self._feeds:
-            self._feeds[operator] = Feed(self._reader, self._clock, operator)
+            self._feeds[operator] = Feed(self._reader, self._clock, operator, self.closing)
         return self._feeds[operator]
 
     async def close(self) -> None:
@@ -66,16 +70,18 @@ class Feeds:
 class Feed:
     """One operator's requests and outcomes."""
 
-    def __init__(self, reader: ReaderFactory, clock: Clock, operator: str) -> None:
-        self._reader, self._clock, self.operator = reader, clock, operator
+    def __init__(self, reader: ReaderFactory, clock: Clock, operator: str, closing: asyncio.Event) -> None:
+        self._reader, self._clock, self.operator, self._closing = reader, clock, operator, closing
         self._accepted = OrderedDict[bytes, Accepted]()
         self._told: dict[int, list[Told]] = {}
         self._by_request: dict[bytes, list[Told]] = {}
         self._order, self._size_bytes, self._first = deque[Told](), 0, dict[int, int]()
+        self._oldest, self._heard = dict[int, int](), dict[int, int]()
         self._grown = asyncio.Event()
         self._prefix = catalogue().prefix("exchange-request")
         self._caught_up = (asyncio.Event(), asyncio.Event())
-        followed = ((topics.requests(operator), self._hear_request), (topics.outcomes(operator), self._hear_outcome))
+        self._outcomes = topics.outcomes(operator)
+        followed = ((topics.requests(operator), self._hear_request), (self._outcomes, self._hear_outcome))
         self._tasks = [
             asyncio.create_task(self._follow(topic, hear, ready))
             for (topic, hear), ready in zip(followed, self._caught_up, strict=True)
@@ -124,9 +130,19 @@ class Feed:
             return await self._from_topic(offsets, limit)
         return await self._awaited(lambda: self._next(offsets, limit), timeout_s)
 
+    async def placed(self, offsets: Mapping[int, int]) -> dict[int, int]:
+        """These offsets, with the oldest kept of every partition that they do not name; `Lapsed` where something between was lost."""
+        await self.ready()
+        oldest = self._oldest
+        if any(offsets.get(partition, first) < first for partition, first in self._first.items()):
+            oldest = oldest | await self._oldest_of_topic()
+        if any(offset < oldest.get(partition, 0) for partition, offset in offsets.items()):
+            raise Lapsed
+        return {**oldest, **offsets}
+
     async def ends(self) -> dict[int, int]:
         """Where the outcomes end now, by partition."""
-        async with self._reader(topics.outcomes(self.operator), {}) as reader:
+        async with self._reader(self._outcomes, {}) as reader:
             return await reader.end_offsets()
 
     # How it is known
@@ -161,14 +177,15 @@ class Feed:
         return found
 
     async def _in_time(self, wait: Coroutine[Any, Any, object], timeout_s: float) -> bool:
-        """Whether it came before so much of the clock's time had passed."""
-        coming, alarm = asyncio.ensure_future(wait), asyncio.ensure_future(self._clock.sleep(timeout_s))
+        """Whether it came before so much of the clock's time had passed, and before the portal stopped."""
+        ends = (wait, self._clock.sleep(timeout_s), self._closing.wait())
+        coming, *others = (asyncio.ensure_future(each) for each in ends)
         try:
-            await asyncio.wait((coming, alarm), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((coming, *others), return_when=asyncio.FIRST_COMPLETED)
             return coming.done()
         finally:
-            coming.cancel()
-            alarm.cancel()
+            for each in (coming, *others):
+                each.cancel()
 
     async def _follow(self, topic: str, hear: Callable[[Record], None], caught_up: asyncio.Event) -> None:
         """For ever, from the oldest kept: a broker that was away is read again from where it left."""
@@ -179,6 +196,8 @@ class Feed:
                     ends = await reader.end_offsets()
                     while True:
                         if quiet >= QUIET_READS or all(offsets.get(p, 0) >= end for p, end in ends.items()):
+                            if topic == self._outcomes and not caught_up.is_set():
+                                self._oldest = ends | self._oldest  # of a partition that holds nothing: its end
                             caught_up.set()
                         chunks = await reader.next()
                         quiet = 0 if chunks else quiet + 1
@@ -210,6 +229,9 @@ class Feed:
         return Accepted(key, digest, record.timestamp, record.timestamp + min(head.ttl_ms, TTL_MAX_MS))
 
     def _hear_outcome(self, record: Record) -> None:
+        if self._heard.get(record.partition) != record.offset:  # the first, or others before it were lost
+            self._oldest[record.partition] = record.offset
+        self._heard[record.partition] = record.offset + 1
         told = _told(record)
         if told is None:
             return
@@ -234,15 +256,23 @@ class Feed:
     # What memory no longer holds
 
     async def _from_topic(self, offsets: Mapping[int, int], limit: int) -> list[Told]:
-        async with self._reader(topics.outcomes(self.operator), dict(offsets)) as reader:
+        async with self._reader(self._outcomes, dict(offsets)) as reader:
             for _ in range(QUIET_READS):
                 found = [told for chunk in await reader.next() for record in chunk if (told := _told(record))]
                 if found:
                     return found[:limit]  # each partition's from its offset on, without a gap
         return []
 
+    async def _oldest_of_topic(self) -> dict[int, int]:
+        """Where the topic begins now, as far as one read says."""
+        async with self._reader(self._outcomes, {}) as reader:
+            for _ in range(QUIET_READS):
+                if found := await reader.next():
+                    return {chunk[0].partition: chunk[0].offset for chunk in found}
+        return {}
+
     async def _told_long_ago(self, one: Accepted) -> Told | None:
-        async for record in self._whole(topics.outcomes(self.operator)):
+        async for record in self._whole(self._outcomes):
             if (told := _told(record)) and self._own(one, (told,)):
                 return told
         return None

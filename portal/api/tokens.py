@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from joserfc import jws
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import import_key
-from sqlalchemy import BigInteger, Column, Engine, String, Table, delete, insert, select
+from sqlalchemy import BigInteger, Column, Engine, String, Table, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from portal.api import clients
@@ -33,6 +33,13 @@ token = Table(
 assertion = Table(
     "assertion", metadata, Column("hash", String(64), primary_key=True), Column("not_after_s", BigInteger, nullable=False)
 )  # fmt: skip
+
+
+_HELD = (
+    select(token, clients.client.c.operator)
+    .join(clients.client, token.c.client == clients.client.c.id)
+    .where(token.c.hash == bindparam("of"), token.c.not_after_ms > bindparam("now_ms"))
+)
 
 
 class Caller(NamedTuple):
@@ -108,12 +115,7 @@ def issue(store: Engine, one: Client, recipients: Sequence[str], thumbprint: str
 def read(store: Engine, text: str, thumbprint: str, now_ms: int) -> Caller | None:
     """Who a token stands for; None where it is unknown, over, of a client that is no more, or bound to another certificate."""
     with store.connect().execution_options(reading=True) as connection:
-        query = (
-            select(token, clients.client.c.operator)
-            .join(clients.client, token.c.client == clients.client.c.id)
-            .where(token.c.hash == _hash(text), token.c.not_after_ms > now_ms)
-        )
-        row = connection.execute(query).first()
+        row = connection.execute(_HELD, {"of": _hash(text), "now_ms": now_ms}).first()
     if row is None or (row.thumbprint and row.thumbprint != thumbprint):
         return None
     return Caller(row.client, row.operator, frozenset(json.loads(row.recipients)), row.not_after_ms)

@@ -32,35 +32,35 @@ def routes(room: Room, pages: Pages) -> list[BaseRoute]:
 
 
 async def _show(room: Room, asked: Asked) -> Page | Response:
-    one = await _requested(room, asked)
+    one = await requested(room, asked)
     if one is None:
         return room.see(asked, id_in(asked))
     ready = logged_in_for(asked, _act(one.id)) is not None
     shown = {
-        "chosen": list(_chosen(asked, one).scopes), "ready": ready, "name": name_of(asked) if ready else "",
+        "chosen": list(chosen(asked, one).scopes), "ready": ready, "name": name_of(asked) if ready else "",
         "providers": [label for _, label in room.logins.choices("citizen")],
     }  # fmt: skip
     return Page("citoyen/demande.html", room.card(one, asked) | shown)
 
 
 async def _choose(room: Room, asked: Asked) -> Response:
-    one = await _still_requested(room, asked)
+    one = await still_requested(room, asked)
     kept = sorted({*asked.texts("scope")} & {*one.terms.scopes})
     if not kept:
         raise Problem(Code.SCOPE_EXCEEDED, 400)
     asked.session.put(CHOSEN, asked.session.data.get(CHOSEN, {}) | {one.id.hex(): kept})
-    return asked.see(_address(one))
+    return asked.see(address(one))
 
 
 async def _identify(room: Room, asked: Asked) -> Response:
-    one = await _still_requested(room, asked)
-    return await leave_for(room, asked, _act(one.id), one.id, _chosen(asked, one), _address(one))
+    one = await still_requested(room, asked)
+    return await leave_for(room, asked, _act(one.id), one.id, chosen(asked, one), address(one))
 
 
 async def _give(room: Room, asked: Asked) -> Response:
-    one = await _still_requested(room, asked)
+    one = await still_requested(room, asked)
     evidence = evidence_for(asked, _act(one.id))
-    await room.parts.ledger.grant(one.id, _chosen(asked, one), identity_of(asked), evidence, one.operator)
+    await room.parts.ledger.grant(one.id, chosen(asked, one), identity_of(asked), evidence, one.operator)
     asked.session.put(ACTS, None)
     asked.session.put("notice", [
         "Votre accord est donné. Vous pouvez le retirer ici à tout moment.",
@@ -70,7 +70,7 @@ async def _give(room: Room, asked: Asked) -> Response:
 
 
 async def _refuse(room: Room, asked: Asked) -> Response:
-    one = await _still_requested(room, asked)
+    one = await still_requested(room, asked)
     await room.parts.ledger.refuse(one.id, one.terms, Evidence("online"))
     asked.session.put(OPENED, sorted({*asked.session.data.get(OPENED, []), one.id.hex()}))
     asked.session.put("notice", [
@@ -80,7 +80,8 @@ async def _refuse(room: Room, asked: Asked) -> Response:
     return room.see(asked, one.id)
 
 
-def _address(one: Agreement) -> str:
+def address(one: Agreement) -> str:
+    """Of the page that asks for it."""
     return f"{HOME}/demande/{one.id.hex()}"
 
 
@@ -88,7 +89,7 @@ def _act(authorisation: bytes) -> str:
     return f"give:{authorisation.hex()}"
 
 
-async def _requested(room: Room, asked: Asked) -> Agreement | None:
+async def requested(room: Room, asked: Asked) -> Agreement | None:
     """The agreement asked for at this address; None once it was answered, `Missing` if there is none."""
     try:
         found = await room.parts.ledger.agreement(id_in(asked))
@@ -97,14 +98,15 @@ async def _requested(room: Room, asked: Asked) -> Agreement | None:
     return found if found.state is State.REQUESTED else None
 
 
-async def _still_requested(room: Room, asked: Asked) -> Agreement:
-    found = await _requested(room, asked)
+async def still_requested(room: Room, asked: Asked) -> Agreement:
+    """The same; the problem says so once it was answered."""
+    found = await requested(room, asked)
     if found is None:
         raise Problem(Code.CONFLICT, 409)
     return found
 
 
-def _chosen(asked: Asked, one: Agreement) -> Terms:
+def chosen(asked: Asked, one: Agreement) -> Terms:
     """What was asked for, with the scopes the person kept."""
     kept = asked.session.data.get(CHOSEN, {}).get(one.id.hex())
     return one.terms if kept is None else msgspec.structs.replace(one.terms, scopes=tuple(kept))

@@ -18,7 +18,7 @@ from portal.core import citizen, previews
 from portal.core.allowance import Bucket, Rate, take
 from portal.core.plain import Names
 from portal.identity.logins import Logins
-from portal.names import names_of
+from portal.names import Atlas, names_of
 from portal.parts import Parts
 from portal.web.pages import Asked, Missing, Problem
 
@@ -36,6 +36,7 @@ class Room:
 
     parts: Parts
     logins: Logins
+    atlas: Atlas
     _tries: dict[str, Bucket] = field(default_factory=dict)
 
     @property

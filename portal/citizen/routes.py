@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from portal.citizen import changing, giving, own, previewing
+from portal.citizen import changing, child, giving, own, previewing
 from portal.citizen.room import Room
 from portal.identity.logins import Logins
+from portal.names import Atlas
 from portal.parts import Parts
 from portal.web.pages import Pages
 
 
 def routes(parts: Parts, pages: Pages, logins: Logins) -> list[BaseRoute]:
     """Its parts, over one room."""
-    room = Room(parts, logins)
-    parts_of_it = (giving, changing, previewing, own)
-    return [route for part in parts_of_it for route in part.routes(room, pages)]
+    room = Room(parts, logins, Atlas(parts.places.root))
+    return [
+        *child.routes(room, pages),
+        *giving.routes(room, pages),
+        *changing.routes(room, pages),
+        *previewing.routes(room, pages),
+        *own.routes(room, pages),
+    ]

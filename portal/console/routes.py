@@ -98,7 +98,7 @@ class Console:
         topic, partition, offset = asked.text("topic"), asked.text("partition"), asked.text("offset")
         if not (partition.isdecimal() and offset.isdecimal() and len(partition + offset) < 20):
             raise Missing
-        who = (asked.session.login(ROLE) or {}).get("name", "sandbox")
+        who = (asked.session.login(ROLE) or {}).get("reference", "sandbox")
         await dead_letters.retry(self._parts, dead_letters.Place(topic, int(partition), int(offset)), who)
         asked.session.put("notice", ["Le message est reparti, une fois.", "The message was sent again, once."])
         return asked.see(f"{HERE}/dead-letters")

@@ -39,6 +39,7 @@ def card(one: Agreement, names: Names, language: Language, now_ms: int) -> dict[
         "channel": _words(wording.CHANNELS, one.channel, language),
         "assisted": one.channel != "online",
         "by_another": _words(wording.REPRESENTATIONS, one.by_another, language) if one.by_another else "",
+        "about": one.about,
         "legal": legal,
         "may_close": one.state in OPEN,
         "may_narrow": state == "live" and len(terms.scopes) > 1 and not terms.rule and not legal,

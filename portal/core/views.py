@@ -80,6 +80,7 @@ def agreement(held: Authorisation, terms: Terms) -> dict[str, Any]:
         "scopes": list(terms.scopes),
         "basis": terms.basis,
         "legal_reference": terms.legal_reference,
+        "notice_hash": terms.notice_hash.hex(),
         "notice_version": terms.notice_version,
         "not_before": rfc3339(terms.not_before_ms),
         "not_after": rfc3339(terms.not_after_ms),
@@ -87,6 +88,8 @@ def agreement(held: Authorisation, terms: Terms) -> dict[str, Any]:
         "max_uses": terms.max_uses,
         "data_life_days": terms.data_life_days,
         "assurance": terms.assurance,
+        "rule": text(terms.rule),
+        "watch_every_ms": terms.watch_every_ms,
     }
 
 

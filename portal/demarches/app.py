@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Mount
 
 from exchange.bounded import Outside
-from exchange.local import client
+from exchange.local import by_http, client
 from exchange.places import Places
 from exchange.ports import Unavailable
 from exchange.sdk import Bus
@@ -22,7 +22,7 @@ from portal.demarches import company, families
 from portal.demarches.kinds import FAMILIES
 from portal.identity.logins import Logins
 from portal.identity.routes import routes as identity
-from portal.process import HOST, listening, serve
+from portal.serving import HOST, listening, serve
 from portal.store import open_store
 from portal.web.middleware import Guard
 from portal.web.pages import Asked, Page, Pages
@@ -51,19 +51,22 @@ def create_app(bus: Bus, logins: Logins, store: Engine, url: str, portal: Callab
         *company.routes(pages, bus),
     ]
     return Starlette(
-        routes=routes, middleware=[Middleware(Guard, url=url)], exception_handlers={404: missing, 405: missing}
+        routes=routes,
+        middleware=[Middleware(Guard, url=url, explain=pages.refused)],
+        exception_handlers={404: missing, 405: missing},
     )
 
 
 async def run_demarches(
     places: Places, settings: Settings, bootstrap: str, port: int, ready: Callable[[str], None]
 ) -> None:
-    """Serve on this machine's loopback until SIGTERM; `ready` is given the URL once it listens."""
+    """Serve on this machine's loopback until SIGTERM; `ready` is given the URL once it listens. Without `bootstrap` the SDK goes by the
+    HTTP API that the settings name."""
     folder = places.collectivity(settings.recipient)
 
     def portal() -> str:
         try:
-            return places.running().get("portal", "")
+            return settings.url if not bootstrap else places.running().get("portal", "")
         except Unavailable:
             return ""
 
@@ -72,7 +75,8 @@ async def run_demarches(
         url = f"http://{HOST}:{listener.getsockname()[1]}"
         store = open_store(folder / "demarches.db")
         stack.callback(store.dispose)
-        bus, outside = await stack.enter_async_context(client(settings, places, bootstrap)), Outside()
+        sdk = client(settings, places, bootstrap) if bootstrap else by_http(settings, places)
+        bus, outside = await stack.enter_async_context(sdk), Outside()
         stack.push_async_callback(outside.close)
         logins = Logins(folder, url, outside, bus.clock)
         await serve(create_app(bus, logins, store, url, portal), listener, lambda: ready(url))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from consent.core.facts import Evidence
 from exchange.core.identity import Identity
 from exchange.core.referentials import is_siret
 from exchange.data_sets import DATA_SETS
-from exchange.introduction import record, terms
+from exchange.introduction import terms
 from exchange.sdk import Bus
 from portal.demarches.asking import ask, trouble
 from portal.demarches.kinds import DAY_MS, LEGAL_REFERENCE, NOTICE, NOTICE_HASH, NOTICE_VERSION
@@ -48,11 +46,11 @@ class Company:
             return self._form(asked, siret, tender, wrong="siret")
         if not 0 < len(tender) <= OBJECT_MAX or not tender.isprintable():
             return self._form(asked, siret, tender, wrong="tender")
-        authorisation, now_ms, wallet = os.urandom(16), self._bus.clock.now_ms(), self._bus.wallet
+        now_ms = self._bus.clock.now_ms()
         law: dict[str, object] = {"basis": "legal", "legal_reference": LEGAL_REFERENCE, "notice_hash": NOTICE_HASH}
         law |= {"notice_version": NOTICE_VERSION, "not_after_ms": now_ms + 180 * DAY_MS, "max_uses": 5}
-        agreed = terms(wallet.recipient, now_ms, DATA_SET, **law)
-        await record(self._bus.ledger, wallet, authorisation, agreed, Identity(siret=siret), Evidence("online"))
+        agreed = terms(self._bus.wallet.recipient, now_ms, DATA_SET, **law)
+        authorisation = await self._bus.record(agreed, Identity(siret=siret))
         asked.session.put("marche", {"siret": siret, "tender": tender, "agreement": authorisation.hex()})
         return await self.ask_again(asked)
 

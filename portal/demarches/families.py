@@ -15,7 +15,6 @@ from consent.core.agreement import grant_nonce
 from consent.core.facts import Evidence, Terms, Tokens
 from exchange.core.errors import Code
 from exchange.core.identity import read
-from exchange.introduction import record
 from exchange.sdk import Bus
 from portal.core.login import NotLoggedIn
 from portal.demarches.asking import ask, trouble
@@ -111,7 +110,7 @@ class Steps:
         tokens = Tokens(login["id_token"], login["userinfo"], bytes.fromhex(file["random"]))
         evidence = Evidence("online", assurance=login["assurance"], tokens=tokens)
         agreement, who = bytes.fromhex(file["agreement"]), read(base64.b64decode(login["identity"]))
-        await record(self._bus.ledger, self._bus.wallet, agreement, self._terms(file), who, evidence)
+        await self._bus.record(self._terms(file), who, evidence, agreement)
         return await self.ask_again(asked)
 
     async def ask_again(self, asked: Asked) -> Response:
@@ -124,7 +123,7 @@ class Steps:
     async def refuse(self, asked: Asked) -> Response:
         """A no is recorded, where something was asked, and closes nothing else: the démarche goes on with a paper."""
         if file := self._file(asked):
-            await self._bus.ledger.refuse(bytes.fromhex(file["agreement"]), self._terms(file), Evidence("online"))
+            await self._bus.refuse(self._terms(file), bytes.fromhex(file["agreement"]))
         asked.session.put(self._it.slug, None)
         return asked.see(f"{self._at}/papier")
 

@@ -41,8 +41,14 @@ class Office:
 
 
 def officer_of(asked: Asked) -> str:
-    """The officer's name, as the ledger was told it."""
-    return str((asked.session.login(ROLE) or {}).get("name", ""))
+    """The officer's reference, under which they are appointed."""
+    return str((asked.session.login(ROLE) or {}).get("reference", ""))
+
+
+def shown(asked: Asked) -> dict[str, Any]:
+    """Who asks and why, as their pages tell them: the name is for the eye alone."""
+    who = asked.session.login(ROLE) or {}
+    return {"officer": who.get("name", ""), "reference": officer_of(asked), "reason": reason_of(asked)}
 
 
 def kept(asked: Asked, name: str) -> Any:
@@ -74,17 +80,14 @@ def with_reason(handler: Callable[[Asked], Awaitable[Page | Response]]) -> Handl
     """The same, once a reason has been given: it is asked for first, and shown on the page."""
 
     async def guarded(asked: Asked) -> Page | Response:
-        reason = reason_of(asked)
-        if not reason:
+        if not reason_of(asked):
             if asked.is_json or asked.request.method == "POST":
                 raise Problem(Code.REASON_MISSING, 409)
             keep(asked, next=asked.request.url.path)
             return asked.see(_WHY)
         found = await handler(asked)
         if isinstance(found, Page):
-            return Page(
-                found.template, {"officer": officer_of(asked), "reason": reason} | dict(found.data), found.status
-            )
+            return Page(found.template, shown(asked) | dict(found.data), found.status)
         return found
 
     return guarded

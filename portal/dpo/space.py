@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute
 
 from portal.core.guard import local_path
 from portal.dpo import people, registers, searching
-from portal.dpo.office import ROLE, Office, keep, kept, officer_of, reason_of, whys, with_reason
+from portal.dpo.office import ROLE, Office, keep, kept, shown, whys, with_reason
 from portal.names import Atlas
 from portal.parts import Parts
 from portal.web.pages import Asked, Page, Pages
@@ -31,14 +31,14 @@ async def _home(_: Asked) -> Page:
 
 
 async def _why(asked: Asked) -> Page:
-    return Page("dpo/reason.html", {"officer": officer_of(asked), "reason": reason_of(asked), "problem": False})
+    return Page("dpo/reason.html", shown(asked) | {"problem": False})
 
 
 async def _because(asked: Asked) -> Page | Response:
     """One line, kept for this session; it goes into every question's leaf."""
     reason = asked.text("motif")
     if whys(asked, reason) is not None:
-        return Page("dpo/reason.html", {"officer": officer_of(asked), "reason": reason, "problem": True}, 422)
+        return Page("dpo/reason.html", shown(asked) | {"reason": reason, "problem": True}, 422)
     then = local_path(kept(asked, "next"), "/dpo")
     keep(asked, reason=reason, next=None)
     return asked.see(then)

@@ -12,7 +12,7 @@ from exchange.places import Places
 from exchange.settings import Settings
 from portal.core.facade import BASE
 from portal.facade.app import Facade
-from portal.process import HOST, listening, serve
+from portal.serving import HOST, listening, serve
 
 
 async def run_facade(

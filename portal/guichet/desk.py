@@ -118,9 +118,7 @@ def vouched(asked: Asked) -> bool:
 def agent_of(asked: Asked) -> Agent:
     """The agent of this session."""
     who = asked.session.login(ROLE) or {}
-    return Agent(
-        str(who.get("reference") or who.get("subject") or ""), str(who.get("name", "")), str(who.get("siret", ""))
-    )
+    return Agent(str(who.get("reference", "")), str(who.get("name", "")), str(who.get("siret", "")))
 
 
 async def entitled(parts: Parts, draft: Draft) -> tuple[str, ...]:

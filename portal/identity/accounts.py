@@ -11,6 +11,7 @@ import msgspec
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
+from consent.core.agreement import reference_of
 from consent.keys import BadKeyFile, files
 from exchange.core.errors import Code
 from portal.core.login import Client, Kind, NotLoggedIn
@@ -29,8 +30,8 @@ class Configured(Client, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file. `admitted`: by role (`agent`, `officer`, `operator`), the subjects that an agents' provider may let in, `*` for
-    anybody it knows; a role that is not there lets nobody in. Citizens need not be named."""
+    """The whole file. `admitted`: by role (`agent`, `officer`, `operator`), the references (or subjects) that an agents' provider may let in, `*`
+    for anybody it knows; a role that is not there lets nobody in. Citizens need not be named."""
 
     clients: tuple[Configured, ...] = ()
     admitted: dict[str, tuple[str, ...]] = {}
@@ -49,10 +50,12 @@ class Account:
         return next((key for key in self.keys if key.as_dict().get("use") == use), None)
 
 
-def admit(directory: Directory, role: str, subject: str) -> None:
-    """`NotLoggedIn` unless this subject may enter in this role."""
-    named = directory.admitted.get(role, ())
-    if role != "citizen" and not {EVERYBODY, subject} & set(named):
+def admit(directory: Directory, role: str, issuer: str, subject: str) -> None:
+    """`NotLoggedIn` unless this subject of this issuer may enter in this role. A bare subject is enough where agents have one issuer:
+    two could give the same to two people."""
+    named, issuers = directory.admitted.get(role, ()), {one.issuer for one in directory.clients if one.kind == "agent"}
+    known = {EVERYBODY, reference_of(issuer, subject)} | ({subject} if issuers == {issuer} else set())
+    if role != "citizen" and not known & set(named):
         raise NotLoggedIn(Code.NOT_ADMITTED)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from consent.core.agreement import reference_of
 from consent.keys import BadKeyFile
 from exchange.bounded import Outside
 from exchange.core.errors import Code
@@ -66,7 +67,7 @@ class Logins:
         if going is None:
             raise NotLoggedIn(Code.LOGIN_INVALID)
         found = await self._of(name, going.role).came_back(going, answer, self._return(name))
-        admit(self._directory(), going.role, found.subject)
+        admit(self._directory(), going.role, found.client.issuer, found.subject)
         session.let_in(going.role, who(found, going, self._clock.now_ms()))
         return going.then
 
@@ -108,11 +109,13 @@ class Logins:
 
 
 def who(found: LoggedIn, going: Going, now_ms: int) -> dict[str, Any]:
-    """What a session keeps of a login, for its role. Citizens have an `identity` (canonical, base64), agents a `name` and a `siret`."""
+    """What a session keeps of a login, for its role. Citizens have an `identity` (canonical, base64); agents a `reference`, by
+    which alone they are known, a `name` to be shown to them, and a `siret`."""
     kept = {
         "client": found.client.name, "subject": found.subject, "assurance": found.assurance, "at_ms": now_ms, "for": going.subject,
         "id_token": found.id_token, "userinfo": found.userinfo,
     }  # fmt: skip
     if found.agent is not None:
-        return kept | {"name": found.agent.name, "siret": found.agent.siret}
+        reference = reference_of(found.client.issuer, found.subject)
+        return kept | {"reference": reference, "name": found.agent.name, "siret": found.agent.siret}
     return kept | {"identity": base64.b64encode(found.identity).decode()}

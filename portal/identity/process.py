@@ -14,17 +14,18 @@ import msgspec
 from joserfc.jwk import ECKey
 
 from connectors.sandbox import FAMILIES, load_cases
+from consent.core.agreement import reference_of
 from consent.issuers import Issuer, Issuers, read_issuers, write_issuers
 from consent.keys import files
 from exchange.clock import SystemClock
 from exchange.core.urls import LOOPBACK
 from exchange.places import Places
 from portal.core.login import Kind
-from portal.core.sandbox import Registered
+from portal.core.sandbox import Registered, subject
 from portal.identity.accounts import EVERYBODY, IDENTITY, Configured, Directory, read_directory
 from portal.identity.people import people
-from portal.identity.sandbox import Sandbox
-from portal.process import HOST, listening, serve
+from portal.identity.sandbox import Sandbox, pairwise
+from portal.serving import HOST, listening, serve
 
 ROLES = ("agent", "officer", "operator")
 EVERYONE: tuple[str, ...] = (EVERYBODY,)
@@ -56,6 +57,12 @@ async def run_identity_sandbox(places: Places, recipient: str, port: int, ready:
         for name, (root, _) in spaces.items():
             _introduce(root, name, sandbox)
         await serve(sandbox.app(), listener, lambda: ready(url))
+
+
+def reference_of_agent(places: Places, person: str) -> str:
+    """By what the bus knows a fictitious agent who logs in at its portal, as the sandbox of this data directory last introduced itself."""
+    client = next(one for one in read_directory(places.root).clients if one.client_id == f"{BUS}-agent")
+    return reference_of(client.issuer, subject(pairwise(_key(places.identity)), client.client_id, person))
 
 
 def _key(folder: Path) -> ECKey:

@@ -58,7 +58,7 @@ class Sandbox:
 
     def __init__(self, url: str, key: ECKey, clients: Mapping[str, Registered], known: People, clock: Clock) -> None:
         self._url, self._key, self._clients, self._people, self._clock = url, key, clients, known, clock
-        self._pairwise = key.private_key.private_numbers().private_value.to_bytes(32, "big")  # type: ignore[union-attr]  # a private key
+        self._pairwise = pairwise(key)
         self._codes: dict[str, tuple[int, Wanted, str]] = {}
         self._tokens: dict[str, tuple[int, Wanted, str]] = {}
         self._templates = Environment(
@@ -175,6 +175,11 @@ class Sandbox:
         found = self._live(kept, key)
         kept.pop(key, None)
         return found
+
+
+def pairwise(key: ECKey) -> bytes:
+    """What the subjects of a sandbox with this key are made from."""
+    return key.private_key.private_numbers().private_value.to_bytes(32, "big")  # type: ignore[union-attr]  # a private key
 
 
 def _answering(serve: Callable[[Request], Any]) -> Callable[[Request], Any]:

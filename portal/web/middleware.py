@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from exchange.core.errors import Code
 from portal.core import guard
+
+Explain = Callable[[Request, Code], Response]
 
 
 class Guard:
     """Refuses another host's name (421), methods but GET, HEAD and POST (405), compressed bodies (415) and bodies of more than 1 MiB
-    (413), however they are announced; adds the headers that protect people's browsers. What lies below `itself` says no in its own words,
-    and is called by programs that bear a token: the headers alone are added there."""
+    (413), however they are announced, and `explain`s why; adds the headers that protect people's browsers. What lies below `itself` says
+    no in its own words, and is called by programs that bear a token: the headers alone are added there."""
 
-    def __init__(self, app: ASGIApp, url: str, itself: str = "") -> None:
-        self._app, self._url, self._itself = app, url, itself
+    def __init__(self, app: ASGIApp, url: str, explain: Explain, itself: str = "") -> None:
+        self._app, self._url, self._explain, self._itself = app, url, explain, itself
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         free = bool(self._itself) and scope["path"].startswith(f"{self._itself}/")
-        refused = 0 if free else self._refusal(scope)
+        refused = None if free else self._refusal(scope)
         heard = receive if free else _Body(receive).receive
-        answer = PlainTextResponse("", refused) if refused else self._app
+        answer = self._explain(Request(scope), refused) if refused else self._app
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -36,18 +42,19 @@ class Guard:
         try:
             await answer(scope, heard, guarded)
         except TooLarge:
-            await PlainTextResponse("", 413)(scope, receive, guarded)
+            await self._explain(Request(scope), Code.TOO_LARGE)(scope, receive, guarded)
 
-    def _refusal(self, scope: Scope) -> int:
+    def _refusal(self, scope: Scope) -> Code | None:
         headers = Headers(scope=scope)
         if not guard.host_is_ours(headers.get("host", ""), self._url):
-            return 421
+            return Code.HOST_UNKNOWN
         if scope["method"] not in ("GET", "HEAD", "POST"):
-            return 405
+            return Code.METHOD_UNKNOWN
         if headers.get("content-encoding", "identity") != "identity":
-            return 415
+            return Code.MEDIA_TYPE
         length = headers.get("content-length", "0")
-        return 413 if not length.isdecimal() or int(length[:20]) > guard.BODY_MAX_BYTES else 0
+        large = not length.isdecimal() or int(length[:20]) > guard.BODY_MAX_BYTES
+        return Code.TOO_LARGE if large else None
 
 
 class TooLarge(Exception):

@@ -15,15 +15,18 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.datastructures import FormData
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from exchange.core import rendering
 from exchange.core.errors import CATALOGUE, Code
+from exchange.outcomes import ExchangeError
 from exchange.ports import Recovering, Refused, Unavailable
 from portal.core import guard
 from portal.core.language import Language, Tr, choose, translator
+from portal.core.problems import status as status_of
 from portal.web.sessions import Session, Sessions
 
 HERE = Path(__file__).parents[1]
@@ -162,13 +165,13 @@ class Pages:
     def _drawn(self, asked: Asked, page: Page) -> Response:
         if asked.is_json:
             return JSONResponse(dict(page.data), page.status)
-        path = asked.request.url.path
+        path = asked.request.scope["path"]
         context = {
             **page.data,
             "tr": asked.tr,
             "lang": asked.language,
             "path": path,
-            "twin": "/index.json" if path == "/" else f"{path.removesuffix('/')}.json",
+            "twin": _twin(path) if page.status != 404 else "",
             "csrf": lambda: _token(asked.session),
             "logins": asked.session.data.get("logins", {}),
             "notice": asked.session.take("notice") if "notice" in asked.session.data else None,
@@ -189,6 +192,13 @@ class Pages:
         asked = self._asked(request, is_json=request.url.path.endswith(".json"))
         return self._kept(asked, self._explained(asked, Missing()))
 
+    def refused(self, request: Request, code: Code) -> Response:
+        """The page of a request that goes no further than the door. It is nobody's: no session is read or kept."""
+        wished, accepted = request.cookies.get(LANGUAGE), request.headers.get("accept-language", "")
+        language, is_json = choose(None, wished, accepted), request.scope["path"].endswith(".json")
+        asked = Asked(request, Session(b"", 0), language, FormData(), translator(language), is_json)
+        return self._explained(asked, Problem(code, status_of(code)))
+
     def _to_login(self, asked: Asked, role: str, *, is_action: bool) -> Response:
         if asked.is_json:
             return JSONResponse({"code": "login_required", "login": f"/connexion/{role}"}, 401)
@@ -208,6 +218,11 @@ class Pages:
             response.set_cookie(LANGUAGE, asked.language, max_age=365 * 86_400, **flags)
         response.headers.setdefault("vary", "cookie, accept-language")
         return response
+
+
+def _twin(path: str) -> str:
+    """The address of a page's values; empty where the path is not one of ours (`//elsewhere.test/x`)."""
+    return "/index.json" if path == "/" else guard.local_path(f"{path.removesuffix('/')}.json", "")
 
 
 def _token(held: Session) -> str:
@@ -233,12 +248,14 @@ def _check(asked: Asked) -> None:
 def _code_of(error: Exception) -> tuple[Code, int]:
     if isinstance(error, Problem):
         return error.code, error.status
-    if isinstance(error, Refused):
-        return error.code, 409
+    if isinstance(error, Refused | ExchangeError):
+        return error.code, 503 if error.code is Code.UNAVAILABLE else 409
     if isinstance(error, Recovering):
         return Code.RECOVERING, 503
     if isinstance(error, Unavailable):
         return Code.UNAVAILABLE, 503
+    if isinstance(error, ClientDisconnect | HTTPException):  # a form that ends too early, or that is none
+        return Code.BAD_FORM, 400
     raise error
 
 

@@ -84,6 +84,44 @@ async def test_refusing_and_coming_back_with_a_code(window: Window, dev: dict[st
     assert window.page.url.endswith(consent)
 
 
+async def test_a_parent_answers_for_their_child(window: Window, dev: dict[str, Any]) -> None:
+    """Named (an adult is not let through), recapped, given by the parent's login, used, seen in the parent's list, withdrawn."""
+    consent = (await accord(dev, "consent", "request"))["consent"]
+    await window.go(f"/mes-accords/demande/{consent}")
+    await window.follow("Répondre pour mon enfant")
+    await window.seen("citizen-child")
+    page = window.page
+    for label, text in (
+        ("Nom de naissance", "TREVARIN"),
+        ("Prénoms", "Léo"),
+        ("Jour", "5"),
+        ("Mois", "6"),
+        ("Année", "1990"),
+    ):
+        await page.get_by_label(label, exact=True).fill(text)
+    await page.get_by_label("Masculin").check()
+    await page.get_by_role("radio", name="À l'étranger").check()
+    await window.press("Continuer")
+    await reads(window, "Cette personne est majeure")
+    await window.seen("citizen-child-of-age")
+    await page.get_by_label("Année", exact=True).fill("2018")
+    await window.press("Continuer")
+    await reads(window, "Accepter pour mon enfant")
+    await window.seen("citizen-child-recap")
+    await window.follow("M'identifier pour accepter")
+    await be(window, MAELLE)
+    await reads(window, f"Vous êtes {MAELLE}")
+    await window.seen("citizen-child-ready")
+    await window.press("Je le déclare, et j'accepte pour mon enfant")
+    await reads(window, "Votre accord est donné au nom de votre enfant")
+    await window.go("/mes-accords")
+    await reads(window, "un parent, au nom de son enfant mineur : Léo")
+    await window.seen("citizen-child-listed")
+    await window.go(f"/mes-accords/accord/{consent}")
+    await window.press("Retirer mon accord")
+    await reads(window, "C'est fait : plus rien ne peut être transmis")
+
+
 async def test_by_keyboard_alone(opened: Opening, dev: dict[str, Any]) -> None:
     """The way to the refusal, without a mouse: skip link, buttons, each with a focus one can see."""
     window = await opened()

@@ -13,10 +13,9 @@ from exchange.core.identity import Identity
 from exchange.introduction import give, open_wallet
 from exchange.places import Places
 from exchange.settings import Settings
+from portal.identity.process import reference_of_agent
 from tests.browser.test_guichet import be
 from tests.browser.window import Window
-
-OFFICER = "Noémie QUERVAN"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -24,7 +23,7 @@ async def agreement(dev: dict[str, Any]) -> str:
     """An agreement of somebody, in a bus whose officer has been appointed."""
     places = Places(Path(dev["data"]))
     ledger = connect(places.socket)
-    await ledger.appoint(Officer(OFFICER, (), 2**52))
+    await ledger.appoint(Officer(reference_of_agent(places, "officer"), (), 2**52))
     wallet = open_wallet(places, Settings())
     person = Identity("Orfila", prenoms=("Zoé",), date_naissance="1991-04-05", sexe_etat_civil="F")
     made = await give(ledger, wallet, person, 1_700_000_000_000, not_after_ms=2**42)

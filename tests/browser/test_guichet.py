@@ -88,6 +88,25 @@ async def test_an_agreement_at_the_counter(window: Window, communes: None) -> No
     assert await window.page.locator(".badge").first.inner_text() == "retiré"
 
 
+async def test_a_file_that_is_too_large(window: Window, communes: None) -> None:
+    """More than a mebibyte is not taken: a page says so, and what to do, once the browser has sent it all."""
+    await enter(window)
+    await begin(window, "guichet")
+    await window.press("Lire le texte")
+    await window.press("Elle accepte")
+    await identify(window)
+    await window.press("Chercher le lieu")
+    await window.page.get_by_role("radio", name="Valclair-sur-Onde").check()
+    await window.press("Continuer")
+    large = {"name": "f.pdf", "mimeType": "application/pdf", "buffer": b"x" * (3 << 20)}
+    await window.page.set_input_files("#evidence_file", large)
+    await window.press("Continuer")
+    assert "envoi trop grand" in await window.page.get_by_role("main").inner_text()
+    await window.seen("guichet-too-large")
+    await window.page.go_back()
+    assert await window.page.get_by_role("button", name="Continuer").count() == 1
+
+
 async def test_a_refusal_on_the_phone(window: Window, communes: None) -> None:
     """No is as easy as yes, and closes nothing."""
     await enter(window)

@@ -15,6 +15,37 @@ async def test_a_page_of_ours(window: Window) -> None:
     await window.seen("missing")
 
 
+TINY = "<p style='font-size:12px'>petit</p>"
+CUT = "<p style='overflow:hidden;white-space:nowrap;width:20rem'>" + "un mot puis un autre " * 3 + "</p>"
+GONE = "<button style='position:absolute;left:700px'>Loin</button>"
+OUT = "<button style='position:fixed;left:50rem'>Plus loin</button>"
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (TINY, "as small as before: P"),
+        (CUT, "200 %.*cut: p"),
+        (GONE, "page: "),
+        (OUT, "outside: button"),
+        ("<pre>" + "x" * 100 + "</pre>", "200 %.*page: "),
+    ],
+)
+async def test_pages_that_cannot_be_zoomed_are_seen(opened: Opening, javascript: bool, bad: str, why: str) -> None:
+    """Text that does not grow, text that is cut, a control beside the window and a page too wide are each found out."""
+    window = await opened(javascript=javascript)
+
+    async def answer(route: Route) -> None:
+        page = f"<!doctype html><html lang='fr'><title>x</title><main><h1>x</h1>{bad}</main>"
+        await route.fulfill(body=page, content_type="text/html; charset=utf-8")
+
+    await window.page.route("**/bad", answer)
+    await window.go("/bad")
+    with pytest.raises(AssertionError, match=why):
+        await window.zoom()
+
+
 @pytest.mark.parametrize("javascript", [True, False])
 async def test_bad_pages_are_seen(opened: Opening, javascript: bool) -> None:
     """A field without a label, grey on grey, a page too wide, a missing asset and a refused style are each found out."""

@@ -11,6 +11,8 @@ from playwright.async_api import BrowserContext, ConsoleMessage, Page, Response,
 
 LEVEL = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 """WCAG 2.2, level AA, and what axe-core thinks good besides."""
+ZOOMED = {"width": 640, "height": 512}
+"""What a window of 1280 × 1024 has left at 200 %."""
 NARROW, WIDE = {"width": 320, "height": 640}, {"width": 1280, "height": 800}
 
 
@@ -57,8 +59,10 @@ class Window:
         return self.page
 
     async def seen(self, name: str) -> None:
-        """Everything that holds of every page: axe finds nothing in light nor in dark, 320 px are enough; pictures are kept."""
+        """Everything that holds of every page: axe finds nothing in light nor in dark, it may be zoomed, 320 px are enough; pictures are
+        kept."""
         await self.axe()
+        await self.zoom()
         await self.reflow()
         await self.shot(name)
 
@@ -86,6 +90,21 @@ class Window:
         await self.page.set_viewport_size(WIDE)
         assert wide <= NARROW["width"], f"{self.page.url}: {wide} px"
 
+    async def zoom(self) -> None:
+        """At 200 %, by the browser's zoom and by that of text alone (WCAG 1.4.4): nothing has to be scrolled sideways but in its own frame,
+        nothing is cut, every control is within the window, and with text alone every text is twice as large."""
+        session = await self.context.new_cdp_session(self.page)
+        await session.send("Emulation.setDeviceMetricsOverride", {**ZOOMED, "deviceScaleFactor": 2, "mobile": False})
+        seen = await self.page.evaluate("[innerWidth, devicePixelRatio]")
+        lost = await self.page.evaluate(_LOST)
+        await session.detach()
+        await self.page.set_viewport_size(NARROW)
+        await self.page.set_viewport_size(WIDE)
+        assert seen == [ZOOMED["width"], 2], seen
+        assert lost == [], f"{self.page.url} (200 %): {lost}"
+        lost = await self.page.evaluate(_LARGER)
+        assert lost == [], f"{self.page.url} (text 200 %): {lost}"
+
     async def shot(self, name: str) -> None:
         """Pictures of the whole page: desktop, narrow, dark, and as printed."""
         page = self.page
@@ -100,6 +119,41 @@ class Window:
         await page.set_viewport_size(NARROW)
         await page.screenshot(path=self.shots / f"{name}.narrow.png", full_page=True)
         await page.set_viewport_size(WIDE)
+
+
+_LOST = """() => {
+  const lost = [], root = document.documentElement, cut = (value) => value === "hidden" || value === "clip";
+  const named = (one) => `${one.tagName.toLowerCase()}.${one.className} « ${(one.textContent || one.value || "").trim().slice(0, 40)} »`;
+  const framed = (one) => one.parentElement && (/auto|scroll/.test(getComputedStyle(one.parentElement).overflowX) || framed(one.parentElement));
+  if (root.scrollWidth > innerWidth) lost.push(`page: ${root.scrollWidth} px`);
+  for (const one of document.body.querySelectorAll("*")) {
+    const style = getComputedStyle(one), box = one.getBoundingClientRect();
+    if (!one.checkVisibility() || one.closest("svg, .skip")) continue;
+    if (cut(style.overflowX) && one.scrollWidth > one.clientWidth + 1) lost.push(`cut: ${named(one)}`);
+    if (cut(style.overflowY) && one.scrollHeight > one.clientHeight + 1) lost.push(`cut: ${named(one)}`);
+    if (!one.matches("a, button, input:not([type=hidden]), select, textarea, summary")) continue;
+    if (box.width < 1 || box.height < 1) lost.push(`gone: ${named(one)}`);
+    if (!framed(one) && (box.left < -1 || box.right > innerWidth + 1)) lost.push(`outside: ${named(one)}`);
+    if (one.matches("button, .button") && one.scrollWidth > one.clientWidth + 1) lost.push(`cut: ${named(one)}`);
+  }
+  return lost;
+}"""
+"""What cannot be read or reached as the window is."""
+_LARGER = f"""() => {{
+  const lost = {_LOST}, root = document.documentElement;
+  const texts = [...document.body.querySelectorAll("*")].filter((one) => one.checkVisibility() && !one.closest("svg")
+    && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
+  const sizes = texts.map((one) => parseFloat(getComputedStyle(one).fontSize));
+  root.style.fontSize = "200%";
+  const found = lost();
+  texts.forEach((one, at) => {{
+    const size = parseFloat(getComputedStyle(one).fontSize);
+    if (size < 1.95 * sizes[at]) found.push(`as small as before: ${{one.tagName}} « ${{one.textContent.trim().slice(0, 40)}} »`);
+  }});
+  root.style.fontSize = "";
+  return found;
+}}"""
+"""The same, with text twice as large; and what text is not."""
 
 
 async def _axe(page: Page) -> None:

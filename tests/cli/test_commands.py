@@ -190,6 +190,26 @@ class TestDev:
                 break
         assert kinds == ["given", "preview_rejected", "refused", "preview_accepted", "released"]
 
+    def test_a_watch(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+        """The first answer is told with the watch's name, and the command stays until it is interrupted; without an agreement to it, refused."""
+        folder, _ = dev
+        person, where = tmp_path / "person.json", ("--data", str(folder), "--json")
+        person.write_text(json.dumps(_family()), encoding="utf-8")
+        ask = ("request", "cnaf.quotient-familial.v1", "--watch", "1", "--consent")
+        plain = lines(accord("consent", "give", "--identity", str(person), *where))[0]["consent"]
+        told = accord(*ask, plain, *where)
+        assert (told.returncode, lines(told)[0]["error"]) == (3, "watch_exceeded")
+        given = lines(accord("consent", "give", "--identity", str(person), "--watch", "1", *where))[0]["consent"]
+        argv = [sys.executable, "-m", "exchange.cli", *ask, given, *where]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            first = json.loads(process.stdout.readline())
+            assert (first["data"]["quotient_familial"]["valeur"], first["number"]) == (742, 0)
+            assert given in first["watch"]
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+
     def test_a_rule(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
         """Sign a shipped rule, agree to its answer, ask: the answer and nothing of the datum; the datum is refused; another bus's rule too."""
         folder, _ = dev

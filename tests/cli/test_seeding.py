@@ -16,7 +16,8 @@ async def test_sown_once() -> None:
     """Agreements in every state, by every channel, with uses, refusals, an absence, an answer that waits for its person and a dead letter;
     sowing again adds nothing."""
     async with MemoryBus(CasesApi(load_cases(FAMILIES)), more_providers=("cnous",)) as bus:
-        seed = Seed(bus.ledger, bus.sdk, "Noémie QUERVAN")
+        seed = Seed(bus.ledger, bus.sdk)
+        await seed.appoint("officer-1")
         assert await seed.sow() == 9
         await bus.clock.sleep(2)
         states = Counter(event.state for event in await bus.ledger.events(0, 1000) if event.state)
@@ -26,7 +27,7 @@ async def test_sown_once() -> None:
         live = [event.authorisation for event in await bus.ledger.events(0, 1000) if event.state == "live"]
         assert len(await bus.ledger.previews(live)) == 1
         assert len(bus.broker.records(topics.DEAD_LETTERS)) == 1
-        assert (await bus.ledger.query("Noémie QUERVAN", "visite", Query())).total >= 5
+        assert (await bus.ledger.query("officer-1", "visite", Query())).total >= 5
         written = {place: len(log) for place, log in bus.broker.logs.items()}
         assert await seed.sow() == 0
         assert written == {place: len(log) for place, log in bus.broker.logs.items()}

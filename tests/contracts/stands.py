@@ -11,8 +11,8 @@ from typing import Protocol
 from connectors.sandbox import FAMILIES, load_cases
 from consent.core.facts import Acknowledgement, Handover
 from consent.door import Door
+from consent.issuers import Issuers, write_issuers
 from exchange import introduction
-from exchange.adapters.http import HttpDoor, HttpOutbox, HttpReader, http_ledger
 from exchange.adapters.kafka import KafkaReader
 from exchange.clock import SystemClock
 from exchange.core.identity import Identity
@@ -21,8 +21,7 @@ from exchange.ports import Outbox, Record
 from exchange.sdk import Bus
 from exchange.settings import Settings
 from exchange.testing import CasesApi, MemoryBus
-from tests.portal.api.stand import over
-from tests.portal.stand import URL
+from tests.portal.api.stand import by_http
 
 
 class Stand(Protocol):
@@ -34,6 +33,7 @@ class Stand(Protocol):
     """The broker's own, for bytes that no SDK makes."""
 
     async def give(self, identity: Identity, **changes: object) -> bytes: ...
+    async def believe(self, issuers: Issuers) -> None: ...
     async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement: ...
     async def pause(self, agent: str) -> None: ...
     async def resume(self, agent: str) -> None: ...
@@ -42,13 +42,24 @@ class Stand(Protocol):
     async def hand_over(self, handover: Handover) -> None: ...
 
 
+async def given(sdk: Bus, identity: Identity, changes: dict[str, object]) -> bytes:
+    """An agreement that the person gave to the collectivity, recorded by its own application."""
+    return await sdk.record(introduction.terms(sdk.wallet.recipient, sdk.clock.now_ms(), **changes), identity)
+
+
 class MemoryStand:
     """`Stand` in memory."""
 
     def __init__(self, bus: MemoryBus) -> None:
         self._bus, self.sdk, self.ledger, self.outbox = bus, bus.sdk, bus.ledger, bus.broker
-        self.give, self.withdraw, self.pause, self.resume = bus.give, bus.withdraw, bus.pause, bus.resume
+        self.withdraw, self.pause, self.resume = bus.withdraw, bus.pause, bus.resume
         self.hand_over = bus.hand_over
+
+    async def give(self, identity: Identity, **changes: object) -> bytes:
+        return await given(self.sdk, identity, changes)
+
+    async def believe(self, issuers: Issuers) -> None:
+        self._bus.ledger.issuers = lambda: issuers
 
     async def records(self, topic: str) -> list[Record]:
         return list(self._bus.broker.records(topic))
@@ -64,7 +75,10 @@ class KafkaStand:
         self._local, self.sdk, self.ledger, self.outbox = local, sdk, local.ledger, sdk.outbox
 
     async def give(self, identity: Identity, **changes: object) -> bytes:
-        return await introduction.give(self.ledger, self.sdk.wallet, identity, SystemClock().now_ms(), **changes)
+        return await given(self.sdk, identity, changes)
+
+    async def believe(self, issuers: Issuers) -> None:
+        write_issuers(self._local.places.issuers, issuers)
 
     async def withdraw(self, authorisation: bytes, happening: str = "withdrawn") -> Acknowledgement:
         return await self.ledger.withdraw(authorisation, happening)
@@ -99,16 +113,10 @@ async def memory_stand() -> AsyncIterator[Stand]:
 @asynccontextmanager
 async def http_stand(folder: Path) -> AsyncIterator[Stand]:
     """The bus in memory again, but the collectivity's SDK goes by the portal's HTTP API."""
-    async with (
-        MemoryBus(CasesApi(load_cases(FAMILIES)), more_providers=("cnous",)) as bus,
-        over(bus, folder, traces=False) as portal,
-    ):
-        door = HttpDoor(URL, "mairie", portal.key, bus.clock, portal.http)
-        reader = lambda topic, offsets: HttpReader(door, topic, offsets)  # noqa: E731  # a reader for any topic
-        async with Bus(bus.wallet, HttpOutbox(door), reader, http_ledger(door), bus.trust, bus.clock) as sdk:
-            stand = MemoryStand(bus)
-            stand.sdk = sdk
-            yield stand
+    async with MemoryBus(CasesApi(load_cases(FAMILIES)), more_providers=("cnous",)) as bus, by_http(bus, folder) as sdk:
+        stand = MemoryStand(bus)
+        stand.sdk = sdk
+        yield stand
 
 
 @asynccontextmanager

@@ -11,19 +11,23 @@ import pytest
 import pytest_asyncio
 
 from connectors.sandbox import FAMILIES, load_cases
-from consent.core.facts import Outcome, Waiting
+from consent.core.facts import Evidence, Outcome, Representation, Terms, Waiting
+from consent.issuers import DECLARED
 from exchange import outcomes, rules, wire
 from exchange.cli.story import read_case
 from exchange.core import topics
 from exchange.core.errors import Code
 from exchange.core.identity import Identity, canonical
 from exchange.core.referentials import purposes_of
-from exchange.introduction import ONLINE
+from exchange.introduction import LEGAL_REFERENCE, ONLINE
+from exchange.introduction import terms as terms_of
 from exchange.outcomes import Answer, ExchangeError
 from exchange.ports import Message, Refused
 from exchange.sdk import Request
 from exchange.wallet import Capsule
 from tests.contracts.stands import Stand, http_stand, kafka_stand, memory_stand
+from tests.vouching import Login, issuers
+from tests.world import JEANNE
 
 DATA_SET, PURPOSE = "cnaf.quotient-familial.v1", "tarification-cantine"
 CASES = {case.name: case for case in load_cases(FAMILIES)}
@@ -60,6 +64,24 @@ async def refused(request: Request) -> ExchangeError:
     with pytest.raises(ExchangeError) as caught:
         await request.answer(60)
     return caught.value
+
+
+LAW: dict[str, object] = {
+    "basis": "legal", "legal_reference": LEGAL_REFERENCE, "notice_hash": b"n" * 32, "notice_version": "2026-1",
+}  # fmt: skip
+
+
+def agreed(stand: Stand, **changes: object) -> Terms:
+    return terms_of(stand.sdk.wallet.recipient, stand.sdk.clock.now_ms(), **changes)
+
+
+async def unrecorded(
+    stand: Stand, terms: Terms, evidence: Evidence = ONLINE, authorisation: bytes = b"", who: Identity = FAMILY
+) -> Code:
+    """Why the ledger does not record this."""
+    with pytest.raises(ExchangeError) as caught:
+        await stand.sdk.record(terms, who, evidence, authorisation)
+    return caught.value.code
 
 
 async def until(stand: Stand, topic: str, request: Request, count: int = 1) -> None:
@@ -170,6 +192,116 @@ class TestRefusals:
         agreement = await stand.give(FAMILY, max_uses=1)
         assert (await (await ask(stand, agreement)).answer()).status == "found"
         assert (await refused(await ask(stand, agreement))).code == Code.USED_UP
+
+
+class TestRecords:
+    """What an application has recorded: agreements it wanted, given to it, and what the law allows."""
+
+    @pytest_asyncio.fixture(loop_scope="module")
+    async def strict(self, stand: Stand) -> AsyncIterator[Stand]:
+        """The ledger takes nobody's declaration."""
+        await stand.believe(issuers(stand.sdk.wallet.recipient))
+        yield stand
+        await stand.believe(DECLARED)
+
+    async def test_what_the_law_allows(self, strict: Stand) -> None:
+        """With its text and its notice it is recorded without a login, and answered; objected to, it ends, and is not begun again."""
+        terms = agreed(strict, **LAW)
+        agreement = await strict.sdk.record(terms, FAMILY)
+        assert (await strict.ledger.terms(agreement)) == terms
+        assert (await (await ask(strict, agreement)).answer(60)).status == "found"
+        await strict.withdraw(agreement, "opposed")
+        assert (await refused(await ask(strict, agreement))).code == Code.OPPOSED
+        assert await unrecorded(strict, agreed(strict, **LAW)) is Code.OPPOSED
+
+    @pytest.mark.parametrize("missing", ["legal_reference", "notice_hash", "notice_version"])
+    async def test_the_law_has_a_text_and_a_notice(self, strict: Stand, missing: str) -> None:
+        """Without one of them nothing is recorded; another text than the habilitation's is none."""
+        empty = type(LAW[missing])()
+        assert await unrecorded(strict, agreed(strict, **LAW | {missing: empty})) is Code.NOTICE_MISSING
+        other = agreed(strict, **LAW | {"legal_reference": "CGCT L1"})
+        assert await unrecorded(strict, other) is Code.HABILITATION_ABSENT
+
+    async def test_a_login_is_brought(self, strict: Stand) -> None:
+        """The tokens of a login for these terms are the evidence; without them, or for other terms, nothing is recorded."""
+        terms, agreement = agreed(strict), os.urandom(16)
+        login = Login(strict.sdk.clock.now_ms(), terms, agreement, who=FAMILY)
+        assert await unrecorded(strict, terms) is Code.EVIDENCE_MISSING
+        assert await unrecorded(strict, terms, login.evidence()) is Code.EVIDENCE_INVALID
+        narrower = agreed(strict, max_uses=1)
+        assert await unrecorded(strict, narrower, login.evidence(), agreement) is Code.EVIDENCE_INVALID
+        assert await strict.sdk.record(terms, FAMILY, login.evidence(), agreement) == agreement
+        assert (await (await ask(strict, agreement)).answer(60)).status == "found"
+        assert await unrecorded(strict, agreed(strict), login.evidence()) is Code.EVIDENCE_INVALID
+
+    async def test_wanted_then_given(self, strict: Stand) -> None:
+        """What was wanted has no key until it is given, in part if the person says so; more than that is refused."""
+        terms = agreed(strict)
+        agreement = await strict.sdk.want(terms)
+        assert await strict.sdk.want(terms, agreement) == agreement
+        assert not await strict.ledger.has_key(agreement)
+        part = agreed(
+            strict,
+            not_before_ms=terms.not_before_ms,
+            not_after_ms=terms.not_after_ms,
+            scopes=("cnaf_quotient_familial",),
+        )
+        login = Login(strict.sdk.clock.now_ms(), part, agreement, who=FAMILY)
+        assert await unrecorded(strict, agreed(strict, max_uses=101), login.evidence(), agreement) is Code.CONFLICT
+        await strict.sdk.record(part, FAMILY, login.evidence(), agreement)
+        assert (await strict.ledger.terms(agreement)).scopes == ("cnaf_quotient_familial",)
+        answer = await (await ask(strict, agreement, scopes=["cnaf_quotient_familial"])).answer(60)
+        assert answer.data is not None and list(answer.data) == ["quotient_familial"]
+
+    async def test_a_parent_spoke_for_a_child(self, strict: Stand) -> None:
+        """Who spoke goes sealed too, and is kept as a reference; for an adult nobody's parent speaks."""
+        parent = Representation("parent", canonical(FAMILY), b"t" * 32)
+        child = Identity("TREVARIN", prenoms=("Léo",), date_naissance="2018-05-01", sexe_etat_civil="M")
+        terms, agreement = agreed(strict), os.urandom(16)
+        login = Login(strict.sdk.clock.now_ms(), terms, agreement, who=FAMILY)
+        said = login.evidence(representation=parent)
+        await strict.sdk.record(terms, child, said, agreement)
+        assert [one.by_another for one in await strict.ledger.agreements(canonical(FAMILY)) if one.id == agreement] == [
+            "parent"
+        ]
+        assert await unrecorded(strict, terms, said, who=JEANNE) is Code.REPRESENTATION_INVALID
+
+    async def test_refused(self, strict: Stand) -> None:
+        """A no is recorded without a name: what was wanted is never given afterwards, what was given is closed."""
+        terms, agreement = agreed(strict), await strict.sdk.want(agreed(strict))
+        await strict.sdk.refuse(await strict.ledger.terms(agreement), agreement)
+        assert (
+            await refused(await ask(strict, agreement, capsule=Capsule(canonical(FAMILY), os.urandom(32), b"")))
+        ).code == Code.CONSENT_REFUSED
+        login = Login(strict.sdk.clock.now_ms(), terms, agreement, who=FAMILY)
+        assert await unrecorded(strict, terms, login.evidence(), agreement) is Code.CONFLICT
+        live = await strict.sdk.record(agreed(strict, **LAW), JEANNE)
+        await strict.sdk.refuse(await strict.ledger.terms(live), live)
+        assert not await strict.ledger.has_key(live)
+        assert await unrecorded(strict, agreed(strict, **LAW), who=JEANNE) is Code.OPPOSED
+
+    async def test_closed_by_the_application(self, stand: Stand) -> None:
+        """What the person told the collectivity closes the agreement, acknowledged by the ledger's own signed word, the same however often."""
+        agreement = await stand.give(FAMILY)
+        request = await ask(stand, agreement)
+        assert (await request.answer(60)).status == "found"
+        ack = await stand.sdk.withdraw(agreement)
+        assert ack == await stand.withdraw(agreement) == await stand.sdk.withdraw(agreement)
+        assert (ack.state, await stand.ledger.has_key(agreement)) == ("withdrawn", False)
+        ended = await stand.give(FAMILY)
+        assert (await stand.sdk.withdraw(ended, "ended")).state == "ended"
+        with pytest.raises(outcomes.ConsentRequired):
+            await stand.sdk.withdraw(os.urandom(16))
+
+    async def test_recorded_again(self, stand: Stand) -> None:
+        """The same act under the same id is the same agreement; about another person, or after a withdrawal, a conflict."""
+        terms, agreement = agreed(stand), os.urandom(16)
+        for _ in range(2):
+            await stand.sdk.record(terms, FAMILY, authorisation=agreement)
+        assert [e.kind for e in await stand.ledger.entries(agreement)] == ["given"]
+        assert await unrecorded(stand, terms, authorisation=agreement, who=JEANNE) is Code.CONFLICT
+        await stand.withdraw(agreement)
+        assert await unrecorded(stand, terms, authorisation=agreement) is Code.CONFLICT
 
 
 class TestWithdrawal:

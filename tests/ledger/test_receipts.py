@@ -27,7 +27,6 @@ from exchange.core.errors import Code
 from exchange.introduction import record as record_agreement
 from exchange.introduction import terms
 from exchange.ports import Refused
-from tests.ledger.test_tokens import ISSUERS, Login
 from tests.receipts import (
     COUNTER,
     DAY_MS,
@@ -42,6 +41,7 @@ from tests.receipts import (
     proven,
     resigned,
 )
+from tests.vouching import Login, issuers
 from tests.world import JEANNE, OPERATOR, RECIPIENT, World
 
 ROOT = Path(__file__).parents[2]
@@ -266,8 +266,8 @@ async def test_a_renewal_and_an_expiry_are_told(world: World) -> None:
 
 async def test_an_identity_providers_word_is_not_in_a_receipt(world: World) -> None:
     """Tokens that name the person have a leaf of their own, which a receipt leaves closed: the act is opened and nobody is named."""
-    world.ledger.issuers = lambda: ISSUERS
-    login = Login(world, terms(RECIPIENT, world.clock.now_ms()), os.urandom(16))
+    world.ledger.issuers = issuers
+    login = Login(world.clock.now_ms(), terms(RECIPIENT, world.clock.now_ms()), os.urandom(16))
     await record_agreement(world.ledger, world.wallet, login.authorisation, login.terms, JEANNE, login.evidence())
     a = login.authorisation
     text = await world.ledger.receipt(a)

@@ -9,53 +9,20 @@ from typing import Any
 
 import msgspec
 import pytest
-from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet
 
-from consent.core.agreement import grant_nonce
-from consent.core.facts import Evidence, Terms, Tokens
-from consent.issuers import DECLARED, Issuer, Issuers, IssuersFile, read_issuers, write_issuers
+from consent.core.agreement import reference_of
+from consent.core.facts import Evidence, Representation, Terms, Tokens
+from consent.issuers import DECLARED, Issuers, IssuersFile, read_issuers, write_issuers
 from consent.ledger import Ledger
 from exchange.core.errors import Code
-from exchange.core.identity import canonical
-from exchange.introduction import record
+from exchange.core.identity import Identity, canonical
+from exchange.introduction import LEGAL_REFERENCE, record
 from exchange.introduction import terms as agreement_terms
 from exchange.ports import Refused, Unavailable
+from tests.vouching import AGENTS, CITIZENS, CLIENT, OTHER, Login, issuers
 from tests.world import JEANNE, PAUL, RECIPIENT, World
 
-CITIZENS, AGENTS, CLIENT = "https://login.test/api/v2", "https://agents.test/api/v2", "client-of-marseille"
-KEY, AGENT_KEY, OTHER = (ECKey.generate_key("P-256", parameters={"kid": kid}) for kid in ("k1", "k2", "k1"))
-PIVOT = {"family_name": "MARTIN", "given_name": "Jeanne", "birthdate": "1980-01-02", "gender": "female", "birthplace": "", "birthcountry": "99100"}  # fmt: skip
-
-
-def issuer(name: str, kind: Any, key: ECKey) -> Issuer:
-    return Issuer(
-        name, kind, dict(KeySet([key]).as_dict(private=False)), {CLIENT: RECIPIENT, "client-of-lyon": "21690123100011"}
-    )
-
-
-ISSUERS = Issuers(issuers=(issuer(CITIZENS, "citizen", KEY), issuer(AGENTS, "agent", AGENT_KEY)))
-
-
-class Login:
-    """A login for these terms, as an identity provider would sign it; `changes` spoil it."""
-
-    def __init__(self, world: World, terms: Terms, authorisation: bytes, agent: bool = False) -> None:
-        self.random, self.agent, self.authorisation = os.urandom(32), agent, authorisation
-        self.key, self.terms, self.now_s = AGENT_KEY if agent else KEY, terms, world.clock.now_ms() // 1000
-        self.claims: dict[str, Any] = {
-            "iss": AGENTS if agent else CITIZENS, "aud": CLIENT, "sub": "s-1", "acr": "eidas1", "iat": self.now_s, "exp": self.now_s + 60,
-            "nonce": grant_nonce(terms, authorisation, self.random),
-        }  # fmt: skip
-        self.userinfo: dict[str, Any] = {"iss": CITIZENS, "aud": CLIENT, "sub": "s-1"} | PIVOT
-
-    def sign(self, claims: dict[str, Any]) -> str:
-        return jwt.encode({"alg": "ES256", "kid": self.key.kid}, claims, self.key, algorithms=["ES256"])
-
-    def evidence(self, **changes: Any) -> Evidence:
-        tokens = Tokens(self.sign(self.claims), "" if self.agent else self.sign(self.userinfo), self.random)
-        base = Evidence("counter", "s-1", b"e" * 32, tokens=tokens) if self.agent else Evidence("online", tokens=tokens)
-        return msgspec.structs.replace(base, **changes)
+ISSUERS = issuers()
 
 
 @pytest.fixture
@@ -78,22 +45,23 @@ async def reason(world: World, login: Login, evidence: Evidence, who: Any = JEAN
 
 async def test_a_login_for_these_terms_is_an_agreement(strict: World) -> None:
     """Signature, audience, level, freshness, nonce and pivot agree: the grant is written, with the key that signed in its leaf."""
-    login = Login(strict, terms(strict), os.urandom(16))
+    login = Login(strict.clock.now_ms(), terms(strict), os.urandom(16))
     assert await reason(strict, login, login.evidence()) is None
     assert (await strict.ledger.lookup([login.authorisation]))[0] is not None
 
 
 async def test_an_agents_login_covers_an_assisted_agreement(strict: World) -> None:
     """At the counter the agent's own login, for these terms, is the evidence; the agent named is the one who logged in."""
-    login = Login(strict, terms(strict), os.urandom(16), agent=True)
+    login = Login(strict.clock.now_ms(), terms(strict), os.urandom(16), agent=True)
     assert await reason(strict, login, login.evidence()) is None
-    other = Login(strict, terms(strict), os.urandom(16), agent=True)
-    assert await reason(strict, other, other.evidence(agent="s-2")) is Code.EVIDENCE_INVALID
+    for named in ("s-1", "s-2", reference_of(AGENTS, "s-2"), reference_of(CITIZENS, "s-1")):
+        other = Login(strict.clock.now_ms(), terms(strict), os.urandom(16), agent=True)
+        assert await reason(strict, other, other.evidence(agent=named)) is Code.EVIDENCE_INVALID, named
 
 
 async def test_without_tokens_nothing_is_granted(strict: World) -> None:
     """Where issuers are configured a declaration is not enough."""
-    login = Login(strict, terms(strict), os.urandom(16))
+    login = Login(strict.clock.now_ms(), terms(strict), os.urandom(16))
     assert await reason(strict, login, Evidence("online")) is Code.EVIDENCE_MISSING
     assert await reason(strict, login, Evidence("paper", "s-1", b"e" * 32)) is Code.EVIDENCE_MISSING
 
@@ -116,7 +84,7 @@ SPOILT: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("spoilt", sorted(SPOILT))
 async def test_a_login_that_does_not_cover_the_terms_is_refused(strict: World, spoilt: str) -> None:
     """Each claim counts."""
-    login = Login(strict, terms(strict), os.urandom(16))
+    login = Login(strict.clock.now_ms(), terms(strict), os.urandom(16))
     change = {k: login.now_s - v if k in ("iat", "exp") else v for k, v in SPOILT[spoilt].items()}
     login.claims |= change
     assert await reason(strict, login, login.evidence()) is Code.EVIDENCE_INVALID
@@ -128,19 +96,19 @@ async def test_a_login_that_does_not_cover_the_terms_is_refused(strict: World, s
 )
 async def test_a_userinfo_of_somebody_else_is_refused(strict: World, change: dict[str, Any]) -> None:
     """The pivot comes from the same login, and is the agreement's identity."""
-    login = Login(strict, terms(strict), os.urandom(16))
+    login = Login(strict.clock.now_ms(), terms(strict), os.urandom(16))
     login.userinfo |= change
     assert await reason(strict, login, login.evidence()) is Code.EVIDENCE_INVALID
 
 
 async def test_a_login_is_of_one_person_for_one_agreement_once(strict: World) -> None:
     """Somebody else's identity, another authorisation, other terms or a second use of the nonce: refused."""
-    login = Login(strict, terms(strict), os.urandom(16))
+    login = Login(strict.clock.now_ms(), terms(strict), os.urandom(16))
     evidence = login.evidence()
     assert await reason(strict, login, evidence, PAUL) is Code.EVIDENCE_INVALID
-    other = Login(strict, terms(strict), os.urandom(16))
+    other = Login(strict.clock.now_ms(), terms(strict), os.urandom(16))
     assert await reason(strict, other, evidence) is Code.EVIDENCE_INVALID
-    wider = Login(strict, terms(strict, max_uses=99), login.authorisation)
+    wider = Login(strict.clock.now_ms(), terms(strict, max_uses=99), login.authorisation)
     assert await reason(strict, wider, evidence) is Code.EVIDENCE_INVALID
     assert await reason(strict, login, evidence) is None
     await strict.ledger.withdraw(login.authorisation, "erased")
@@ -149,7 +117,7 @@ async def test_a_login_is_of_one_person_for_one_agreement_once(strict: World) ->
 
 async def test_a_forged_token_is_refused(strict: World) -> None:
     """Another key under the same name, no signature, another algorithm, rubbish: refused, and nothing is said of why."""
-    login = Login(strict, terms(strict), os.urandom(16))
+    login = Login(strict.clock.now_ms(), terms(strict), os.urandom(16))
     good = login.evidence().tokens
     assert good is not None
     login.key = OTHER
@@ -169,7 +137,7 @@ async def test_a_forged_token_is_refused(strict: World) -> None:
 
 async def test_a_level_is_what_the_login_reached(strict: World) -> None:
     """Evidence that claims eidas2 on a login of eidas1 is refused."""
-    login = Login(strict, terms(strict, assurance="eidas2"), os.urandom(16))
+    login = Login(strict.clock.now_ms(), terms(strict, assurance="eidas2"), os.urandom(16))
     assert await reason(strict, login, login.evidence(assurance="eidas2")) is Code.EVIDENCE_INVALID
     login.claims["acr"] = "eidas2"
     assert await reason(strict, login, login.evidence(assurance="eidas2")) is None
@@ -179,17 +147,20 @@ async def test_a_declaration_counts_only_where_the_file_says_so(world: World) ->
     """A sandbox's mark lets grants without tokens be recorded; tokens that are there are verified all the same."""
     marked = msgspec.structs.replace(ISSUERS, declared=True)
     world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: world.connector.mac, lambda: marked)
-    login = Login(world, terms(world), os.urandom(16))
+    login = Login(world.clock.now_ms(), terms(world), os.urandom(16))
     login.claims["nonce"] = "00" * 32
     assert await reason(world, login, login.evidence()) is Code.EVIDENCE_INVALID
     assert await reason(world, login, Evidence("online")) is None
     world.ledger = Ledger(world.engine, world.keys, world.clock, lambda _: world.connector.mac, Issuers)
-    assert await reason(world, Login(world, terms(world), os.urandom(16)), Evidence("online")) is Code.EVIDENCE_MISSING
+    assert (
+        await reason(world, Login(world.clock.now_ms(), terms(world), os.urandom(16)), Evidence("online"))
+        is Code.EVIDENCE_MISSING
+    )
 
 
 async def test_what_is_agreed_to_anew_is_vouched_for_too(strict: World) -> None:
     """A renewal and a corrected identity need a login for their terms, as the agreement did."""
-    login = Login(strict, terms(strict), os.urandom(16))
+    login = Login(strict.clock.now_ms(), terms(strict), os.urandom(16))
     assert await reason(strict, login, login.evidence()) is None
     held, operator = await strict.ledger.terms(login.authorisation), strict.wallet.operator
     for evidence, code in ((Evidence("online"), Code.EVIDENCE_MISSING), (login.evidence(), Code.EVIDENCE_INVALID)):
@@ -197,8 +168,39 @@ async def test_what_is_agreed_to_anew_is_vouched_for_too(strict: World) -> None:
             await strict.ledger.renew(login.authorisation, held, evidence, operator)
         with pytest.raises(Refused, match=code):
             await strict.ledger.rebind(login.authorisation, canonical(JEANNE), evidence, operator)
-    again = Login(strict, held, login.authorisation)
+    again = Login(strict.clock.now_ms(), held, login.authorisation)
     assert await strict.ledger.renew(login.authorisation, held, again.evidence(), operator)
+
+
+async def test_the_law_needs_no_login(strict: World) -> None:
+    """Its text and its notice are the evidence, recorded as the recipient's word: no level is claimed by it, no agent, and an agreement of
+    the person's own is none."""
+    law = {"basis": "legal", "legal_reference": LEGAL_REFERENCE, "notice_hash": b"n" * 32, "notice_version": "2"}
+    login = Login(strict.clock.now_ms(), terms(strict, **law), os.urandom(16))
+    assert await reason(strict, login, Evidence("online", assurance="eidas2")) is Code.EVIDENCE_MISSING
+    assert await reason(strict, login, Evidence("paper", "s-1", b"e" * 32)) is Code.EVIDENCE_MISSING
+    assert await reason(strict, login, Evidence("online")) is None
+    with pytest.raises(Refused, match=Code.EVIDENCE_MISSING):
+        await strict.ledger.claim(login.authorisation, canonical(JEANNE), Evidence("online"))
+
+
+LEO = Identity("MARTIN", prenoms=("Léo",), date_naissance="2016-05-01", sexe_etat_civil="M")
+
+
+async def test_a_parents_login_speaks_for_their_child(strict: World) -> None:
+    """Online the parent's own login covers the terms; the child's is not asked for, another parent's does not do, nor an adult's child."""
+    parent = Representation("parent", canonical(JEANNE), b"t" * 32)
+    login = Login(strict.clock.now_ms(), terms(strict), os.urandom(16))
+    assert await reason(strict, login, login.evidence(), LEO) is Code.EVIDENCE_INVALID
+    another = Representation("parent", canonical(PAUL), b"t" * 32)
+    assert await reason(strict, login, login.evidence(representation=another), LEO) is Code.EVIDENCE_INVALID
+    assert await reason(strict, login, login.evidence(representation=parent), PAUL) is Code.REPRESENTATION_INVALID
+    mandate = Representation("mandate", canonical(JEANNE), b"t" * 32)
+    assert await reason(strict, login, login.evidence(representation=mandate), PAUL) is Code.EVIDENCE_INVALID
+    assert await reason(strict, login, login.evidence(representation=parent), LEO) is None
+    (seen,) = await strict.ledger.agreements(canonical(JEANNE))
+    assert (seen.id, seen.by_another) == (login.authorisation, "parent")
+    assert await strict.ledger.agreements(canonical(PAUL)) == []
 
 
 def test_issuers_are_read_from_a_file(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ async def asked(bus: MemoryBus, consent: bytes, **more: Any) -> Request:
 def opened(bus: MemoryBus, request: Request, outcome: Outcome) -> bytes:
     """All that was sealed for the collectivity."""
     context = receipt.context(outcome, request.digest)
-    connector = bus.sdk._known("connector", "cnaf").public_key
+    connector = bus.sdk.keys.known("connector", "cnaf").public_key
     return open_inner(context, outcome.inner, bus.wallet.private, connector)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -54,6 +55,23 @@ def test_each_objection(terms: dict[str, object], evidence: dict[str, object], c
 def test_a_parent_speaks_for_a_child() -> None:
     """A parent of a minor, and of nobody else."""
     assert objection(TERMS, Evidence("online", representation=PARENT), canonical(CHILD), NOW_MS) is None
+
+
+@pytest.mark.parametrize(
+    ("parent", "child", "channel", "code"),
+    [
+        ("1980-01-02", "0000-00-00", "online", Code.REPRESENTATION_INVALID),
+        ("1980-01-02", "2016-00-00", "online", None),
+        ("2010-01-02", "2020-01-01", "online", Code.REPRESENTATION_INVALID),
+        ("0000-00-00", "2020-01-01", "online", Code.REPRESENTATION_INVALID),
+        ("2010-01-02", "0000-00-00", "counter", None),
+    ],
+)
+def test_nobody_looks_at_a_paper_online(parent: str, child: str, channel: Any, code: Code | None) -> None:
+    """There the parent is of age and the child's year of birth is told; an agent at the counter may know better."""
+    spoke = Representation("parent", canonical(Identity("MARTIN", date_naissance=parent)))
+    told = Evidence(channel, "agent-7", b"e" * 32, representation=spoke)
+    assert objection(TERMS, told, canonical(Identity("MARTIN", prenoms=("Léo",), date_naissance=child)), NOW_MS) is code
 
 
 @pytest.mark.parametrize(

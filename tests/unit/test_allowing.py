@@ -21,6 +21,7 @@ from exchange.core.gate import judge, read
 from exchange.core.heads import HEAD, varint
 from exchange.core.memory import Memory
 from exchange.ports import Message
+from tests.unit.glancing import learn
 from tests.unit.test_gate_core import ASK, HELD, NOW_MS, OPERATOR, PREFIX, RULES, SCOPES, A, record
 
 SALT = bytes(range(32))
@@ -79,7 +80,7 @@ def test_only_what_the_rule_allows_is_allowed_and_written_alike(
     is compared by half its hash, of which nobody finds another: the connector reads the rest."""
     chunk, memory = fetched(sent), Memory(SALT)
     standing = {one.id: one for one in ledger}
-    memory.learn(standing.values())
+    learn(memory, standing.values())
     found = requests(chunk, PREFIX)
     allowed, rest = allow(found, chunk.data, Asks(OPERATOR, RULES), memory, now_ms)
     half = {one.id: one for one in ledger} | {
@@ -105,7 +106,7 @@ def test_only_what_the_rule_allows_is_allowed_and_written_alike(
 def test_tasks_fill_batches_that_a_broker_takes(count: int) -> None:
     """However many: aiokafka reads them as they are read one by one, in batches of 1 MiB at most."""
     chunk, memory = fetched([(A, request(ASKS[0], number=n)) for n in range(count)]), Memory(SALT)
-    memory.learn([GOOD])
+    learn(memory, [GOOD])
     allowed, _ = allow(requests(chunk, PREFIX), chunk.data, Asks(OPERATOR, RULES), memory, NOW_MS)
     made = [one for each in allowed for one in batches(each.requests, chunk.data, OPERATOR, RULES.task_prefix, HEADERS)]
     tasks, _ = judge(read(chunk, range(count), RULES)[0], OPERATOR, {A: GOOD}, RULES, NOW_MS)
@@ -125,7 +126,7 @@ def test_tasks_fill_batches_that_a_broker_takes(count: int) -> None:
 def test_what_stands_within_whole_seconds_is_allowed(asks: list[bytes]) -> None:
     """Memory is of use: what the rule allows of an agreement that is in force is not left to it."""
     chunk, memory = fetched([(A, request(ask, number=n)) for n, ask in enumerate(asks)]), Memory(SALT)
-    memory.learn([GOOD])
+    learn(memory, [GOOD])
     allowed, rest = allow(requests(chunk, PREFIX), chunk.data, Asks(OPERATOR, RULES), memory, NOW_MS)
     tasks, _ = judge(read(chunk, range(len(chunk)), RULES)[0], OPERATOR, {A: GOOD}, RULES, NOW_MS)
     assert [place for one in allowed for place in one.requests.place.tolist()] == [task.place for task in tasks]
@@ -135,7 +136,7 @@ def test_what_stands_within_whole_seconds_is_allowed(asks: list[bytes]) -> None:
 def test_a_remembered_ask_counts_for_its_operator_and_its_terms() -> None:
     """What one operator may ask says nothing of another, nor of other terms."""
     memory, asks, ask = Memory(SALT), Asks(OPERATOR, RULES), ASKS[0]
-    memory.learn([held(), held(id=B, purpose="bourse")])
+    learn(memory, [held(), held(id=B, purpose="bourse")])
     assert asks.within(memory.terms, [(1, ask), (2, ask), (1, ask)]) == [True, False, True]
     assert Asks("130025265", RULES).within(memory.terms, [(1, ask)]) == [False]
 
@@ -143,7 +144,7 @@ def test_a_remembered_ask_counts_for_its_operator_and_its_terms() -> None:
 def test_no_more_answers_are_kept_than_that() -> None:
     """An operator that asks something new each time fills no memory."""
     memory, asks = Memory(SALT), Asks(OPERATOR, RULES)
-    memory.learn([held()])
+    learn(memory, [held()])
     for number in range(0, 2 * REMEMBERED + 2, 1_000):
         asks.within(memory.terms, [(1, b"%d" % n) for n in range(number, number + 1_000)])
     assert len(asks._known) <= REMEMBERED + 1_000

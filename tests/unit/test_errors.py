@@ -62,6 +62,7 @@ from exchange.testing import MemoryBus, VirtualClock
 from exchange.trust import Trust
 from portal.api.errors import problem_of
 from portal.console import dead_letters
+from portal.core import cursors
 from portal.core.idempotency import Met, judge
 from portal.core.login import Going, NotLoggedIn, Provider, came_back
 from portal.identity.accounts import Directory, admit
@@ -488,7 +489,7 @@ async def logging_in(code: Code) -> str:
     )
     try:
         came_back(Provider("https://fc.test", "", "", "", ""), going, {"state": "s", "code": "c"} | changes, 10**12)
-        admit(Directory(), going.role, "somebody")
+        admit(Directory(), going.role, "https://fc.test", "somebody")
     except NotLoggedIn as refused:
         return refused.code
     return ""
@@ -571,6 +572,7 @@ ASKED_BY_HTTP: dict[Code, tuple[str, str, dict[str, Any]]] = {
     Code.BAD_JSON: ("POST", "/requests", {"content": b"{", "headers": {"content-type": "application/json"}}),
     Code.BAD_FIELD: ("POST", "/requests", {"json": {}}),
     Code.BAD_CURSOR: ("GET", "/events?after=AQ", {}),
+    Code.PRECONDITION_FAILED: ("GET", "/me", {"headers": {"if-match": '"1"'}}),
     Code.TOO_LARGE: ("POST", "/requests", {"content": bytes((1 << 20) + 1)}),
     Code.MEDIA_TYPE: ("POST", "/requests", {"content": b"x"}),
     Code.NOT_ACCEPTABLE: ("GET", "/events", {"headers": {"accept": "image/png"}}),
@@ -626,6 +628,28 @@ async def idempotency(code: Code) -> str:
 async def http_bug(code: Code) -> str:
     """What nobody foresaw."""
     return problem_of(ZeroDivisionError()).code
+
+
+@gives(Code.CURSOR_LAPSED)
+async def lapsed(_: Code) -> str:
+    """A cursor of what a topic no longer keeps."""
+    with TemporaryDirectory() as folder:
+        async with open_stand(Path(folder)) as stand:
+            bus, topic = stand.bus, topics.outcomes(stand.bus.operator)
+            for _ in range(2):
+                bus.clock.advance(1)
+                await bus.broker.send({(topic, 0): [Message(bytes(16), b"x", [])]})
+            bus.broker.forget(topic, bus.clock.now_ms())
+            cursor = cursors.write(stand.app.state.http.api.key("cursors"), bus.operator, {0: 0})
+            return str((await stand.call("GET", "/events", params={"after": cursor})).json()["code"])
+
+
+@gives(Code.HOST_UNKNOWN)
+async def misdirected(_: Code) -> str:
+    """A page asked for under another name than the portal's."""
+    with TemporaryDirectory() as folder:
+        async with portal(Path(folder)) as stand:
+            return str((await stand.browser.get("/index.json", headers={"host": "elsewhere.test"})).json()["code"])
 
 
 @gives(Code.RETRY_IMPOSSIBLE)

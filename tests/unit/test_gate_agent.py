@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any, cast
 
 import pytest
 
@@ -17,7 +18,7 @@ from exchange.core.errors import Code
 from exchange.core.memory import Memory
 from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.introduction import PURPOSES
-from exchange.ports import Unavailable
+from exchange.ports import Ledger, Unavailable
 from exchange.testing import MemoryBroker, MemoryRecord, VirtualClock
 from exchange.tracing import Tracing
 from tests.world import OPERATOR, RECIPIENT, World
@@ -49,6 +50,17 @@ class Place:
         return self.broker.records(topics.VERDICTS)
 
 
+class Overheard:
+    """A ledger, and what it is asked."""
+
+    def __init__(self, ledger: Any, asked: list[str]) -> None:
+        self._ledger, self._asked = ledger, asked
+
+    def __getattr__(self, method: str) -> Any:
+        self._asked.append(method)
+        return getattr(self._ledger, method)
+
+
 @pytest.fixture
 async def place() -> Place:
     world, agreements = await World.open(), list[Agreement]()
@@ -68,6 +80,17 @@ async def test_each_request_has_its_fate_once_in_order(place: Place) -> None:
     assert [number(record) for record in place.verdicts()] == list(range(1, COUNT, 2))
     assert {record.partition for record in place.tasks()} == {1}
     assert {wire.read_verdict(record).reason for record in place.verdicts()} == {Code.WITHDRAWN}
+
+
+async def test_what_is_closed_is_refused_on_a_glance_each_time(place: Place) -> None:
+    """Also the second time, when memory knows: the ledger is asked again, once, and each verdict is the same, byte for byte."""
+    asked = list[str]()
+    place.gate._ledger = cast(Ledger, Overheard(place.gate._ledger, asked))
+    for _ in range(2):
+        await place.gate.handle(place.chunk)
+    told = [(one.key, one.value, one.headers, one.partition) for one in place.verdicts()]
+    assert asked == ["glance", "glance"]
+    assert told[: COUNT // 2] == told[COUNT // 2 :]
 
 
 async def test_what_could_not_be_sent_makes_the_whole_chunk_come_again(place: Place) -> None:

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consent.core.facts import Authorisation, State
-from exchange.core.memory import SILENCE_MAX_MS, Memory
+from consent.core.rules import CLOSED
+from exchange.core.memory import SILENCE_MAX_MS, Memory, is_closed
+from tests.unit.glancing import learn
 
 HELD = Authorisation(
     b"a" * 16, 3, State.LIVE, "21130055300016", "cnaf", "qf.v1", "cantine", ("quotient",), 0, 9_000, 0, 2, b"certificate", b"c" * 32
@@ -29,7 +31,7 @@ def listening(now_ms: int = 0) -> Memory:
     """A memory that has heard from the ledger and knows two authorisations."""
     memory = Memory(SALT)
     memory.beat(now_ms)
-    memory.learn([HELD, OTHER])
+    learn(memory, [HELD, OTHER])
     return memory
 
 
@@ -65,7 +67,7 @@ def test_what_is_learnt_again_counts_again() -> None:
     """A correction is one reading of the ledger."""
     memory = listening()
     memory.hear([HELD.id, OTHER.id], [4, 4], 1)
-    memory.learn([held(version=4)])
+    learn(memory, [held(version=4)])
     assert both(memory, 1) == [True, False] and len(memory) == 2
 
 
@@ -82,7 +84,7 @@ def test_a_change_of_who_may_ask_forgets_everything() -> None:
     before = set(memory.terms)
     memory.hear([b"x" * 16, REGISTER], [1, 0], 1)
     assert both(memory, 1) == [False, False]
-    memory.learn([HELD])
+    learn(memory, [HELD])
     assert both(memory, 1) == [True, False] and not before & memory.terms.keys()
 
 
@@ -108,7 +110,7 @@ def test_a_heartbeat_and_an_event_both_break_the_silence() -> None:
 def test_a_new_memory_trusts_nothing() -> None:
     """Before the first word from the ledger there is nothing to trust, whatever the clock says."""
     memory = Memory(SALT)
-    memory.learn([HELD])
+    learn(memory, [HELD])
     assert not memory.trusted(1)
 
 
@@ -116,26 +118,45 @@ def test_memory_is_bounded() -> None:
     """Never more than its size; full, it begins again."""
     memory = Memory(SALT, size_max=20)
     for number in range(100):
-        memory.learn([held(id=number.to_bytes(16, "big"))])
+        learn(memory, [held(id=number.to_bytes(16, "big"))])
         assert len(memory) <= 20
     assert known(memory, (99).to_bytes(16, "big"), (0).to_bytes(16, "big")) == [True, False]
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"state": State.WITHDRAWN}, {"uses": 2}, {"certificate_hash": b""}, {"not_before_ms": 8_001}, {"not_after_ms": 0}],
+    [{"state": State.EXPIRED}, {"uses": 2}, {"not_before_ms": 8_001}, {"not_after_ms": 0}],
 )
 def test_what_cannot_serve_is_not_remembered(changes: dict[str, Any]) -> None:
-    """Closed, without a use left, without a key, without a whole second in which it serves."""
+    """Expired, without a use left, without a whole second in which it serves."""
     memory = Memory(SALT)
-    memory.learn([held(**changes)])
+    learn(memory, [held(**changes)])
     assert len(memory) == 0
+
+
+@pytest.mark.parametrize("state", sorted(CLOSED))
+def test_what_is_closed_is_known_as_that_and_serves_never(state: State) -> None:
+    """Also one valid for ever, and also when the table has grown over it."""
+    memory = Memory(SALT)
+    learn(memory, [held(state=state, not_before_ms=0, not_after_ms=1 << 50)])
+    learn(memory, [held(id=number.to_bytes(16, "little")) for number in range(9_000)])
+    rows = memory.find(np.frombuffer(HELD.id + bytes(16), "<u8").reshape(-1, 2))
+    assert is_closed(rows).tolist() == [True, False]
+    assert not rows["not_before_s"][0] < rows["not_after_s"][0]
+
+
+def test_no_event_makes_closed_of_what_was_live() -> None:
+    """Forgotten is not closed, however far its validity reaches."""
+    memory = listening()
+    learn(memory, [held(id=b"z" * 16, not_before_ms=1 << 50, not_after_ms=1 << 51), held(id=b"y" * 16)])
+    memory.hear([b"z" * 16, b"y" * 16], [9, 9], 0)
+    assert not is_closed(memory.find(np.frombuffer(b"z" * 16 + b"y" * 16, "<u8").reshape(-1, 2))).any()
 
 
 def test_seconds_are_within_the_validity() -> None:
     """Rounded so that memory allows nothing a millisecond early or late."""
     memory = Memory(SALT)
-    memory.learn([held(not_before_ms=1_001, not_after_ms=7_999)])
+    learn(memory, [held(not_before_ms=1_001, not_after_ms=7_999)])
     (row,) = memory.find(np.frombuffer(HELD.id, "<u8").reshape(-1, 2))
     assert (row["not_before_s"], row["not_after_s"]) == (2, 7)
 
@@ -143,7 +164,7 @@ def test_seconds_are_within_the_validity() -> None:
 def test_what_authorisations_have_alike_is_there_once() -> None:
     """Two of equal terms share these; another's are its own."""
     memory = listening()
-    memory.learn([held(id=b"z" * 16, purpose="bourse")])
+    learn(memory, [held(id=b"z" * 16, purpose="bourse")])
     assert sorted(terms.purpose for terms in memory.terms.values()) == ["bourse", "cantine"]
 
 
@@ -157,7 +178,7 @@ def test_it_remembers_as_a_dictionary_would(told: list[tuple[str, list[tuple[byt
     memory, expected = Memory(SALT), dict[bytes, int]()
     for what, some in told:
         if what == "learn":
-            memory.learn([held(id=one, version=version) for one, version in some])
+            learn(memory, [held(id=one, version=version) for one, version in some])
             expected |= dict(some)
         elif some and not any(one == REGISTER for one, _ in some):
             memory.hear([one for one, _ in some], [version for _, version in some], 0)
@@ -170,6 +191,6 @@ def test_a_table_that_grows_loses_nothing() -> None:
     """Ten thousand, learnt at once and then some more."""
     memory = Memory(SALT)
     everyone = [number.to_bytes(16, "little") for number in range(10_000)]
-    memory.learn([held(id=one) for one in everyone[:9_000]])
-    memory.learn([held(id=one) for one in everyone[9_000:]])
+    learn(memory, [held(id=one) for one in everyone[:9_000]])
+    learn(memory, [held(id=one) for one in everyone[9_000:]])
     assert all(known(memory, *everyone)) and len(memory) == 10_000

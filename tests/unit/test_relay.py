@@ -12,6 +12,7 @@ from exchange.agents.relay import HEARTBEAT_MS, LIMIT, Relay
 from exchange.core.memory import SILENCE_MAX_MS, Memory
 from exchange.core.topics import CONSENT_EVENTS
 from exchange.testing import MemoryBroker, MemoryRecord, VirtualClock
+from tests.unit.glancing import learn
 from tests.unit.test_memory import HELD
 
 PLACE = (CONSENT_EVENTS, 0)
@@ -65,9 +66,9 @@ async def test_an_old_change_told_late_makes_no_memory_trusted() -> None:
     memory = Memory(bytes(32))
     await relay.tick()
     Listener(memory).handle(broker.logs[PLACE])
-    memory.learn([HELD])
+    learn(memory, [HELD])
     assert not memory.trusted(clock.now_ms())
     await relay.tick()
     Listener(memory).handle(broker.logs[PLACE][LIMIT:])
-    memory.learn([HELD])
+    learn(memory, [HELD])
     assert memory.trusted(clock.now_ms())

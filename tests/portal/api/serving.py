@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-import uvicorn
+from typing import Any
 
 from consent.public_log import FOLDER
 from consent.publish import publish
 from exchange.clock import SystemClock
 from exchange.testing import VirtualClock
 from portal.core.allowance import Rate
-from portal.process import listening
+from portal.serving import Server, listening
+from portal.web.connection import PATIENCE, Patience
 from tests.portal.api import stand as stands
 from tests.portal.api.stand import Stand
 from tests.world import JEANNE
@@ -38,13 +39,17 @@ class WallClock(VirtualClock):
 
 
 class Served:
-    """A stand, its loop, and where it is served. Of what a client may do in a second nothing is refused here."""
+    """A stand, its loop, and where it is served. Of what a client may do in a second nothing is refused here. `more` are the portal's
+    settings."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, tls: ssl.SSLContext | None = None, patience: Patience = PATIENCE, **more: Any
+    ) -> None:
         self._folder, self._up, self._stop = folder, threading.Event(), asyncio.Event()
+        self._tls, self._patience, self._more = tls, patience, more
         self.stand: Stand
         self.loop: asyncio.AbstractEventLoop
-        self.url = ""
+        self.port, self.url = 0, ""
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     @contextmanager
@@ -54,10 +59,17 @@ class Served:
         try:
             yield self
         finally:
-            self.loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(30)
+            self.stop()
 
-    def run(self, work: object) -> object:
+    def stop(self) -> None:
+        """As SIGTERM does; returns once nothing is served any more. Twice is once."""
+        if not self._thread.is_alive():
+            return
+        self.loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+    def run(self, work: object) -> Any:
         """A coroutine, on the stand's own loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)  # type: ignore[arg-type]  # any coroutine
 
@@ -70,17 +82,22 @@ class Served:
         with ExitStack() as stack:
             listener = listening(0)
             stack.callback(listener.close)
-            async with stands.open_stand(self._folder, clock=WallClock()) as self.stand:
+            async with stands.open_stand(self._folder, clock=WallClock(), **self._more) as self.stand:
                 await self._publish_log()
                 http = self.stand.app.state.http.api
                 http.calls._rate = http.wrong._rate = Rate(10**9, 10**9)
-                server = uvicorn.Server(uvicorn.Config(self.stand.app, log_config=None, lifespan="off"))
-                server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # not in the main thread
-                self.url, self.loop = f"http://127.0.0.1:{listener.getsockname()[1]}", asyncio.get_running_loop()
-                serving = asyncio.create_task(server.serve([listener]))
-                while not server.started:
-                    await asyncio.sleep(0.01)
-                self._up.set()
+                self.port, self.loop = listener.getsockname()[1], asyncio.get_running_loop()
+                self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+                server = Server(
+                    self.stand.app,
+                    listener,
+                    self._up.set,
+                    self._tls,
+                    http.feeds.closing.set,
+                    self._patience,
+                    lifespan=False,
+                )
+                serving = asyncio.create_task(server.serve())
                 await self._stop.wait()
                 server.should_exit = True
                 await serving

@@ -18,13 +18,14 @@ from starlette.applications import Starlette
 from connectors.sandbox import FAMILIES, load_cases
 from consent import certificates
 from exchange import wire
+from exchange.adapters.http import HttpDoor, HttpOutbox, HttpReader, http_ledger
 from exchange.core import sealing
 from exchange.core.decision import Ask
 from exchange.core.heads import HEAD, varint
 from exchange.data_sets import DATA_SETS, QUOTIENT_FAMILIAL
 from exchange.introduction import PURPOSES
 from exchange.schemas import catalogue
-from exchange.sdk import uuid7
+from exchange.sdk import Bus, uuid7
 from exchange.sealing import seal_identity
 from exchange.testing import CasesApi, MemoryBus, VirtualClock
 from portal.api import clients
@@ -131,3 +132,13 @@ async def over(bus: MemoryBus, folder: Path, **settings: Any) -> AsyncIterator[S
         stand.register("mairie", bus.operator, stand.key)
         stand.token = await stand.login()
         yield stand
+
+
+@asynccontextmanager
+async def by_http(bus: MemoryBus, folder: Path) -> AsyncIterator[Bus]:
+    """The SDK of this bus's collectivity, over the portal's API."""
+    async with over(bus, folder, traces=False) as stand:
+        door = HttpDoor(URL, "mairie", stand.key, bus.clock, stand.http)
+        reader = lambda topic, offsets: HttpReader(door, topic, offsets)  # noqa: E731  # a reader for any topic
+        async with Bus(bus.wallet, HttpOutbox(door), reader, http_ledger(door), bus.trust, bus.clock) as sdk:
+            yield sdk

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -163,8 +164,8 @@ async def test_the_methods_of_an_address_are_all_told(stand: Stand) -> None:
     shared = [path for path, operations in paths.items() if len(operations) == 2]
     assert shared
     for path in paths:
-        answer = await stand.call("OPTIONS", re.sub(r"\{.*?\}", "1", path))
-        assert answer.headers["allow"].split(", ") == sorted(method.upper() for method in paths[path]), path
+        answer = await stand.call("OPTIONS", re.sub(r"\{.*?\}", "0" * 32, path))
+        assert answer.headers.get("allow", "").split(", ") == sorted(method.upper() for method in paths[path]), path
 
 
 @pytest.mark.parametrize(

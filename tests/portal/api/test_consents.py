@@ -8,9 +8,14 @@ import os
 import pytest
 
 from consent.core import record
-from consent.core.facts import Evidence
+from consent.core.facts import Evidence, Terms
 from consent.core.proof import read as read_proof
+from exchange import rules
+from exchange.adapters.http import evidence_body, terms_body
 from exchange.core.identity import canonical
+from exchange.introduction import LEGAL_REFERENCE
+from exchange.introduction import terms as usual
+from exchange.recording import sealed_whom
 from tests.portal.api.stand import Stand
 from tests.portal.api.test_requests import OTHER, asked, ended
 from tests.world import JEANNE
@@ -133,3 +138,101 @@ async def test_anothers_agreement_is_unknown(stand: Stand) -> None:
     answer = await stand.call("POST", "/consents", other, json=wanted(stand))
     assert (answer.status_code, answer.json()["code"]) == (403, "delegation_absent")
     assert (await stand.call("GET", f"/consents/{agreement}")).json()["state"] == "live"
+
+
+LAW = {"basis": "legal", "legal_reference": LEGAL_REFERENCE, "notice_hash": b"n" * 32, "notice_version": "2"}
+
+
+async def act(stand: Stand, id: bytes, terms: Terms, **changes: object) -> dict[str, object]:
+    """The body that has Jeanne's agreement recorded under this id."""
+    sealed = sealed_whom(
+        await stand.bus.ledger.intake(), id, terms, canonical(JEANNE), Evidence("online"), stand.bus.operator
+    )
+    body = {"sealed": base64.b64encode(sealed).decode(), "evidence": evidence_body(Evidence("online"))}
+    return body | terms_body(terms) | changes
+
+
+async def test_a_legal_basis_is_recorded(stand: Stand) -> None:
+    """201 with the capsule, which the collectivity alone opens; the agreement tells its text, its notice and no name; the same again is
+    the same; and it serves."""
+    terms, id = usual(stand.bus.recipient, stand.bus.clock.now_ms(), QF, **LAW), os.urandom(16)
+    made = await stand.call("POST", f"/consents/{id.hex()}/grants", json=await act(stand, id, terms))
+    assert (made.status_code, made.headers["location"].endswith(f"/v1/consents/{id.hex()}")) == (201, True)
+    stand.bus.wallet.keep(id, base64.b64decode(made.json()["capsule"]))
+    opened = stand.bus.wallet.capsule(id)
+    assert opened is not None and opened.identity == canonical(JEANNE)
+    seen = (await stand.call("GET", f"/consents/{id.hex()}")).json()
+    assert (seen["state"], seen["basis"], seen["notice_hash"], seen["notice_version"]) == (
+        "live",
+        "legal",
+        "6e" * 32,
+        "2",
+    )
+    again = await stand.call("POST", f"/consents/{id.hex()}/grants", json=await act(stand, id, terms))
+    assert (again.status_code, again.json()["certificate"]) == (201, made.json()["certificate"])
+    request, _ = await asked(stand, id)
+    assert (await ended(stand, request))["status"] == "released"
+
+
+async def test_what_names_somebody_is_sealed(stand: Stand) -> None:
+    """Not a word of the person passes in clear: neither in the body, nor in what is answered, nor in a refusal."""
+    terms, id = usual(stand.bus.recipient, stand.bus.clock.now_ms(), QF), os.urandom(16)
+    body = await act(stand, id, terms)
+    assert canonical(JEANNE) not in base64.b64decode(str(body["sealed"]))
+    for sent in (body, body | {"max_uses": 3}):
+        told = await stand.call("POST", f"/consents/{id.hex()}/grants", json=sent)
+        heard = f"{told.text}{told.headers}{sent}".lower()
+        assert "martin" not in heard and "jeanne" not in heard
+
+
+async def test_an_act_is_recorded_as_it_was_sealed(stand: Stand) -> None:
+    """Under another id, other terms or another word on how it was collected: refused, and nothing is recorded."""
+    terms, id, other = usual(stand.bus.recipient, stand.bus.clock.now_ms(), QF), os.urandom(16), os.urandom(16)
+    body = await act(stand, id, terms)
+    carried: list[tuple[bytes, dict[str, object]]] = [(other, {})]
+    carried += [
+        (id, {"max_uses": 3}),
+        (id, {"evidence": {"channel": "online", "agent": "x"}}),
+        (id, {"sealed": "AAAA"}),
+    ]
+    for at, change in carried:
+        told = await stand.call("POST", f"/consents/{at.hex()}/grants", json=body | change)
+        assert (told.status_code, told.json()["code"]) == (409, "identity_unopenable")
+    for change in ({"sealed": ""}, {"not_before": None}, {"identity": "MARTIN"}):
+        told = await stand.call("POST", f"/consents/{id.hex()}/grants", json=body | change)
+        assert (told.status_code, told.json()["code"]) == (400, "bad_field")
+    assert await stand.bus.ledger.lookup([id, other]) == [None, None]
+
+
+async def test_an_act_is_recorded_for_ones_own(stand: Stand) -> None:
+    """Not for a collectivity one has no delegation of; another operator's client cannot carry it either."""
+    terms, id = usual(stand.bus.recipient, stand.bus.clock.now_ms(), QF), os.urandom(16)
+    token, body = await stand.another(OTHER), await act(stand, id, terms)
+    told = await stand.call("POST", f"/consents/{id.hex()}/grants", token, json=body)
+    assert (told.status_code, told.json()["code"]) == (403, "delegation_absent")
+    assert await stand.bus.ledger.lookup([id]) == [None]
+
+
+async def test_a_refusal_is_recorded_for_ones_own(stand: Stand) -> None:
+    """Of what was wanted, and of what nobody wanted before; another's agreement is unknown, and stays as it was."""
+    made = (await stand.call("POST", "/consents", json=wanted(stand))).json()
+    for id in (made["id"], os.urandom(16).hex()):
+        said = await stand.call("POST", f"/consents/{id}/refusals", json=wanted(stand))
+        assert (said.status_code, said.json()["state"]) == (201, "refused")
+    agreement, lyon, other = await stand.bus.give(JEANNE), "21690123100011", "216901231"
+    await stand.bus.ledger.delegate(lyon, other, stand.bus.clock.now_ms() + 10**9)
+    told = await stand.call(
+        "POST", f"/consents/{agreement.hex()}/refusals", await stand.another(other), json=wanted(stand, recipient=lyon)
+    )
+    assert (told.status_code, told.json()["code"]) == (404, "authorisation_unknown")
+    assert (await stand.call("GET", f"/consents/{agreement.hex()}")).json()["state"] == "live"
+
+
+async def test_a_rule_and_a_watch_are_wanted_too(stand: Stand) -> None:
+    """Whatever terms the ledger knows can be told over HTTP, and are told back."""
+    signed = await stand.bus.ledger.sign_rule(rules.shipped()["tranche-quotient-familial"])
+    ruled = wanted(stand, rule=base64.b64encode(signed).decode(), watch_every_ms=30 * 86_400_000)
+    made = (await stand.call("POST", "/consents", json=ruled)).json()
+    assert (base64.b64decode(made["rule"]), made["watch_every_ms"]) == (signed, 30 * 86_400_000)
+    unsigned = wanted(stand, rule=base64.b64encode(b"{}").decode())
+    assert (await stand.call("POST", "/consents", json=unsigned)).json()["code"] == "rule_invalid"

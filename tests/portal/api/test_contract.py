@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +16,12 @@ from schemathesis import Case
 from schemathesis.generation import GenerationMode
 from schemathesis.schemas import BaseSchema
 
+from exchange.adapters.http import evidence_body, terms_body
+from exchange.core.identity import canonical
 from exchange.core.referentials import is_siret
+from exchange.introduction import ONLINE
+from exchange.introduction import terms as usual
+from exchange.recording import sealed_whom
 from tests.portal.api.serving import Served
 from tests.world import JEANNE, RECIPIENT
 
@@ -58,19 +65,49 @@ def api(served: Served) -> BaseSchema:
     return schema
 
 
+async def recorded(served: Served, id: bytes) -> dict[str, Any]:
+    """Terms the habilitation allows, and Jeanne sealed to the ledger for this act."""
+    bus = served.stand.bus
+    terms = usual(RECIPIENT, bus.clock.now_ms())
+    sealed = sealed_whom(await bus.ledger.intake(), id, terms, canonical(JEANNE), ONLINE, bus.operator)
+    return {"sealed": base64.b64encode(sealed).decode(), "evidence": evidence_body(ONLINE)} | terms_body(terms)
+
+
+def _well_formed(key: object) -> bool:
+    return isinstance(key, str) and re.fullmatch(r"[!-~]{1,255}", key) is not None
+
+
 def put_right(served: Served, case: Case) -> None:
-    """What no document can say is put right: a message that holds the agreement it names, a cursor that was given."""
-    if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
+    """What no document can say is put right: a message that holds the agreement it names, a cursor that was given, a key used once."""
+    if case.meta is None:
         return
-    if case.operation.label == "POST /requests" and isinstance(case.body, dict):
-        agreement: Any = served.run(served.stand.bus.give(JEANNE))
-        _, value = served.stand.message(agreement)
-        case.body |= {"authorisation": agreement.hex(), "message": base64.b64encode(value).decode()}
-    if case.operation.label == "POST /webhooks" and isinstance(case.body, dict):
-        case.body["url"] = "http://127.0.0.1:9/"
+    for name in list(case.headers or {}):
+        if name.lower() == "idempotency-key" and _well_formed(case.headers[name]):
+            case.headers[name] = os.urandom(8).hex()
+    if case.meta.generation.mode is not GenerationMode.POSITIVE:
+        return
+    if case.method == "POST" and isinstance(case.body, dict):
+        _body(served, case, case.body)
     if case.operation.label == "GET /events" and case.query:
         case.query = {name: value for name, value in case.query.items() if name != "after"}
         case.headers = {name: value for name, value in (case.headers or {}).items() if name.lower() != "last-event-id"}
+
+
+def _body(served: Served, case: Case, body: dict[str, Any]) -> None:
+    label, bus = case.operation.label, served.stand.bus
+    if label == "POST /requests":
+        agreement: Any = served.run(bus.give(JEANNE))
+        _, value = served.stand.message(agreement)
+        body |= {"authorisation": agreement.hex(), "message": base64.b64encode(value).decode()}
+    if label == "POST /consents/{id}/grants":
+        act = os.urandom(16)
+        case.path_parameters |= {"id": act.hex()}
+        body |= served.run(recorded(served, act))  # type: ignore[arg-type]  # a body
+    if label in ("POST /consents", "POST /consents/{id}/refusals") and "rule" not in body:
+        body |= terms_body(usual(RECIPIENT, bus.clock.now_ms()))  # the others are told what is wrong with theirs
+        body.pop("evidence", None)
+    if label == "POST /webhooks":
+        body["url"] = "http://127.0.0.1:9/"
 
 
 schema = schemathesis.pytest.from_fixture("api")

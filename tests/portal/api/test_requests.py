@@ -211,6 +211,39 @@ async def test_how_much_is_left_is_told(stand: Stand) -> None:
     assert (await stand.call("GET", "/me")).status_code == 200
 
 
+async def test_a_cursor_that_is_too_old(stand: Stand) -> None:
+    """Seven days on, a cursor is told apart from one that is none: what followed it is kept no longer. As a page and as a stream; the
+    oldest kept is where one begins again, and a cursor of what is kept goes on."""
+    agreement = await stand.bus.give(JEANNE)
+    first = await ended(stand, (await asked(stand, agreement))[0])
+    old = (await stand.call("GET", "/events")).json()["meta"]["cursor"]
+    lost = await ended(stand, (await asked(stand, agreement))[0])
+    stand.bus.clock.advance(topics.RETENTION_MS + 1000)
+    stand.token = await stand.login()
+    kept = await ended(stand, (await asked(stand, agreement))[0])
+    for topic in (topics.outcomes(stand.bus.operator), topics.requests(stand.bus.operator)):
+        stand.bus.broker.forget(topic, stand.bus.clock.now_ms() - topics.RETENTION_MS)
+
+    async def told(after: str) -> list[str]:
+        page = await stand.call("GET", "/events", params={"after": after})
+        assert page.status_code == 200, page.text
+        return [event["request"] for event in page.json()["data"]]
+
+    assert await told(old) == [lost["id"], kept["id"]]  # a portal that was there still holds it
+    api = stand.app.state.http.api
+    await api.feeds.close()
+    api.__dict__["feeds"] = Feeds(stand.parts.reader, stand.parts.clock)
+    for headers in ({}, {"accept": "text/event-stream"}, {"accept": "text/event-stream", "last-event-id": old}):
+        refused = await stand.call("GET", "/events", params={"after": old}, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (410, "cursor_lapsed")
+    assert await told("") == [kept["id"]] and first["id"] not in await told("")
+    now = (await stand.call("GET", "/events")).json()
+    assert await told(now["meta"]["cursor"]) == []
+    begun = (await stand.call("GET", "/events", params={"after": "latest"})).json()["meta"]["cursor"]
+    more = await ended(stand, (await asked(stand, agreement))[0])
+    assert await told(begun) == [more["id"]]
+
+
 async def test_an_answer_that_waits_for_its_person(stand: Stand) -> None:
     """Its status and an event say so, and waiting for the outcome goes on; then the outcome, or their no with what to do."""
     data_set = "cnous.etudiant-boursier.v2"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from portal.demarches.app import create_app
 from portal.demarches.families import enrolment
 from portal.identity.logins import Logins
 from portal.store import open_store
+from tests.portal.api.stand import by_http
 from tests.portal.identity.signing_in import Provider
 from tests.portal.stand import token_of
 from tests.world import QUOTIENT, ScriptedApi
@@ -71,20 +72,28 @@ class Town:
 Opening = Callable[..., AbstractAsyncContextManager[Town]]
 
 
-@pytest.fixture
-def town(tmp_path: Path) -> Opening:
+@pytest.fixture(params=["kafka", "http"])
+def town(request: pytest.FixtureRequest, tmp_path: Path) -> Opening:
+    """Towns whose SDK goes by the bus's topics, or by its HTTP API."""
+    (tmp_path / "bus").mkdir()
+
     @asynccontextmanager
     async def opened(*readings: Reading, companies: bool = False) -> AsyncIterator[Town]:
         store = open_store(None)
         api = CasesApi(load_cases(FAMILIES)) if companies else ScriptedApi(*readings)
         async with MemoryBus(api, provider="marche-public" if companies else "cnaf") as bus:
             known = Provider(bus, tmp_path, bus.recipient)
-            if not companies:  # nobody logs in for a company here: its ledger takes what is declared
-                known.believed_by(bus)
+            known.believed_by(bus)
             logins = Logins(tmp_path, URL, known.outside, bus.clock)
-            app = create_app(bus.sdk, logins, store, URL, lambda: "http://portal.test")
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as browser:
-                yield Town(bus, known, store, browser)
+            async with AsyncExitStack() as stack:
+                sdk = (
+                    bus.sdk
+                    if request.param == "kafka"
+                    else await stack.enter_async_context(by_http(bus, tmp_path / "bus"))
+                )
+                app = create_app(sdk, logins, store, URL, lambda: "http://portal.test")
+                browser = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL)
+                yield Town(bus, known, store, await stack.enter_async_context(browser))
 
     return opened
 

@@ -14,6 +14,7 @@ import pytest
 
 from consent import verify_receipt
 from consent.core import note
+from consent.core.agreement import reference_of
 from consent.core.dossier import verify
 from consent.core.facts import Evidence, State
 from consent.core.query import Officer
@@ -25,11 +26,15 @@ from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.introduction import terms
 from exchange.outcomes import ConsentWithdrawn
 from exchange.settings import RECIPIENT
+from exchange.testing import MemoryBus
 from portal.core.checking import holds, steps
+from portal.core.sandbox import subject
+from portal.identity.sandbox import pairwise
+from tests.portal.identity.signing_in import Provider
 from tests.portal.stand import Stand, portal
-from tests.world import PAUL
+from tests.world import PAUL, ScriptedApi
 
-DPO, WHY = "dpo@ville.example", "contrôle 2026-3"
+DPO, NAME, WHY = "5f" * 16, "Noémie QUERVAN", "contrôle 2026-3"
 BORN = Identity(
     "Martin",
     "",
@@ -51,7 +56,7 @@ async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
     referentials.write(referentials.build(referentials.EXCERPT), tmp_path / referentials.TABLE)
     async with portal(tmp_path) as stand:
         await stand.bus.ledger.appoint(Officer(DPO, (), 2**52))
-        stand.log_in("officer", {"name": DPO})
+        stand.log_in("officer", {"name": NAME, "reference": DPO})
         await stand.submit("/dpo/motif", "/dpo/motif", {"motif": WHY})
         yield stand
 
@@ -92,7 +97,7 @@ async def test_a_reason_is_asked_first(tmp_path: Path) -> None:
     """Every page leads to it and back; a twin says so; a bad one is asked again; none is recorded as a question."""
     async with portal(tmp_path) as stand:
         assert (await stand.browser.get("/dpo")).headers["location"].startswith("/connexion/officer")
-        stand.log_in("officer", {"name": DPO})
+        stand.log_in("officer", {"name": NAME, "reference": DPO})
         assert (await stand.browser.get("/dpo/alertes")).headers["location"] == "/dpo/motif"
         assert (await stand.browser.get("/dpo/alertes.json")).status_code == 409
         refused = await stand.submit("/dpo/motif", "/dpo/motif", {"motif": "x" * 501})
@@ -101,6 +106,35 @@ async def test_a_reason_is_asked_first(tmp_path: Path) -> None:
         assert answer.headers["location"] == "/dpo/alertes"
         unknown = await stand.browser.get("/dpo/alertes")
         assert unknown.status_code == 409 and "officer_unknown" in unknown.text
+
+
+async def test_an_officer_is_their_login(tmp_path: Path) -> None:
+    """Who logs in is shown the reference to be appointed under: what the bus makes of issuer and subject, whatever their name is."""
+    async with MemoryBus(ScriptedApi()) as bus:
+        provider = Provider(bus, tmp_path)
+        async with portal(tmp_path, bus, provider.outside) as stand:
+            await provider.log_in(stand.browser, "/connexion/officer?next=/dpo", "officer")
+            reference = (await stand.browser.get("/dpo/motif.json")).json()["reference"]
+            made = subject(pairwise(provider.sandbox._key), "bus-agent", "officer")
+            assert reference == reference_of(provider.sandbox.issuer("agent"), made)
+            assert reference in (await stand.browser.get("/dpo/motif")).text
+            await stand.submit("/dpo/motif", "/dpo/motif", {"motif": WHY})
+            await bus.ledger.appoint(Officer(NAME, (), 2**52))
+            assert (await stand.browser.get("/dpo/registre")).status_code == 409
+            await bus.ledger.appoint(Officer(reference, (), 2**52))
+            assert (await stand.browser.get("/dpo/registre")).status_code == 200
+
+
+async def test_a_namesake_is_somebody_else(stand: Stand) -> None:
+    """Two officers of one name have each their own appointment and their own questions."""
+    await seen(stand, "/dpo/registre")
+    assert (await seen(stand, "/dpo/consultations"))["told"] != []
+    stand.log_in("officer", {"name": NAME, "reference": "another"})
+    refused = await stand.browser.get("/dpo/registre")
+    assert refused.status_code == 409 and "officer_unknown" in refused.text
+    await stand.bus.ledger.appoint(Officer("another", (), 2**52))
+    told = (await seen(stand, "/dpo/consultations"))["told"]
+    assert [(one["act"], one["refused"]) for one in told] == [("consultations", ""), ("register", "officer_unknown")]
 
 
 async def test_a_search_is_complete_and_proven(stand: Stand) -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from consent.core.agreement import reference_of
 from consent.core.facts import State
 from exchange import referentials
 from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.testing import MemoryBus
+from portal.core.sandbox import subject
+from portal.identity.sandbox import pairwise
 from tests.portal.guichet.test_guichet import FILE, PERSON, Counter, row
 from tests.portal.identity.signing_in import Provider
 from tests.portal.stand import portal
@@ -51,7 +54,7 @@ async def counter(tmp_path: Path) -> AsyncIterator[Vouched]:
 
 @pytest.mark.parametrize("channel", ["counter", "phone"])
 async def test_the_agent_s_login_covers_the_terms(counter: Vouched, channel: str) -> None:
-    """Nothing is recorded before; after, the ledger has the agent's own subject and their provider's word, which names no citizen."""
+    """Nothing is recorded before; after, the ledger has the agent's own reference and their provider's word, which names no citizen."""
     page = await counter.to_the_confirmation(channel)
     assert counter.step == "confirmation" and "S&#39;identifier avec ProConnect" in page and "Oui" not in page
     await counter.stand.submit("/guichet", counter.at, {"reponse": "oui"})
@@ -59,7 +62,9 @@ async def test_the_agent_s_login_covers_the_terms(counter: Vouched, channel: str
     assert "Oui" in await counter.identify()
     await counter.send({"reponse": "oui"})
     held = await row(counter.stand, counter.id)
-    assert (held.state, held.channel) == (State.LIVE, channel) and held.agent
+    assert (held.state, held.channel) == (State.LIVE, channel)
+    issuer, made_from = counter.provider.sandbox.issuer("agent"), pairwise(counter.provider.sandbox._key)
+    assert held.agent == reference_of(issuer, subject(made_from, "bus-agent", "counter"))
     entries = await counter.stand.bus.ledger.entries(counter.id)
     assert [entry.kind for entry in entries] == ["vouched", "given"]
 

@@ -24,6 +24,7 @@ from portal.web.sessions import Sessions
 from tests.portal.stand import portal, token_of
 
 URL = "http://portal.test"
+FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
 async def counter(asked: Asked) -> Page:
@@ -71,7 +72,7 @@ async def browser() -> AsyncIterator[httpx.AsyncClient]:
         *pages.action("/mine/change", count, needs="citizen"),
         *pages.page("/failing/{how}", failing),
     ]
-    app = Starlette(routes=routes, middleware=[Middleware(Guard, url=URL)])
+    app = Starlette(routes=routes, middleware=[Middleware(Guard, url=URL, explain=pages.refused)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as client:
         yield client
 
@@ -148,24 +149,47 @@ async def test_headers(browser: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "headers", "body", "status"),
+    ("method", "headers", "body", "status", "code"),
     [
-        ("GET", {"host": "elsewhere.test"}, b"", 421),
-        ("GET", {"x-forwarded-host": "elsewhere.test"}, b"", 200),
-        ("DELETE", {}, b"", 405),
-        ("TRACE", {}, b"", 405),
-        ("POST", {"content-encoding": "gzip"}, b"x", 415),
-        ("POST", {"content-length": str(guard.BODY_MAX_BYTES + 1)}, b"x", 413),
-        ("POST", {"content-length": "-1"}, b"x", 413),
-        ("POST", {"content-type": "application/x-www-form-urlencoded"}, b"x" * (guard.BODY_MAX_BYTES + 1), 413),
+        ("GET", {"host": "elsewhere.test"}, b"", 421, Code.HOST_UNKNOWN),
+        ("GET", {"host": "["}, b"", 421, Code.HOST_UNKNOWN),
+        ("DELETE", {}, b"", 405, Code.METHOD_UNKNOWN),
+        ("TRACE", {}, b"", 405, Code.METHOD_UNKNOWN),
+        ("POST", {"content-encoding": "gzip"}, b"x", 415, Code.MEDIA_TYPE),
+        ("POST", {"content-length": str(guard.BODY_MAX_BYTES + 1)}, b"x", 413, Code.TOO_LARGE),
+        ("POST", {"content-length": "-1"}, b"x", 413, Code.TOO_LARGE),
+        ("POST", FORM, b"x" * (guard.BODY_MAX_BYTES + 1), 413, Code.TOO_LARGE),
     ],
 )
 async def test_guard(
-    browser: httpx.AsyncClient, method: str, headers: dict[str, str], body: bytes, status: int
+    browser: httpx.AsyncClient, method: str, headers: dict[str, str], body: bytes, status: int, code: Code
 ) -> None:
-    """Another host's name, another method, a compressed or too large body go no further, whatever headers claim."""
+    """Another host's name, another method, a compressed or too large body go no further, whatever headers claim; why, and what to do, is a
+    page in the person's language, and JSON where that was asked for. It is nobody's page: no session is opened for it."""
+    cookie = (await browser.get("/counter")).cookies["accord"]
     path = "/count" if method == "POST" else "/counter"
-    assert (await browser.request(method, path, headers=headers, content=body)).status_code == status
+    for language, text in (("fr", CATALOGUE[code].todo_fr), ("en", CATALOGUE[code].todo_en)):
+        told = headers | {"accept-language": language, "cookie": f"accord={cookie}"}
+        page = await browser.request(method, path, headers=told, content=body)
+        assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert f'<html lang="{language}">' in page.text and text.replace("'", "&#39;") in page.text
+        assert page.headers["content-security-policy"] == guard.CSP and "set-cookie" not in page.headers
+    twin = await browser.request(method, f"{path}.json", headers=headers, content=body)
+    assert (twin.status_code, twin.json()["code"], twin.json()["todo"]) == (status, code, CATALOGUE[code].todo_fr)
+
+
+async def test_what_a_proxy_says_of_the_host_is_not_believed(browser: httpx.AsyncClient) -> None:
+    """Nothing is read from `X-Forwarded-Host`."""
+    assert (await browser.get("/counter", headers={"x-forwarded-host": "elsewhere.test"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body", [b"--x", b"--x\r\ncontent-disposition: form-data\r\n\r\n", b"no form at all", b"--x\r\n" * 1000]
+)
+async def test_a_form_that_is_none(browser: httpx.AsyncClient, body: bytes) -> None:
+    """Bytes that are no form are told as such, on a page."""
+    answer = await browser.post("/count", content=body, headers={"content-type": "multipart/form-data; boundary=x"})
+    assert answer.status_code in (400, 403) and "bad_form" in answer.text
 
 
 async def test_too_much_without_saying_so() -> None:
@@ -178,9 +202,12 @@ async def test_too_much_without_saying_so() -> None:
     async def reading(request: Request) -> Response:
         return Response(await request.body())
 
-    app = Starlette(routes=[Route("/", reading, methods=["POST"])], middleware=[Middleware(Guard, url=URL)])
+    pages = Pages(Sessions(open_store(None), SystemClock().now_ms), URL)
+    guarded = [Middleware(Guard, url=URL, explain=pages.refused)]
+    app = Starlette(routes=[Route("/", reading, methods=["POST"])], middleware=guarded)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as client:
-        assert (await client.post("/", content=endless())).status_code == 413
+        answer = await client.post("/", content=endless())
+        assert (answer.status_code, Code.TOO_LARGE in answer.text) == (413, True)
 
 
 async def test_no_such_page(tmp_path: Path) -> None:
