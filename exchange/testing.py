@@ -273,10 +273,6 @@ class CasesApi:
     async def close(self) -> None: ...
 
 
-def _connector_keys() -> ConnectorKeys:
-    return ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
-
-
 class MemoryBus:
     """A whole bus: ledger, gate, release, deadlines, journal, a connector for each provider, one collectivity and its SDK."""
 
@@ -299,8 +295,11 @@ class MemoryBus:
         self.broker = MemoryBroker(self.clock)
         self.broker.create(topics.specs([self.operator], PROVIDERS, partitions=2, cluster=False))
         self.keys = keys or ephemeral("accord.test/memory")
-        self.connector_keys = {each: _connector_keys() for each in self._providers}
-        self.ledger = Ledger(open_sqlite(None), self.keys, self.clock, self._mac)
+        self.connector_keys = {
+            each: ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
+            for each in self._providers
+        }
+        self.ledger = Ledger(open_sqlite(None), self.keys, self.clock, lambda of: self.connector_keys[of].mac)
         self.trust = Trust(self.keys.verifier, public_bytes(self.keys.certificate), public_bytes(self.keys.registrar))
         self.wallet = Wallet.new(self.recipient, self.operator)
         self._memory, self._relay = Memory(os.urandom(32)), Relay(self.ledger, self.broker, self.clock)
@@ -325,9 +324,6 @@ class MemoryBus:
             self._tracing,
         )
         self._tasks: list[asyncio.Task[None]] = []
-
-    def _mac(self, provider: str) -> bytes:
-        return self.connector_keys.get(provider, self.connector_keys[self.provider]).mac
 
     def connectors(self, provider: str = "") -> tuple[Connector, Watcher]:
         """A connector, just started, and what makes its looks: of the first provider where none is named."""

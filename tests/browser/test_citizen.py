@@ -161,14 +161,15 @@ async def test_giving_up_at_the_identity_provider(opened: Opening, dev: dict[str
 STUDENT, SHOWN = "Nina DELESTRADE", "cnous.etudiant-boursier.v2"
 
 
-async def waits(dev: dict[str, Any], folder: Path) -> str:
-    """An agreement of the student's, under which an answer waits for her; its id. The collectivity is told that it has to wait."""
+async def waits(dev: dict[str, Any], folder: Path, **instead: str) -> str:
+    """An agreement of the student's, under which an answer waits for her; its id. The collectivity is told that it has to wait. `instead`
+    of where she was born, where the table of communes has no such place."""
     who = {
         "nomNaissance": "DELESTRADE", "prenoms": ["Nina"], "anneeDateNaissance": 2006, "moisDateNaissance": 4, "jourDateNaissance": 3,
         "sexeEtatCivil": "F", "codeCogInseePaysNaissance": "99100", "codeCogInseeCommuneNaissance": "35238",
     }  # fmt: skip
     file = folder / "nina.json"
-    file.write_text(json.dumps(who))
+    file.write_text(json.dumps({name: value for name, value in (who | instead).items() if value}))
     consent = str((await accord(dev, "consent", "give", "--identity", str(file), "--dataset", SHOWN))["consent"])
     told = await accord(dev, "request", SHOWN, "--consent", consent, "--timeout", "8")
     assert told["error"] == "preview_pending"

@@ -110,7 +110,7 @@ async def test_a_refusal_on_the_phone(window: Window) -> None:
 
 async def test_a_preview_read_to_the_person(window: Window, dev: dict[str, Any], tmp_path: Path) -> None:
     """What waits is announced on the agreement's page, read aloud, and the person's no on the phone is recorded."""
-    consent = await waits(dev, tmp_path)
+    consent = await waits(dev, tmp_path, codeCogInseeCommuneNaissance="")
     await enter(window)
     await window.page.locator("#numero").fill(consent)
     await window.page.locator("#numero").press("Enter")

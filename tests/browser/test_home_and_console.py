@@ -36,7 +36,7 @@ async def test_first_page(window: Window, seeded: int) -> None:
         == "Accord : les administrations échangent, vous décidez"
     )
     await window.follow("J'exploite le bus")
-    assert page.url == f"{window.url}/console" and seeded == 8
+    assert page.url == f"{window.url}/console" and seeded == 9
 
 
 async def test_console(window: Window, seeded: int) -> None:
