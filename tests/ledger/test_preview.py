@@ -245,6 +245,18 @@ async def test_the_person_is_shown_what_waits_for_them(world: World) -> None:
     assert [one.submission for one in await world.ledger.previews([authorisation])] == [submission(later)]
 
 
+@pytest.mark.parametrize("said", [None, True, False])
+async def test_a_watch_does_not_show_again_what_was_refused(world: World, said: bool | None) -> None:
+    """The connector learns that the answer it sent last has been dealt with once it was released, or refused by its person; not before."""
+    authorisation = await give(world)
+    asked, _ = await waits(world, authorisation)
+    if said is not None:
+        await say(world, asked, said)
+        await world.ledger.over()
+    look = msgspec.structs.replace(world.ask(authorisation).attempt, last=submission(asked))
+    assert (await world.ledger.attempt([look]))[0].told is (said is not None)
+
+
 async def test_kept_no_longer_than_needed(world: World) -> None:
     """Released and delivered, what waited goes at the next sweep."""
     asked, _ = await waits(world, await give(world))
