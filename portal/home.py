@@ -1,4 +1,4 @@
-"""The first page: what this is, a door for each kind of person, and in a sandbox what is in it and what to try."""
+"""The first page: what this is, a door for each kind of person, and in a sandbox what is in it and what to try; and the plan of the site."""
 
 from __future__ import annotations
 
@@ -33,15 +33,63 @@ DOORS = (
 PEOPLE_MAX = 6
 
 
+class Entry(NamedTuple):
+    """A page of the plan: those that hold nothing of one agreement, one request or one person."""
+
+    path: str
+    title: Words
+
+
+PLAN: dict[str, tuple[Entry, ...]] = {
+    "/": (
+        Entry("/", Words("Accueil", "Home")),
+        Entry("/plan", Words("Plan du site", "Site map")),
+        Entry("/deconnexion", Words("Se déconnecter", "Log out")),
+    ),
+    "/mes-accords": (Entry("/mes-accords", Words("Mes accords, et l'entrée par le code d'un reçu", "My agreements, and the way in by a receipt's code")),),
+    "/guichet": (
+        Entry("/guichet", Words("Guichet", "Counter")),
+        Entry("/guichet/nouveau", Words("Nouvel accord", "New agreement")),
+    ),
+    "/dpo": (
+        Entry("/dpo", Words("Bureau du délégué", "The officer's room")),
+        Entry("/dpo/motif", Words("Motif de la consultation", "Reason for consulting")),
+        Entry("/dpo/recherche", Words("Rechercher des accords", "Search agreements")),
+        Entry("/dpo/demandes", Words("Base d'une réponse", "Basis of an answer")),
+        Entry("/dpo/personne", Words("Une personne : dossier, effacement", "A person: dossier, erasure")),
+        Entry("/dpo/registre", Words("Registre des traitements", "Register of processing")),
+        Entry("/dpo/violation", Words("Violation de données", "Data breach")),
+        Entry("/dpo/alertes", Words("Alertes", "Alerts")),
+        Entry("/dpo/consultations", Words("Mes consultations", "My own reads")),
+    ),
+    "/console": (
+        Entry("/console", Words("Vue d'ensemble", "Overview")),
+        Entry("/console/requests", Words("Demandes", "Requests")),
+        Entry("/console/topics", Words("Files", "Topics")),
+        Entry("/console/dead-letters", Words("Rebut", "Dead letters")),
+    ),
+    "/v1/openapi.json": (Entry("/v1/openapi.json", Words("Description OpenAPI", "OpenAPI description")),),
+}  # fmt: skip
+"""By door; the first for everybody."""
+
+
 def routes(parts: Parts, pages: Pages) -> list[BaseRoute]:
-    """`/` alone."""
+    """`/` and `/plan`."""
 
     async def home(asked: Asked) -> Page:
         doors = [{"path": door.path, "who": list(door.who), "does": list(door.does)} for door in DOORS]
         here = sandbox(parts)
         return Page("home.html", {"doors": doors, "sandbox": await _inside(parts, here) if here else None})
 
-    return pages.page("/", home)
+    async def plan(asked: Asked) -> Page:
+        titles = {door.path: door.who for door in DOORS} | {"/": Words("Pour tous", "For everybody")}
+        shown = [
+            {"who": list(titles[at]), "pages": [{"path": path, "title": list(title)} for path, title in entries]}
+            for at, entries in PLAN.items()
+        ]
+        return Page("plan.html", {"plan": shown})
+
+    return [*pages.page("/", home), *pages.page("/plan", plan)]
 
 
 async def _inside(parts: Parts, here: dict[str, str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
+from tests.browser.valid import complaints
 from tests.browser.window import WIDE, Window, shots_folder
 from tests.running import running
 
@@ -65,13 +67,20 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         await launched.close()
 
 
+@pytest.fixture(scope="package")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where pictures and sources of the pages seen are kept. At the end each source is valid HTML."""
+    folder, begun_s = shots_folder(tmp_path_factory.getbasetemp() / "shots"), time.time()
+    yield folder
+    seen = [page for page in folder.glob("*.html") if page.stat().st_mtime >= begun_s]
+    assert not seen or complaints(seen) == []
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def opened(
-    browser: Browser, dev: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Opening]:
+async def opened(browser: Browser, dev: dict[str, Any], shots: Path) -> AsyncIterator[Opening]:
     """Opens a window, `javascript=False` for one without, other arguments as those of a playwright context; at the end no browser
     complained: no script error, no console error, no violation of the content security policy, no asset missing."""
-    shots, windows = shots_folder(tmp_path_factory.getbasetemp() / "shots"), list[Window]()
+    windows = list[Window]()
     async with AsyncExitStack() as stack:
 
         async def open_one(*, javascript: bool = True, url: str = dev["portal"], **more: Any) -> Window:

@@ -26,6 +26,8 @@ class Window:
     shots: Path
     javascript: bool
     wrong: list[str] = field(default_factory=list)
+    sent: Response | None = None
+    """What the server sent for the page."""
 
     def __post_init__(self) -> None:
         self.page.on("console", self._said)
@@ -37,6 +39,8 @@ class Window:
             self.wrong.append(f"{self.page.url}: {message.text}")
 
     def _answered(self, response: Response) -> None:
+        if response.request.is_navigation_request() and not 300 <= response.status < 400:
+            self.sent = response
         asset = response.request.resource_type != "document" and response.status >= 400
         if asset or response.status >= 500:
             self.wrong.append(f"{response.url}: {response.status}")
@@ -59,12 +63,15 @@ class Window:
         return self.page
 
     async def seen(self, name: str) -> None:
-        """Everything that holds of every page: axe finds nothing in light nor in dark, it may be zoomed, 320 px are enough; pictures are
-        kept."""
+        """Everything that holds of every page: axe finds nothing in light nor in dark, it may be zoomed and its text spaced, 320 px are
+        enough; pictures are kept, and what the server sent, which `tests.browser.valid` reads at the end."""
         await self.axe()
         await self.zoom()
+        await self.space()
         await self.reflow()
         await self.shot(name)
+        assert self.sent is not None
+        (self.shots / f"{name}.html").write_bytes(await self.sent.body())
 
     async def axe(self) -> None:
         """No violation of WCAG 2.2 AA, in light and in dark. A page shown without JavaScript is looked at as it stands, in a window with."""
@@ -104,6 +111,11 @@ class Window:
         assert lost == [], f"{self.page.url} (200 %): {lost}"
         lost = await self.page.evaluate(_LARGER)
         assert lost == [], f"{self.page.url} (text 200 %): {lost}"
+
+    async def space(self) -> None:
+        """With the lines, letters and words of a text as far apart as WCAG 1.4.12 says, nothing is lost."""
+        lost = await self.page.evaluate(_SPACED)
+        assert lost == [], f"{self.page.url} (spaced): {lost}"
 
     async def shot(self, name: str) -> None:
         """Pictures of the whole page: desktop, narrow, dark, and as printed."""
@@ -154,6 +166,18 @@ _LARGER = f"""() => {{
   return found;
 }}"""
 """The same, with text twice as large; and what text is not."""
+
+
+_SPACED = f"""() => {{
+  const lost = {_LOST}, sheet = new CSSStyleSheet();
+  sheet.replaceSync("* {{ line-height: 1.5 !important; letter-spacing: .12em !important; word-spacing: .16em !important; }}"
+    + "p {{ margin-bottom: 2em !important; }}");
+  document.adoptedStyleSheets = [sheet];
+  const found = lost();
+  document.adoptedStyleSheets = [];
+  return found;
+}}"""
+"""The same, with text spaced."""
 
 
 async def _axe(page: Page) -> None:
