@@ -70,12 +70,13 @@ def tls(certificate: Path, key: Path, authority: Path | None = None) -> ssl.SSLC
     return context
 
 
-def more_open_files() -> None:
-    """As many connections as the system lets this process have."""
+def more_open_files() -> int:
+    """How many files this process may have open from now on: as many as are wanted, or as the system gives."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 async def serve(
@@ -89,8 +90,8 @@ async def serve(
 ) -> None:
     """Serve an application on a socket that listens, until SIGTERM or Ctrl-C; `stopping` is called then, before anything else ends.
     No access log: an address may name a person's agreement. Nor one of bad requests: whoever makes them would write it."""
-    more_open_files()
-    await Server(app, listener, ready, tls, stopping, patience).serve()
+    connections = min(patience.connections, more_open_files() // 2)
+    await Server(app, listener, ready, tls, stopping, patience._replace(connections=connections)).serve()
 
 
 class Server(uvicorn.Server):

@@ -6,7 +6,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -18,6 +18,8 @@ from tests.portal.api.raw import Raw, request
 from tests.portal.api.serving import Served
 
 SHORT = Patience(head_s=0.8, body_s=0.8, read_s=0.8, connections=400)
+FLOOD_S = 5.0
+"""While thousands connect at once the system may let one of ours try again, after one second and then two."""
 SOON_S = 2.5
 """Longer than the patience above, on a machine that does other things too."""
 HEAD = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1:8600\r\nx-slow: " + b"a" * 10_000
@@ -30,10 +32,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield up
 
 
-def is_answered(served: Served) -> None:
+def is_answered(served: Served, within_s: float = 1.5) -> None:
     began_s = time.monotonic()
     assert httpx.get(f"{served.url}/healthz", headers={"host": "127.0.0.1:8600"}, trust_env=False).text == "ok\n"
-    assert time.monotonic() - began_s < 1.5
+    assert time.monotonic() - began_s < within_s
 
 
 @pytest.mark.parametrize(
@@ -118,25 +120,30 @@ def test_ten_thousand_idle_connections(tmp_path: Path) -> None:
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as idle:
             assert idle.stdout is not None and idle.stdin is not None
             time.sleep(0.5)
-            is_answered(served)
+            is_answered(served, FLOOD_S)
             assert int(idle.stdout.readline()) == wanted
-            is_answered(served)
-            assert open_files() <= before + PATIENCE.connections + BACKLOG
+            is_answered(served, FLOOD_S)
+            soon(lambda: open_files() <= before + PATIENCE.connections + 5)
             idle.stdin.close()
-        deadline_s = time.monotonic() + 5
-        while open_files() > before + 5:
-            assert time.monotonic() < deadline_s, open_files()
-            time.sleep(0.05)
+        soon(lambda: open_files() <= before + 5)
         is_answered(served)
 
 
+def soon(holds: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
 def test_the_portal_may_hold_what_it_wants_to() -> None:
-    """The system is asked for more files than there may be connections."""
+    """The system is asked for as many files as are wanted, whatever the shell gave; that is more than there may be connections."""
+    assert PATIENCE.connections + BACKLOG < OPEN_FILES
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     code = "import resource; from portal.serving import more_open_files; more_open_files(); print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
     argv = ["bash", "-c", f"ulimit -Sn 256; exec {sys.executable} -c '{code}'"]
     soft = int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()[0])
-    assert soft == min(hard, OPEN_FILES) > PATIENCE.connections + BACKLOG
+    assert soft == min(hard, OPEN_FILES)
 
 
 def open_files() -> int:
