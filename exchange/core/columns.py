@@ -159,13 +159,19 @@ class Requests(NamedTuple):
     def only(self, which: slice | Ints | Bools) -> Requests:
         """Some of them, in order."""
         place, head, timestamp, ask_at, ask_end, end = self
-        return Requests(place[which], head[which], timestamp[which], ask_at[which], ask_end[which], end[which])
+        return Requests(place[which], taken(head, which), timestamp[which], ask_at[which], ask_end[which], end[which])
 
 
 def same(some: NDArray[np.uint64], others: NDArray[np.uint64]) -> Bools:
     """Which have the same first 128 bits."""
     equal: Bools = (some[:, 0] == others[:, 0]) & (some[:, 1] == others[:, 1])
     return equal
+
+
+def taken(rows: NDArray[np.void], which: Any) -> NDArray[np.void]:
+    """`rows[which]`, each row copied whole: numpy copies them field by field."""
+    found: NDArray[np.void] = rows.view(np.dtype((np.void, rows.itemsize)))[which].view(rows.dtype)
+    return found
 
 
 def each(rows: NDArray[Any]) -> list[bytes]:
@@ -185,7 +191,7 @@ def requests(chunk: Fetched, prefix: bytes) -> Requests:
     data = chunk.data
     if not place.size:
         return Requests(place, np.empty(0, REQUEST), place, place, place, place)
-    head = np.ndarray((len(data) - TAIL_AT + 1,), REQUEST, data, strides=(1,))[at]
+    head = np.ndarray((len(data) - TAIL_AT + 1,), f"V{TAIL_AT}", data, strides=(1,))[at].view(REQUEST)
     ask_at = at + TAIL_AT + 2
     size, usual = _sizes(data, at + TAIL_AT)
     ask_end = np.minimum(ask_at + size, end - 2)
@@ -193,7 +199,7 @@ def requests(chunk: Fetched, prefix: bytes) -> Requests:
     whole = usual & usual_too & (ask_at + size == ask_end) & (ask_end + 2 + identity == end)
     ours = (head["magic"] == prefix[0]) & (head["schema"] == int.from_bytes(prefix[1:], "big"))
     kept = np.flatnonzero(whole & ours & same(key, head["authorisation"]) & (end - at <= TWO_BYTES_MAX))
-    return Requests(place[kept], head[kept], timestamp[kept], ask_at[kept], ask_end[kept], end[kept])
+    return Requests(place[kept], taken(head, kept), timestamp[kept], ask_at[kept], ask_end[kept], end[kept])
 
 
 def _long_enough(chunk: Fetched) -> tuple[Ints, Ints, NDArray[np.uint64], Ints, Ints]:

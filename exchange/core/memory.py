@@ -16,7 +16,7 @@ from consent.core.facts import REGISTER, State
 from consent.core.glance import NUMBERS, Glance, Shared
 from consent.core.glance import ROW as GLANCED_ROW
 from consent.core.rules import CLOSED
-from exchange.core.columns import Bools, same
+from exchange.core.columns import Bools, same, taken
 
 SILENCE_MAX_MS = 5_000
 SIZE_MAX = 2_500_000
@@ -79,7 +79,7 @@ class Memory:
 
     def find(self, ids: Ids) -> NDArray[np.void]:
         """A row (`ROW`) for each id, of terms 0 where nothing is remembered."""
-        return self._rows[self._slots(ids)]
+        return taken(self._rows, self._slots(ids))
 
     def learn(self, ids: Sequence[bytes], glance: Glance) -> None:
         """What the ledger has just said of these: what may serve is remembered, and what never will again. The rest is forgotten."""
@@ -95,7 +95,7 @@ class Memory:
         serves = (state == NUMBERS[State.LIVE]) & (seen["left"] == 1) & (new["not_before_s"] < new["not_after_s"])
         self._rows["not_before_s"][slots := self._slots(new["id"][~(closed | serves)])] = 0
         self._rows["not_after_s"][slots] = 0
-        new = new[closed | serves]
+        new = taken(new, closed | serves)
         if self._used + len(new) > self._size_max or len(self.terms) >= _TERMS_MAX:
             self.forget()  # what is new is learnt at its next sight
         elif len(new):
@@ -134,12 +134,12 @@ class Memory:
         while left.size:
             slots = self._slots(new["id"][left])
             self._used += int((self._rows["terms"][np.unique(slots)] == 0).sum())
-            self._rows[slots] = new[left]  # of two on one place the last is there
+            self._rows[slots] = taken(new, left)  # of two on one place the last is there
             left = left[~same(self._rows["id"][slots], new["id"][left])]
 
     def _rebuild(self, more: int) -> None:
         """A table with room for as many again, without what was forgotten."""
-        kept = self._rows[(self._rows["not_after_s"] > 0) | is_closed(self._rows)]
+        kept = taken(self._rows, (self._rows["not_after_s"] > 0) | is_closed(self._rows))
         self._rows, self._used = np.zeros(max(_SLOTS_LEAST, 1 << (2 * (len(kept) + more)).bit_length()), ROW), 0
         for at in range(0, len(kept), _AT_ONCE):
             self._put(kept[at : at + _AT_ONCE])
@@ -150,7 +150,7 @@ class Memory:
         slots = (self._hashed(ids) >> np.uint64(20)).astype(np.int64) & mask
         left = np.arange(len(slots))
         while left.size:
-            rows = self._rows[slots[left]]
+            rows = taken(self._rows, slots[left])
             left = left[(rows["terms"] != 0) & ~same(rows["id"], ids[left])]
             slots[left] = (slots[left] + 1) & mask
         return slots

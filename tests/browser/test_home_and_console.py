@@ -35,6 +35,9 @@ async def test_first_page(window: Window, seeded: int) -> None:
         await page.get_by_role("heading", level=1).inner_text()
         == "Accord : les administrations échangent, vous décidez"
     )
+    await window.follow("Plan du site")
+    await window.seen("plan")
+    await window.follow("Accueil")
     await window.follow("J'exploite le bus")
     assert page.url == f"{window.url}/console" and seeded == 9
 

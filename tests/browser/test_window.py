@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.async_api import Route
 
 from tests.browser.conftest import Opening
+from tests.browser.valid import complaints
 from tests.browser.window import Window
 
 
@@ -44,6 +47,35 @@ async def test_pages_that_cannot_be_zoomed_are_seen(opened: Opening, javascript:
     await window.go("/bad")
     with pytest.raises(AssertionError, match=why):
         await window.zoom()
+
+
+TIGHT = (
+    "<p style='overflow:hidden;white-space:nowrap;width:max-content;max-width:100%' class='t'>un mot puis un autre</p>"
+)
+FIXED = "<script>document.querySelector('.t').style.width = document.querySelector('.t').offsetWidth + 'px'</script>"
+
+
+async def test_text_that_cannot_be_spaced_is_seen(opened: Opening) -> None:
+    """A frame that holds its text just so cuts it once letters and words are further apart."""
+    window = await opened()
+
+    async def answer(route: Route) -> None:
+        page = f"<!doctype html><html lang='fr'><title>x</title><main><h1>x</h1>{TIGHT}{FIXED}</main>"
+        await route.fulfill(body=page, content_type="text/html; charset=utf-8")
+
+    await window.page.route("**/bad", answer)
+    await window.go("/bad")
+    with pytest.raises(AssertionError, match="spaced.*cut: p"):
+        await window.space()
+
+
+def test_sources_that_are_no_html_are_seen(tmp_path: Path) -> None:
+    """An element where it may not be is found; a page that is right is not."""
+    good, bad = tmp_path / "good.html", tmp_path / "bad.html"
+    good.write_text("<!doctype html><html lang='fr'><head><title>x</title></head><body><p>x</p></body></html>")
+    bad.write_text("<!doctype html><html lang='fr'><head><title>x</title></head><body><ul><p>x</p></ul></body></html>")
+    assert complaints([good]) == []
+    assert [told.split(":")[0] for told in complaints([good, bad])] == ["bad.html"]
 
 
 @pytest.mark.parametrize("javascript", [True, False])
