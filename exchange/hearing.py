@@ -22,7 +22,6 @@ class Hearing:
     def expect(self, submission: Submission) -> None:
         """From now on what is told of it is kept."""
         self._told[submission] = asyncio.get_running_loop().create_future()
-        self._shown[submission] = asyncio.Event()
 
     def forget(self, submission: Submission) -> None:
         self._told.pop(submission, None)
@@ -35,24 +34,24 @@ class Hearing:
         if future is None or future.done():
             return
         if awaits_person(told):
-            self._shown[submission].set()
+            self._shown_to(submission).set()
         else:
             future.set_result(told)
 
     async def told(self, submission: Submission, timeout_s: float, *, keep: bool = False) -> Outcome | Waiting:
         """Its outcome, or that its answer waits to be opened; told once, unless one is to `keep` it. Without either in time: `AwaitsPerson`
         where its answer waits for its person, else `BusUnavailable`."""
-        future, shown = self._expected(submission)
+        future = self._expected(submission)
         if not await self._first(timeout_s, future):
-            raise outcomes.of(Code.PREVIEW_PENDING if shown.is_set() else Code.UNAVAILABLE)
+            raise outcomes.of(Code.PREVIEW_PENDING if self._shown_to(submission).is_set() else Code.UNAVAILABLE)
         if not keep:
             self.forget(submission)
         return future.result()
 
     async def shown(self, submission: Submission, timeout_s: float) -> bool:
         """Whether its answer waits for its person, once there is news of any kind; `BusUnavailable` without any in time."""
-        future, shown = self._expected(submission)
-        waiting = asyncio.ensure_future(shown.wait())
+        future = self._expected(submission)
+        waiting = asyncio.ensure_future(self._shown_to(submission).wait())
         try:
             if not await self._first(timeout_s, future, waiting):
                 raise outcomes.of(Code.UNAVAILABLE)
@@ -60,10 +59,14 @@ class Hearing:
         finally:
             waiting.cancel()
 
-    def _expected(self, submission: Submission) -> tuple[asyncio.Future[Outcome | Waiting], asyncio.Event]:
+    def _expected(self, submission: Submission) -> asyncio.Future[Outcome | Waiting]:
         if submission not in self._told:
             raise outcomes.of(Code.UNAVAILABLE)
-        return self._told[submission], self._shown[submission]
+        return self._told[submission]
+
+    def _shown_to(self, submission: Submission) -> asyncio.Event:
+        """Set once its answer waits for its person; made only for those."""
+        return self._shown.setdefault(submission, asyncio.Event())
 
     async def _first(self, timeout_s: float, *coming: asyncio.Future[Any]) -> bool:
         """Whether one of these came before so much of the clock's time had passed."""

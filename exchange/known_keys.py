@@ -19,25 +19,25 @@ class KnownKeys:
     ledger: Ledger
     trust: Trust
     clock: Clock
-    _entries: list[DirectoryEntry] = field(default_factory=list)
+    _entries: dict[tuple[str, str], list[DirectoryEntry]] = field(default_factory=dict)
 
     async def entry(self, kind: str, organisation: str) -> DirectoryEntry:
         """The newest key in force; `BusUnavailable` without one, BadCertificate where the registrar signed another."""
         if not self._entries:
-            self._entries = await self.ledger.directory()
-            for entry in self._entries:
+            entries = await self.ledger.directory()
+            for entry in entries:
                 certificates.check_entry(entry, self.trust.registrar, 0)
+            for entry in entries:
+                self._entries.setdefault((entry.kind, entry.organisation), []).append(entry)
         return self.known(kind, organisation)
 
     def known(self, kind: str, organisation: str) -> DirectoryEntry:
         """The same, of what was asked for before."""
         now_ms = self.clock.now_ms()
-        found = [
-            e for e in self._entries if (e.kind, e.organisation) == (kind, organisation) and now_ms < e.not_after_ms
-        ]
-        if not found:
-            raise outcomes.BusUnavailable(Code.UNAVAILABLE)
-        return found[-1]
+        for entry in reversed(self._entries.get((kind, organisation), ())):
+            if now_ms < entry.not_after_ms:
+                return entry
+        raise outcomes.BusUnavailable(Code.UNAVAILABLE)
 
     async def intake(self) -> DirectoryEntry:
         """The ledger's own key; BadCertificate unless the certificate key that is pinned signed it."""

@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple
 
+from exchange.core.batches import Bodies
 from exchange.core.heads import SIZE_MAX_BYTES
-from exchange.ports import Message, Outbox
+from exchange.ports import Outbox
 
 CHUNK = 64
 """Requests sealed before the loop turns: some 8 ms."""
@@ -20,7 +21,7 @@ Place = tuple[str, int]
 
 class _Asked(NamedTuple):
     place: Place
-    make: Callable[[], Message]
+    make: Callable[[], bytes]
     sent: asyncio.Future[None]
 
 
@@ -33,8 +34,9 @@ class Publishing:
         self._tasks = set[asyncio.Task[None]]()
         self._at_work = False
 
-    async def send(self, place: Place, make: Callable[[], Message]) -> None:
-        """Durable on return, in the order of the calls within a place. Raises what `make` does, and as `Outbox.send`."""
+    async def send(self, place: Place, make: Callable[[], bytes]) -> None:
+        """Durable on return, in the order of the calls within a place. `make` lays a message out (`exchange.core.batches.body`). Raises what
+        it does, and as `Outbox.send`."""
         one = _Asked(place, make, asyncio.get_running_loop().create_future())
         self._asked.append(one)
         if not self._at_work:
@@ -52,28 +54,28 @@ class Publishing:
             self._at_work = False
 
     def _take(self, chunk: Sequence[_Asked]) -> None:
-        together: list[tuple[_Asked, Message]] = []
+        together: list[tuple[_Asked, bytes]] = []
         for one in chunk:
             if one.sent.done():  # given up meanwhile
                 continue
             try:
-                message = one.make()
+                laid = one.make()
             except Exception as error:  # it is for who asked
                 one.sent.set_exception(error)
                 continue
-            if len(message.value) > SIZE_MAX_BYTES:  # no gate takes it, perhaps no broker: alone
-                self._background(self._deliver([(one, message)]))
+            if len(laid) > SIZE_MAX_BYTES:  # perhaps no gate takes it, perhaps no broker: alone
+                self._background(self._deliver([(one, laid)]))
             else:
-                together.append((one, message))
+                together.append((one, laid))
         if together:
             self._background(self._deliver(together))
 
-    async def _deliver(self, made: Sequence[tuple[_Asked, Message]]) -> None:
-        batches: dict[Place, list[Message]] = {}
-        for one, message in made:
-            batches.setdefault(one.place, []).append(message)
+    async def _deliver(self, made: Sequence[tuple[_Asked, bytes]]) -> None:
+        batches: dict[Place, list[bytes]] = {}
+        for one, laid in made:
+            batches.setdefault(one.place, []).append(laid)
         try:
-            await self._outbox.send(batches)
+            await self._outbox.send({place: Bodies(each) for place, each in batches.items()})
         except Exception as error:  # it is for those who asked
             for one in self._waiting(made):
                 one.sent.set_exception(error)
@@ -86,7 +88,7 @@ class Publishing:
                 one.sent.set_result(None)
 
     @staticmethod
-    def _waiting(made: Sequence[tuple[_Asked, Message]]) -> list[_Asked]:
+    def _waiting(made: Sequence[tuple[_Asked, bytes]]) -> list[_Asked]:
         return [one for one, _ in made if not one.sent.done()]
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:

@@ -259,7 +259,7 @@ class Bus:
             event_id = key.request.hex()
             await self._publishing.send(
                 (topic, partition),
-                lambda: wire.message("exchange-request", key.authorisation, made(), event_id, headers),
+                lambda: wire.laid("exchange-request", key.authorisation, made(), event_id, headers),
             )
 
     async def outcome(self, told: Outcome | Waiting) -> Outcome:

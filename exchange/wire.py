@@ -11,6 +11,7 @@ from typing import Any
 
 from consent.core.facts import Answer, Awaits, Outcome, Position, RequestKey, Verdict, Waiting
 from exchange.core.avro import BadAvro
+from exchange.core.batches import body, sized, written_headers
 from exchange.core.cloudevents import headers
 from exchange.core.decision import Ask
 from exchange.core.errors import CATALOGUE, Code
@@ -23,6 +24,8 @@ OUTER_MAX_BYTES = 960 << 10
 """Of a sealed answer: its outcome adds a receipt and must still be one message of 1 MiB."""
 PREVIEW = "preview"
 """The event of a notice that an answer waits for its person; where it waits for the collectivity, `waiting`. Both have the same body."""
+EVENT_ID_SIZE = 32
+"""Of the id of a request's event: its own, in hexadecimal."""
 _SOURCE = "urn:accord:bus"
 _TIME_MAX_MS = (1 << 63) - 1
 
@@ -59,6 +62,20 @@ def message(
 def event_headers(subject: str, event_id: bytes, extra: Headers = ()) -> list[tuple[str, bytes]]:
     """Those of a message of a subject; its event's id comes after what all have, and before `extra`."""
     return [*headers_of(subject), ("ce_id", event_id), *extra]
+
+
+def laid(subject: str, key: bytes, value: bytes, event_id: str, extra: Headers = ()) -> bytes:
+    """The same message as `message` makes, laid out (`exchange.core.batches.body`)."""
+    identified = event_id.encode()
+    if extra or len(identified) != EVENT_ID_SIZE:
+        return body(key, value, event_headers(subject, identified, extra))
+    return sized(key) + sized(value) + headers_before_id(subject) + identified
+
+
+@lru_cache(maxsize=64)
+def headers_before_id(subject: str) -> bytes:
+    """The headers of a message without a trace, written, but for the id of its event (`EVENT_ID_SIZE` digits), which comes last."""
+    return written_headers(event_headers(subject, bytes(EVENT_ID_SIZE)))[:-EVENT_ID_SIZE]
 
 
 @lru_cache(maxsize=64)

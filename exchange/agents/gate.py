@@ -33,8 +33,6 @@ from exchange.tracing import Tracing
 
 _VERDICT_HEAD = struct.Struct(">5s16s16s9s32sQ")
 """Frame, request id, authorisation id, operator, digest, deadline."""
-_ID_SIZE = 32
-"""Of an event's id, in hexadecimal."""
 _TRACED = b"traceparent"
 After = Callable[[str, Fetched, int, bytes], bytes]
 """(subject, chunk, place, request) -> the headers of what follows from a request."""
@@ -50,7 +48,6 @@ class Gate(Quiet):
         self._ledger, self._outbox, self._clock, self._memory, self._tracing = ledger, outbox, clock, memory, tracing
         prefix = catalogue().prefix
         self._rules = gate.Rules(prefix("exchange-request"), prefix("exchange-task"), DATA_SETS, wire.read_ask)
-        self._headers = {subject: _headers(subject) for subject in ("exchange-task", "verdict")}
         self._asks: dict[str, Asks] = {}
 
     async def handle(self, chunk: Sequence[Record]) -> None:
@@ -104,7 +101,7 @@ class Gate(Quiet):
 
     def _allowed(self, chunk: Fetched, operator: str, allowed: Iterable[Allowed], after: After) -> Outgoing:
         """The tasks of requests allowed at once: all of one chunk go to the partitions that follow from its own."""
-        outgoing, plain = Outgoing(self._outbox), self._headers["exchange-task"]
+        outgoing, plain = Outgoing(self._outbox), wire.headers_before_id("exchange-task")
         for provider, own in allowed:
             common = own, chunk.data, operator, self._rules.task_prefix
             if after == self._plain:
@@ -128,7 +125,7 @@ class Gate(Quiet):
 
     def _plain(self, subject: str, _chunk: Fetched, _place: int, request: bytes) -> bytes:
         """The headers of what follows from a request that bears no trace."""
-        return self._headers[subject] + request.hex().encode()
+        return wire.headers_before_id(subject) + request.hex().encode()
 
     def _traced(self, subject: str, chunk: Fetched, place: int, request: bytes) -> bytes:
         """The trace goes on where there is one."""
@@ -139,11 +136,6 @@ class Gate(Quiet):
 
 def _body(key: bytes, value: bytes, headers: bytes) -> bytes:
     return sized(key) + sized(value) + headers
-
-
-def _headers(subject: str) -> bytes:
-    """Those of a message without a trace, but for the id of its event, which comes last."""
-    return written_headers(wire.event_headers(subject, bytes(_ID_SIZE)))[:-_ID_SIZE]
 
 
 def _verdict(operator: str, refusal: gate.Refusal) -> bytes:

@@ -94,9 +94,9 @@ async def cancel_request(
     open_still = told is None or awaits_person(told.told)
     if open_still:
         verdict = wire.write_verdict(submissions.cancellation(one), "gate")
-        message = wire.message("verdict", one.key.authorisation, verdict, one.key.request.hex())
+        laid = wire.laid("verdict", one.key.authorisation, verdict, one.key.request.hex())
         place = _place(api, topics.VERDICTS, one.key.authorisation)
-        await api.publishing.send(place, lambda: message)
+        await api.publishing.send(place, lambda: laid)
     patience_s = wait_s(prefer)
     if open_still and patience_s:
         told = await _ended(api, one, patience_s) or told
@@ -132,7 +132,7 @@ async def _publish(api: Api, asked: Submitted, value: bytes, request: Request) -
     with api.tracing.span("request", parent, topic, key.request, root=True) as headers:
         event_id = key.request.hex()
         await api.publishing.send(
-            place, lambda: wire.message("exchange-request", key.authorisation, value, event_id, headers)
+            place, lambda: wire.laid("exchange-request", key.authorisation, value, event_id, headers)
         )
     now_ms = api.now_ms()
     one = Accepted(key, asked.digest, now_ms, now_ms + asked.ttl_ms)

@@ -96,7 +96,7 @@ async def test_live(opened: Opening, seeded: int) -> None:
         pass
     assert (await again.value).request.headers["hx-request"] == "true"
     await window.follow("Arrêter l'actualisation automatique")
-    assert page.url.endswith("?live=0") and await page.locator("[hx-get]").count() == 0
+    assert page.url.endswith("?live=0") and await page.locator("[data-hx-get]").count() == 0
     await window.go("/console/requests")
     await page.get_by_role("row").nth(1).get_by_role("link").click()
     await page.get_by_role("button", name="Copier").first.click()

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+from exchange.core.batches import body
 from exchange.core.heads import SIZE_MAX_BYTES
-from exchange.ports import Batches, Message, Unavailable
+from exchange.ports import Batches, Unavailable
 from exchange.publishing import CHUNK, Place, Publishing
 
 PLACE: Place = ("requests.211300553.v1", 0)
@@ -37,8 +38,8 @@ class Noting:
         return [message.value for batches in self.sent for message in batches.get(place, ())]
 
 
-def message(value: bytes) -> Message:
-    return Message(b"key", value, [])
+def message(value: bytes) -> bytes:
+    return body(b"key", value, [])
 
 
 def number(n: int) -> bytes:
@@ -76,7 +77,7 @@ async def test_one_alone_does_not_wait_for_company() -> None:
 async def test_what_cannot_be_made_fails_for_its_own_caller_alone() -> None:
     """One request cannot be sealed: the others of its chunk are sent."""
 
-    def broken() -> Message:
+    def broken() -> bytes:
         raise ValueError("no key")
 
     outbox = Noting()

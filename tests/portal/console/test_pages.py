@@ -213,4 +213,4 @@ async def test_health(sandbox: Told) -> None:
 async def test_live_parts(sandbox: Told) -> None:
     """A page refreshes itself unless asked not to."""
     on, off = await sandbox.stand.browser.get("/console"), await sandbox.stand.browser.get("/console?live=0")
-    assert 'hx-trigger="every 5s"' in on.text and "hx-trigger" not in off.text
+    assert 'data-hx-trigger="every 5s"' in on.text and "hx-trigger" not in off.text
