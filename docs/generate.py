@@ -7,6 +7,7 @@ an authorisation's life, `docs/accessibility.md` from the RGAA grid, and `docs/r
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -23,7 +24,7 @@ from exchange.core.schema_rules import RULES
 from exchange.core.schema_tree import NAMED, Field, Type, optional, short, tree
 from exchange.data_sets import DATA_SETS
 from exchange.embedded import errors as embedded
-from exchange.reference import asyncapi
+from exchange.reference import asyncapi, vectors
 from exchange.schemas import catalogue
 from portal.api.app import application, described
 
@@ -164,6 +165,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/asyncapi.yaml": asyncapi_page,
     "accessibility.md": lambda: accessibility_page(),
     "reference/openapi.yaml": openapi_page,
+    "reference/vectors.json": lambda: json.dumps(vectors.document(), indent=1, ensure_ascii=False) + "\n",
     **{f"reference/{name}.md": partial(data_set_page, name) for name in DATA_SETS},
 }
 """Every page by its name below `docs/`; `docs/reference/` holds no other."""

@@ -20,11 +20,13 @@ from exchange.data_sets import DATA_SETS, PROVIDERS
 from exchange.reference import asyncapi
 from exchange.schemas import Name
 from exchange.schemas import catalogue as schemas
-from portal.api.context import CALLS, ApiDep, CallerDep, LanguageDep
+from portal.api.context import CALLS, Api, ApiDep, CallerDep, LanguageDep
 from portal.api.models import WORD, Answer, Links, ProblemMembers
 from portal.api.strict import BODY_MAX_BYTES, StrictRoute
+from portal.api.tokens import Caller
 from portal.core import views
 from portal.core.problems import Problem, explained
+from portal.core.snippets import as_agreement, as_env
 
 router = APIRouter(route_class=StrictRoute, tags=["catalogue"])
 _WORD = Annotated[str, Path(pattern=WORD)]
@@ -112,6 +114,24 @@ class Me(Answer):
     limits: dict[str, int]
 
 
+class Start(Answer):
+    """A habilitation, and how to begin with it: a `.env` file of the SDK's settings, a program that asks for an agreement."""
+
+    recipient: str
+    data_set: str
+    purpose: str
+    env: str
+    python: str
+
+
+class Kit(Answer):
+    """One for each right."""
+
+    data: list[Start]
+    links: Links
+    meta: Meta
+
+
 class Key(Answer):
     """A public key of the directory."""
 
@@ -192,17 +212,29 @@ async def error(code: _WORD, language: LanguageDep) -> Response:
 async def me(api: ApiDep, caller: CallerDep) -> Response:
     """Ce que ce jeton peut demander : jeux, finalités, périmètres, limites, échéance. · What this token may ask: data sets, purposes, scopes,
     limits, expiry."""
-    now_ms = api.now_ms()
-    rights = [
-        _right(one)
-        for one in await api.parts.ledger.habilitations()
-        if one.recipient in caller.recipients and one.scopes and one.not_after_ms > now_ms
-    ]
+    rights = [_right(one) for one in await _rights(api, caller)]
     limits = {"calls_burst": CALLS.burst, "calls_per_s": int(CALLS.per_s), "body_max_bytes": BODY_MAX_BYTES}
     return JSONResponse({
         "client": caller.client, "operator": caller.operator, "recipients": sorted(caller.recipients),
         "expires_at": rfc3339(caller.not_after_ms), "rights": rights, "limits": limits,
     })  # fmt: skip
+
+
+@router.get("/me/kit", response_model=Kit, operation_id="kit")
+async def kit(api: ApiDep, caller: CallerDep) -> Response:
+    """De quoi commencer, pour chaque droit : un fichier .env et un programme. · What to begin with, for each right: a .env file and a program."""
+    data = [
+        {name: getattr(one, name) for name in ("recipient", "data_set", "purpose")}
+        | {"env": as_env(api.parts.url, caller.client, one.recipient), "python": as_agreement(one)}
+        for one in await _rights(api, caller)
+    ]
+    return _all(api.parts.url, "me/kit", data)
+
+
+async def _rights(api: Api, caller: Caller) -> list[Habilitation]:
+    """In force now."""
+    now_ms, held = api.now_ms(), await api.parts.ledger.habilitations()
+    return [one for one in held if one.recipient in caller.recipients and one.scopes and one.not_after_ms > now_ms]
 
 
 @router.get("/asyncapi.json", response_model=dict[str, Any], operation_id="asyncapi")

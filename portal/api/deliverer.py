@@ -6,6 +6,7 @@ Its cursor is its only state: what could not be delivered is on the topic for se
 from __future__ import annotations
 
 import asyncio
+import os
 
 import structlog
 from sqlalchemy import Engine
@@ -93,6 +94,15 @@ class Deliverer:
             hooks.stand(self._store, hook.id, standing, offsets)
         if standing.paused:
             structlog.get_logger().warning("webhook_paused", webhook=hook.id, operator=hook.operator)
+            await self._alert(hook)
+
+    async def _alert(self, hook: Hook) -> None:
+        """Once for each pause, at the other address its owner gave; what it came to is among the webhook's deliveries."""
+        if hook.alert:
+            now_ms = self._clock.now_ms()
+            body = signing.written(signing.PAUSED, now_ms, {"webhook": hook.id})
+            one = Delivery(0, os.urandom(16).hex(), hook.id, signing.PAUSED, body, now_ms, 0, 0, False, 0)
+            await self.send(hook._replace(url=hook.alert), one)
 
     def _delivery(self, hook: Hook, told: Told) -> Delivery:
         """The same id each time it is tried, or told."""

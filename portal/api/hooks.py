@@ -36,6 +36,13 @@ webhook = Table(
     Column("failures", Integer, nullable=False), Column("next_ms", BigInteger, nullable=False), Column("paused", Boolean, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
 )  # fmt: skip
+alerted = Table(
+    "webhook_alert",
+    metadata,
+    Column("webhook", String(32), primary_key=True),
+    Column("url", String(2048), nullable=False),
+)
+"""Whom to tell, at another address, that a webhook was paused."""
 delivery = Table(
     "delivery", metadata, Column("number", Integer, primary_key=True, autoincrement=True), Column("id", String(32), nullable=False),
     Column("webhook", String(32), nullable=False), Column("type", String(64), nullable=False), Column("body", LargeBinary, nullable=False),
@@ -47,7 +54,8 @@ delivery = Table(
 
 
 class Hook(NamedTuple):
-    """One webhook of an operator. `secret` is sealed; `offsets`: what follows is yet to be delivered."""
+    """One webhook of an operator. `secret` is sealed; `offsets`: what follows is yet to be delivered; `alert`: the address told of a pause,
+    empty for none."""
 
     id: str
     operator: str
@@ -56,6 +64,7 @@ class Hook(NamedTuple):
     offsets: dict[int, int]
     standing: Standing
     at_ms: int
+    alert: str = ""
 
 
 class Delivery(NamedTuple):
@@ -91,6 +100,8 @@ def add(store: Engine, hook: Hook) -> None:
               "at_ms": hook.at_ms} | hook.standing._asdict()  # fmt: skip
     with store.begin() as connection:
         connection.execute(insert(webhook).values(values))
+        if hook.alert:
+            connection.execute(insert(alerted).values(webhook=hook.id, url=hook.alert))
 
 
 def remove(store: Engine, id: str) -> None:
@@ -98,17 +109,19 @@ def remove(store: Engine, id: str) -> None:
     with store.begin() as connection:
         connection.execute(delete(webhook).where(webhook.c.id == id))
         connection.execute(delete(delivery).where(delivery.c.webhook == id))
+        connection.execute(delete(alerted).where(alerted.c.webhook == id))
 
 
 def every(store: Engine, operator: str = "") -> list[Hook]:
     """Those of an operator, or all, oldest first."""
-    query = select(webhook).order_by(webhook.c.at_ms, webhook.c.id)
+    both = webhook.outerjoin(alerted, alerted.c.webhook == webhook.c.id)
+    query = select(webhook, alerted.c.url.label("alert")).select_from(both).order_by(webhook.c.at_ms, webhook.c.id)
     with store.connect().execution_options(reading=True) as connection:
         rows = connection.execute(query.where(webhook.c.operator == operator) if operator else query)
         return [
             Hook(
                 r.id, r.operator, r.url, r.secret, {int(p): o for p, o in json.loads(r.offsets).items()},
-                Standing(r.failures, r.next_ms, r.paused), r.at_ms,
+                Standing(r.failures, r.next_ms, r.paused), r.at_ms, r.alert or "",
             )
             for r in rows
         ]  # fmt: skip

@@ -28,9 +28,10 @@ HOOKS_MAX = 20
 
 
 class Address(Model):
-    """Where to send: https, at a public address."""
+    """Where to send, and whom to tell when it is paused (`alert`, another address, none if empty): https, at a public address."""
 
     url: Annotated[str, Field(max_length=URL_MAX_CHARS, json_schema_extra={"format": "uri"})]
+    alert: Annotated[str, Field(max_length=URL_MAX_CHARS)] = ""
 
 
 class Shown(Answer):
@@ -38,6 +39,7 @@ class Shown(Answer):
 
     id: Id
     url: str
+    alert: str
     state: Literal["active", "paused"]
     failures: int
     next_try_at: str | None
@@ -91,13 +93,16 @@ async def add_webhook(body: Address, api: ApiDep, caller: CallerDep, idempotency
     """Recevoir les événements à venir ; le secret n'est dit qu'ici. · Be sent the events to come; the secret is told here only."""
     if len(hooks.every(api.parts.store, caller.operator)) >= HOOKS_MAX:
         raise Problem(Code.TOO_MANY)
-    try:
-        await api.deliverer.check(body.url)
-    except BadAddress:
-        raise Problem(Code.ADDRESS_REFUSED, "body.url") from None
+    for name, url in (("url", body.url), ("alert", body.alert)):
+        try:
+            if url or name == "url":
+                await api.deliverer.check(url)
+        except BadAddress:
+            raise Problem(Code.ADDRESS_REFUSED, f"body.{name}") from None
     id, secret, now_ms = os.urandom(16).hex(), hooks.new_secret(), api.now_ms()
     offsets = await api.feeds.of(caller.operator).ends()
-    hook = Hook(id, caller.operator, body.url, hooks.seal(api.key("webhooks"), id, secret), offsets, Standing(), now_ms)
+    sealed = hooks.seal(api.key("webhooks"), id, secret)
+    hook = Hook(id, caller.operator, body.url, sealed, offsets, Standing(), now_ms, body.alert)
     hooks.add(api.parts.store, hook)
     return JSONResponse(
         _shown(hook) | {"secret": signing.shown_secret(secret)}, 201, {"location": f"{api.parts.url}/v1/webhooks/{id}"}
@@ -180,7 +185,7 @@ def _own(api: Api, caller: Caller, id: str) -> Hook:
 def _shown(hook: Hook) -> dict[str, Any]:
     standing = hook.standing
     return {
-        "id": hook.id, "url": hook.url, "state": "paused" if standing.paused else "active", "failures": standing.failures,
+        "id": hook.id, "url": hook.url, "alert": hook.alert, "state": "paused" if standing.paused else "active", "failures": standing.failures,
         "next_try_at": rfc3339(standing.next_ms) if standing.next_ms else None, "created_at": rfc3339(hook.at_ms),
     }  # fmt: skip
 

@@ -13,6 +13,8 @@ from portal.core.views import Told, code_of, event_type
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  # how secrets of Standard Webhooks begin
 SECRET_BYTES = 32
+PAUSED = "webhook.paused"
+"""Told to the address given for it."""
 FAILURES_MAX = 5
 BACKOFF_S = (5, 30, 120, 600)
 """How long after each failure in a row it is tried again; after the fifth it is paused until somebody resumes it."""

@@ -1,6 +1,9 @@
-"""A request as somebody would make it again from a terminal or a program. Pure: nothing of the person is in it."""
+"""A request as somebody would make it again from a terminal or a program, and what a program needs to begin with. Pure: nothing of the
+person is in it."""
 
 from __future__ import annotations
+
+from consent.core.facts import Habilitation
 
 
 def as_curl(portal: str, request: str) -> str:
@@ -25,6 +28,44 @@ def as_python(data_set: str, purpose: str, authorisation: str) -> str:
             f'            purpose="{purpose}",',
             "        )",
             "        print((await request.answer()).data)",
+            "",
+            "",
+            "asyncio.run(main())",
+        )
+    )
+
+
+def as_env(portal: str, client: str, recipient: str) -> str:
+    """The settings of the SDK for this client and collectivity, as a `.env` file; where its key lies is its owner's to say."""
+    lines = (
+        f"ACCORD_URL={portal}",
+        f"ACCORD_CLIENT={client}",
+        f"ACCORD_CLIENT_KEY_FILE={client}.key.jwk",
+        f"ACCORD_RECIPIENT={recipient}",
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def as_agreement(right: Habilitation) -> str:
+    """How to ask for an agreement under a habilitation, all its scopes, by the SDK: then the request of `as_python` goes."""
+    return "\n".join(
+        (
+            "import asyncio",
+            "",
+            "from exchange.introduction import terms",
+            "from exchange.local import open_bus",
+            "",
+            "",
+            "async def main() -> None:",
+            "    async with open_bus() as bus:",
+            "        agreed = terms(",
+            f'            "{right.recipient}",',
+            "            bus.clock.now_ms(),",
+            f'            "{right.data_set}",',
+            f'            purpose="{right.purpose}",',
+            f"            scopes={tuple(sorted(right.scopes))!r},".replace("'", '"'),
+            "        )",
+            "        print((await bus.want(agreed)).hex())",
             "",
             "",
             "asyncio.run(main())",

@@ -298,3 +298,10 @@ def test_licence_is_the_one_declared() -> None:
     assert licence.startswith("EUROPEAN UNION PUBLIC LICENCE v. 1.2\n")
     assert all(f"\n{article}." in licence for article in range(1, 16))
     assert "Appendix" in licence
+
+
+def test_each_promise_has_its_test() -> None:
+    """Fifteen asks of developers, each with a test that is there."""
+    named = [row[-1].strip("`").split("::") for row in rows(text("docs/promises.md"))]
+    assert len(named) == 15
+    assert [one for one in named if not re.search(rf"def {one[1]}\b", text(one[0]))] == []

@@ -12,8 +12,9 @@ from consent.publish import Files, head, publish, published
 from exchange.core.errors import CATALOGUE
 from exchange.data_sets import DATA_SETS, PROVIDERS
 from exchange.schemas import catalogue
+from exchange.settings import Settings
 from tests.portal.api.stand import Stand
-from tests.world import JEANNE
+from tests.world import JEANNE, RECIPIENT
 
 
 async def test_data_sets_and_their_schemas(stand: Stand) -> None:
@@ -91,3 +92,27 @@ async def test_the_documents(stand: Stand) -> None:
     assert document["openapi"].startswith("3.1.") and document["servers"] == [{"url": "/v1"}]
     assert {method for path in document["paths"].values() for method in path} == {"get", "post"}
     assert (await stand.http.get("/v1/asyncapi.json")).json()["asyncapi"] == "3.0.0"
+
+
+async def test_what_a_token_may_ask(stand: Stand) -> None:
+    """Data sets, purposes, scopes and until when; how fast; how long the token lasts."""
+    told = (await stand.call("GET", "/me")).json()
+    assert told["recipients"] == [RECIPIENT] and told["expires_at"]
+    (right,) = [one for one in told["rights"] if one["data_set"] == "cnaf.quotient-familial.v1"][:1]
+    assert right["purpose"] and right["scopes"] and told["limits"]["calls_per_s"] > 0
+
+
+async def test_what_to_begin_with(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each right a `.env` that the SDK's settings read, and a program that compiles and names it."""
+    told = (await stand.call("GET", "/me/kit")).json()
+    rights = (await stand.call("GET", "/me")).json()["rights"]
+    assert [(one["data_set"], one["purpose"]) for one in told["data"]] == [
+        (one["data_set"], one["purpose"]) for one in rights
+    ]
+    for one, right in zip(told["data"], rights, strict=True):
+        compile(one["python"], "kit", "exec")
+        assert all(f'"{said}"' in one["python"] for said in (one["data_set"], one["purpose"], *right["scopes"]))
+        for line in one["env"].splitlines():
+            monkeypatch.setenv(*line.split("=", 1))
+        settings = Settings()
+        assert (settings.url, settings.recipient, settings.client) == (stand.parts.url, RECIPIENT, "mairie")

@@ -49,8 +49,8 @@ class World:
     stand: Stand
     receiver: Receiver
 
-    async def add(self, url: str = HOOK) -> dict[str, Any]:
-        answer = await self.stand.call("POST", "/webhooks", json={"url": url})
+    async def add(self, url: str = HOOK, **more: str) -> dict[str, Any]:
+        answer = await self.stand.call("POST", "/webhooks", json={"url": url, **more})
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
 
@@ -108,6 +108,28 @@ async def test_the_secret_lies_sealed_in_the_store(world: World) -> None:
     raw = world.stand.parts.store.raw_connection()
     assert secret not in b"".join(str(line).encode("latin-1", "replace") for line in raw.driver_connection.iterdump())  # type: ignore[union-attr]  # sqlite3's
     assert secret.hex().upper() not in "".join(raw.driver_connection.iterdump())  # type: ignore[union-attr]  # as above
+
+
+async def test_a_pause_is_told_at_another_address(world: World) -> None:
+    """Once, signed with the webhook's own secret, naming it and nothing else; it stands among the deliveries. A bad address is refused."""
+    hook = await world.add(alert=HOOK + "/alert")
+    assert hook["alert"] == HOOK + "/alert"
+    world.receiver.status = 500
+    await asked(world.stand)
+    for _ in range(2 * hooks.FAILURES_MAX):
+        await world.later()
+    assert world.receiver.types().count("webhook.paused") == 1
+    headers, body = world.receiver.got[-1]
+    assert json.loads(body)["data"] == {"webhook": hook["id"]}
+    secret = base64.b64decode(hook["secret"].removeprefix("whsec_"))
+    at_s = int(headers["webhook-timestamp"])
+    assert headers["webhook-signature"] == hooks.signature(secret, headers["webhook-id"], at_s, body)
+    kept = (await world.stand.call("GET", f"/webhooks/{hook['id']}/deliveries")).json()["data"]
+    assert [one["type"].split(".")[0] for one in kept] == ["webhook", "request"]
+    bad = await world.stand.call("POST", "/webhooks", json={"url": HOOK, "alert": "http://10.0.0.1/"})
+    assert bad.json()["code"] == "address_refused"
+    await world.stand.call("POST", f"/webhooks/{hook['id']}/removal")
+    assert (await world.stand.call("GET", "/webhooks")).json()["data"] == []
 
 
 async def test_paused_after_five_failures_and_resumed_from_where_it_was(world: World) -> None:
