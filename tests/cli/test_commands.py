@@ -136,6 +136,14 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[s
         yield folder, ready
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What is started meanwhile hears Ctrl-C, also where whoever runs the tests ignores it (a shell's background)."""
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, kept)
+
+
 class TestDev:
     """`accord dev` keeps a bus up; the other commands use it."""
 
@@ -197,7 +205,7 @@ class TestDev:
         shown = lines(accord("consent", "show", consent, *where))[0]
         assert [entry["kind"] for entry in shown["entries"]] == ["given", "released", "withdrawn", "refused"]
 
-    def test_a_watch(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    def test_a_watch(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path, interruptible: None) -> None:
         """The first answer is told with the watch's name, and the command stays until it is interrupted; without an agreement to it, refused."""
         folder, _ = dev
         person, where = tmp_path / "person.json", ("--data", str(folder), "--json")
