@@ -218,12 +218,15 @@ class TestDev:
         argv = [sys.executable, "-m", "exchange.cli", *ask, given, *where]
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            first = json.loads(process.stdout.readline())
-            assert (first["data"]["quotient_familial"]["valeur"], first["number"]) == (742, 0)
-            assert given in first["watch"]
-            assert process.poll() is None
-            process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 130
+            try:
+                first = json.loads(process.stdout.readline())
+                assert (first["data"]["quotient_familial"]["valeur"], first["number"]) == (742, 0)
+                assert given in first["watch"]
+                assert process.poll() is None
+                process.send_signal(signal.SIGINT)
+                assert process.wait(20) == 130
+            finally:
+                process.kill()
 
     def test_a_preview(self, dev: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
         """Where the person is asked first: the request says that it waits for them (4), an agent records their no, then their yes."""
