@@ -7,7 +7,6 @@ be closed for good, the same way; what is left is judged one by one, on all that
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -31,8 +30,6 @@ from exchange.ports import Clock, Ledger, Outbox, Record
 from exchange.schemas import catalogue
 from exchange.tracing import Tracing
 
-_VERDICT_HEAD = struct.Struct(">5s16s16s9s32sQ")
-"""Frame, request id, authorisation id, operator, digest, deadline."""
 _TRACED = b"traceparent"
 After = Callable[[str, Fetched, int, bytes], bytes]
 """(subject, chunk, place, request) -> the headers of what follows from a request."""
@@ -142,13 +139,13 @@ def _verdict(operator: str, refusal: gate.Refusal) -> bytes:
     """`wire.write_verdict`, with what is the same for every refusal of a kind written once: five times as fast."""
     prefix, tail = _frame_and_tail(refusal.code, refusal.reason)
     head = (refusal.request, refusal.authorisation, operator.encode(), refusal.digest, refusal.deadline_ms)
-    return _VERDICT_HEAD.pack(prefix, *head) + tail
+    return gate.VERDICT_HEAD.pack(prefix, *head) + tail
 
 
 @lru_cache(maxsize=256)
 def _frame_and_tail(code: Literal["refused", "expired"], reason: Code) -> tuple[bytes, bytes]:
     written = wire.write_verdict(Verdict(RequestKey("0" * 9, bytes(16), bytes(16)), bytes(32), 0, code, reason), "gate")
-    return written[:PREFIX_SIZE_BYTES], written[_VERDICT_HEAD.size :]
+    return written[:PREFIX_SIZE_BYTES], written[gate.VERDICT_HEAD.size :]
 
 
 class Listener:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from consent.core.glance import Shared
 from exchange.core.batches import RECORD_MOST_BYTES, Numbered, length
-from exchange.core.columns import ONE_BYTE_MAX, TWO_BYTES_MAX, Requests, each, same, two_bytes
+from exchange.core.columns import ONE_BYTE_MAX, TWO_BYTES_MAX, Bools, Ints, Requests, each, same, two_bytes
 from exchange.core.decision import TTL_MAX_MS, TTL_MIN_MS, standing
 from exchange.core.gate import TASK_HEAD, Rules
 from exchange.core.memory import Memory
@@ -60,6 +60,13 @@ class Asks:
         known |= {pair: self._stands(terms[pair[0]], pair[1]) for pair in set(asked) - known.keys()}
         return [known[pair] for pair in asked]
 
+    def stand(
+        self, found: Requests, at: Ints, data: bytes, terms: dict[int, Shared], numbers: NDArray[np.uint32]
+    ) -> Bools:
+        """Which of the requests at these places ask within the terms of these numbers."""
+        places = zip(numbers.tolist(), found.ask_at[at].tolist(), found.ask_end[at].tolist(), strict=True)
+        return np.array(self.within(terms, [(number, data[a:b]) for number, a, b in places]), np.bool_)
+
     def _stands(self, terms: Shared, ask: bytes) -> bool:
         decoded = self._rules.read_ask(ask)
         return decoded is not None and standing(decoded, self._operator, terms, self._rules.data_sets).allowed
@@ -80,8 +87,7 @@ def allow(found: Requests, data: bytes, asks: Asks, memory: Memory, now_ms: int)
     )  # fmt: skip
     at = np.flatnonzero(may)
     numbers = rows["terms"][at]
-    places = zip(numbers.tolist(), found.ask_at[at].tolist(), found.ask_end[at].tolist(), strict=True)
-    stand = np.array(asks.within(memory.terms, [(number, data[a:b]) for number, a, b in places]), np.bool_)
+    stand = asks.stand(found, at, data, memory.terms, numbers)
     at, numbers = at[stand], numbers[stand]
     may[:] = False
     may[at] = True

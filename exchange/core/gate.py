@@ -19,6 +19,8 @@ from exchange.core.sealing import ask_hash, request_digest
 
 TASK_HEAD = struct.Struct(">5s16s16s9sQ32sx")
 """Frame, request id, authorisation id, operator, deadline, certificate hash; no certificate."""
+VERDICT_HEAD = struct.Struct(">5s16s16s9s32sQ")
+"""Frame, request id, authorisation id, operator, digest, deadline."""
 _NOWHERE = 1 << 40
 """Beyond the end of any message."""
 

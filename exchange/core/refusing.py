@@ -17,13 +17,15 @@ from exchange.core.batches import length
 from exchange.core.columns import Requests, each, two_bytes
 from exchange.core.decision import TTL_MAX_MS, TTL_MIN_MS
 from exchange.core.errors import Code
+from exchange.core.gate import VERDICT_HEAD
 from exchange.core.memory import Memory, closed_states, is_closed
 from exchange.core.sealing import ask_hash, request_digest
 
 VERDICT = np.dtype([
     ("frame", "V5"), ("request", "V16"), ("authorisation", "<u8", 2), ("operator", "V9"), ("digest", "V32"), ("deadline_ms", ">u8"),
 ])  # fmt: skip
-"""The head of a verdict; what follows is the same for all of a reason."""
+"""The head of a verdict (`exchange.core.gate.VERDICT_HEAD`); what follows is the same for all of a reason."""
+assert VERDICT.itemsize == VERDICT_HEAD.size
 _BODY = np.dtype([("key_size", "u1"), ("key", "<u8", 2), ("value_size", "u1", 2), *VERDICT.descr])
 
 
@@ -40,8 +42,7 @@ def refuse(found: Requests, data: bytes, asks: Asks, memory: Memory) -> tuple[li
     rows, ttl_ms = memory.find(found.head["authorisation"]), found.head["ttl_ms"]
     may = is_closed(rows) & (ttl_ms >= TTL_MIN_MS) & (ttl_ms <= TTL_MAX_MS)
     at = np.flatnonzero(may)
-    places = zip(rows["terms"][at].tolist(), found.ask_at[at].tolist(), found.ask_end[at].tolist(), strict=True)
-    may[at] = stand = np.array(asks.within(memory.terms, [(number, data[a:b]) for number, a, b in places]), np.bool_)
+    may[at] = stand = asks.stand(found, at, data, memory.terms, rows["terms"][at])
     at = at[stand]
     states = closed_states(rows[at])
     refused = [

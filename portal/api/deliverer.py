@@ -64,6 +64,12 @@ class Deliverer:
         hooks.note(self._store, tried)
         return tried
 
+    async def tell(self, hook: Hook, kind: str) -> Delivery:
+        """An event about the webhook itself, sent now and once, whatever it comes to."""
+        now_ms = self._clock.now_ms()
+        body = signing.written(kind, now_ms, {"webhook": hook.id})
+        return await self.send(hook, Delivery(0, os.urandom(16).hex(), hook.id, kind, body, now_ms, 0, 0, False, 0))
+
     async def _post(self, hook: Hook, one: Delivery, now_s: int) -> int:
         secret = hooks.unseal(self._key, hook)
         try:
@@ -99,10 +105,7 @@ class Deliverer:
     async def _alert(self, hook: Hook) -> None:
         """Once for each pause, at the other address its owner gave; what it came to is among the webhook's deliveries."""
         if hook.alert:
-            now_ms = self._clock.now_ms()
-            body = signing.written(signing.PAUSED, now_ms, {"webhook": hook.id})
-            one = Delivery(0, os.urandom(16).hex(), hook.id, signing.PAUSED, body, now_ms, 0, 0, False, 0)
-            await self.send(hook._replace(url=hook.alert), one)
+            await self.tell(hook._replace(url=hook.alert), signing.PAUSED)
 
     def _delivery(self, hook: Hook, told: Told) -> Delivery:
         """The same id each time it is tried, or told."""

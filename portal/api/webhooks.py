@@ -127,10 +127,7 @@ async def get_webhook(id: PathId, api: ApiDep, caller: CallerDep) -> Response:
 @router.post("/webhooks/{id:id}/tests", response_model=Delivered, operation_id="test_webhook")
 async def test_webhook(id: PathId, api: ApiDep, caller: CallerDep) -> Response:
     """Envoyer un événement d'essai, maintenant. · Send a test event, now."""
-    hook, now_ms = _own(api, caller, id), api.now_ms()
-    body = signing.written("webhook.test", now_ms, {"webhook": id})
-    one = Delivery(0, os.urandom(16).hex(), id, "webhook.test", body, now_ms, 0, 0, False, 0)
-    return JSONResponse(_delivered(await api.deliverer.send(hook, one)))
+    return JSONResponse(_delivered(await api.deliverer.tell(_own(api, caller, id), "webhook.test")))
 
 
 @router.get("/webhooks/{id:id}/deliveries", response_model=Deliveries, operation_id="deliveries")
