@@ -20,6 +20,7 @@ from exchange.core.referentials import USUAL, purposes_of
 from exchange.data_sets import DATA_SETS, PROVIDERS, QUOTIENT_FAMILIAL
 from exchange.places import Places
 from exchange.ports import Ledger
+from exchange.recording import ONLINE as ONLINE
 from exchange.sealing import public_bytes
 from exchange.settings import Settings
 from exchange.trust import Trust
@@ -27,8 +28,6 @@ from exchange.wallet import Wallet
 
 KEY_LIFE_MS = 90 * 86_400_000
 LEGAL_REFERENCE = "CRPA L114-8"
-ONLINE = Evidence("online")
-"""The person's own act on a web page."""
 PURPOSES = USUAL
 
 
