@@ -2,20 +2,19 @@
 written in large transactions before the ledger's process starts.
 
 Of millions, a bench asks about some. Those are *whole*: everything as the ledger makes it, each with keys of its own. The others are
-*filler*: in the same tables and indexes, under ids as random, rows of the same columns and lengths, a leaf in the log, content encrypted
-under a content key of its own; only their certificate and person are random bytes in place of a signature and a seal that nobody will open,
-and their release keys have no public half anywhere.
+*filler* (`bench.filler`): as long, in the same tables and indexes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Engine
 
+from bench.filler import Pattern, fill, pattern
 from consent import certificates
 from consent.core.facts import Evidence, State, Terms
 from consent.grants import bind, columns, keep
@@ -33,7 +32,8 @@ from exchange.places import Places
 AT_ONCE = 20_000
 WITHDRAWN_EVERY = 10
 EVIDENCE = Evidence("online")
-_CERTIFICATE_BYTES, _PERSON_BYTES, _PRIVATE_BYTES = 323, 180, 32
+PATTERNS = 2
+"""How many of the first are made whole whatever is asked: one withdrawn, one that stands."""
 Row = dict[str, Any]
 
 
@@ -83,36 +83,70 @@ def stock(
     engine = open_sqlite(places.store)
     for _ in rotate(lambda: transaction(engine, keys, terms.not_before_ms), keys):
         pass  # today's KEK: else the ledger's first start would wrap every key anew
+    _set(engine, "journal_mode=OFF", "synchronous=OFF", "secure_delete=OFF")  # whoever is stopped here begins again
     made: dict[int, Agreement] = {}
-    for first in range(0, count, AT_ONCE):
-        numbers = range(first, min(first + AT_ONCE, count))
+    patterns: dict[bool, Pattern] = {}
+    for numbers in _parts(count):
         with transaction(engine, keys, terms.not_before_ms) as tx:
-            rows = list(_some(tx, keys.certificate, terms, numbers, whole))
-            insert_rows(tx.connection, t.authorisation, [row.authorisation for row in rows])
-            insert_rows(tx.connection, t.release_key, [row.release_key for row in rows if row.release_key])
-        made |= {n: row.known for n, row in zip(numbers, rows, strict=True) if n in whole}
+            own = [number for number in numbers if number in whole or not patterns]
+            made |= _whole(tx, terms, {number: _id(number, count) for number in own})
+            for live, like in patterns.items():
+                fill(
+                    tx,
+                    like,
+                    [_id(number, count) for number in numbers if number not in made and _stands(number) == live],
+                )
+        if not patterns:
+            with engine.connect() as connection:
+                patterns = {one.live: pattern(connection, one.authorisation) for one in made.values()}
         said(numbers.stop)
+    _set(engine, "journal_mode=WAL")
     engine.dispose()
-    return made
+    return {number: agreement for number, agreement in made.items() if number in whole}
 
 
-def _some(
-    tx: Transaction, signing: Ed25519PrivateKey, terms: Terms, numbers: Sequence[int], whole: Container[int]
-) -> Iterator[_Rows]:
-    """As `consent.grants.grant`, and for what is not live as `consent.withdrawals.close`, but for one query for all content keys."""
-    ids = [os.urandom(16) for _ in numbers]
-    people = [person(number) if number in whole else b"" for number in numbers]
-    pseudonyms = tx.keys.secrets["pseudonym.key"]
-    subjects = [subject_reference(pseudonyms, terms.recipient, who) if who else os.urandom(32) for who in people]
-    _mint_content_keys(tx, list(zip(ids, subjects, strict=True)))
-    for number, authorisation, subject, who in zip(numbers, ids, subjects, people, strict=True):
-        live = number % WITHDRAWN_EVERY != 0
-        committed, sealed = bind(tx, authorisation, who)[1:] if who else (os.urandom(32), os.urandom(_PERSON_BYTES))
-        leaf = _leaves(tx, authorisation, terms, committed, live=live)
-        signed, wrapped = (
-            _keys(tx, signing, terms, authorisation, committed, leaf) if who else _no_keys(tx, authorisation)
-        )
-        yield _rows(tx, terms, authorisation, subject, committed, sealed, signed, wrapped, leaf, live=live)
+def _parts(count: int) -> Iterator[range]:
+    """The first two, after which the others are made; the rest, so many a transaction."""
+    yield range(min(PATTERNS, count))
+    for first in range(PATTERNS, count, AT_ONCE):
+        yield range(first, min(first + AT_ONCE, count))
+
+
+def _id(number: int, count: int) -> bytes:
+    """Evenly spread, as random ones are, but in the order of numbers: each page of an index is then written once."""
+    return ((number << 64) // count).to_bytes(8, "big") + os.urandom(8)
+
+
+def _stands(number: int) -> bool:
+    return number % WITHDRAWN_EVERY != 0
+
+
+def _set(engine: Engine, *pragmas: str) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        cursor = connection.connection.cursor()  # beneath SQLAlchemy, which would begin a transaction
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+
+
+def _whole(tx: Transaction, terms: Terms, ids: Mapping[int, bytes]) -> dict[int, Agreement]:
+    """As `consent.grants.grant`, and for what does not stand as `consent.withdrawals.close`, but for one query for all content keys."""
+    people, pseudonyms = [person(number) for number in ids], tx.keys.secrets["pseudonym.key"]
+    subjects = [subject_reference(pseudonyms, terms.recipient, who) for who in people]
+    _mint_content_keys(tx, list(zip(ids.values(), subjects, strict=True)))
+    rows = [
+        _one(tx, terms, id, subject, who, live=_stands(number))
+        for (number, id), subject, who in zip(ids.items(), subjects, people, strict=True)
+    ]
+    insert_rows(tx.connection, t.authorisation, [row.authorisation for row in rows])
+    insert_rows(tx.connection, t.release_key, [row.release_key for row in rows if row.release_key])
+    return {number: row.known for number, row in zip(ids, rows, strict=True)}
+
+
+def _one(tx: Transaction, terms: Terms, authorisation: bytes, subject: bytes, who: bytes, *, live: bool) -> _Rows:
+    committed, sealed = bind(tx, authorisation, who)[1:]
+    leaf = _leaves(tx, authorisation, terms, committed, live=live)
+    signed, wrapped = _keys(tx, terms, authorisation, committed, leaf)
+    return _rows(tx, terms, authorisation, subject, committed, sealed, signed, wrapped, leaf, live=live)
 
 
 def _mint_content_keys(tx: Transaction, ids: Sequence[tuple[bytes, bytes]]) -> None:
@@ -128,19 +162,14 @@ def _mint_content_keys(tx: Transaction, ids: Sequence[tuple[bytes, bytes]]) -> N
     tx.prefetch_content([authorisation for authorisation, _ in ids])
 
 
-def _keys(
-    tx: Transaction, signing: Ed25519PrivateKey, terms: Terms, authorisation: bytes, committed: bytes, leaf: int
-) -> tuple[bytes, bytes]:
+def _keys(tx: Transaction, terms: Terms, authorisation: bytes, committed: bytes, leaf: int) -> tuple[bytes, bytes]:
     """The certificate of a release key of its own, and that key wrapped."""
     keys = tx.keys
     private, public = suites.generate(keys.suite)
-    signed = certificates.issue(keys.origin, authorisation, 1, public, terms, committed, leaf, signing, keys.suite)
+    signed = certificates.issue(
+        keys.origin, authorisation, 1, public, terms, committed, leaf, keys.certificate, keys.suite
+    )
     return signed, keys.wrap_release(authorisation, 1, private, keys.suite)
-
-
-def _no_keys(tx: Transaction, authorisation: bytes) -> tuple[bytes, bytes]:
-    private = os.urandom(_PRIVATE_BYTES)
-    return os.urandom(_CERTIFICATE_BYTES), tx.keys.wrap_release(authorisation, 1, private, tx.keys.suite)
 
 
 def _leaves(tx: Transaction, authorisation: bytes, terms: Terms, committed: bytes, *, live: bool) -> int:

@@ -88,12 +88,14 @@ class Transaction:
             self._heads[kind, self.now_ms] = catalogue().codec("ledger-fact").encode(fact)[:-64]
         return self._heads[kind, self.now_ms]
 
-    def restore(self, data: bytes, kind: str, at_ms: int, authorisation: bytes) -> None:
-        """A leaf read back from the public log, byte for byte, in its old place; its content is lost. The clock follows it."""
+    def restore(self, data: bytes, kind: str, at_ms: int, authorisation: bytes, kept: bytes = b"") -> int:
+        """A leaf read back from the public log, byte for byte, in its old place, which is returned; its content is lost, but for what was
+        `kept`. The clock follows it."""
         self.now_ms = max(self.now_ms, at_ms)
         code = RELEASED if kind == RELEASED else ""
         index = self.size + len(self._leaves)
-        self._add((index, kind, at_ms, authorisation, b"", code, data, merkle.leaf_hash(data), b""))
+        self._add((index, kind, at_ms, authorisation, b"", code, data, merkle.leaf_hash(data), kept))
+        return index
 
     def emit(self, authorisation: bytes, version: int, state: str) -> None:
         """A line of the outbox, in the same transaction as the change it tells."""
