@@ -35,13 +35,8 @@ from exchange.adapters.kafka import KafkaView
 from exchange.core.commit_log import Place
 from exchange.core.topics import matches
 from exchange.ports import Agent, Unavailable
-from exchange.transport import (
-    Chunk,
-    ChunkSchema,
-    Consumer,
-    Progress,
-    Tuning,
-)
+from exchange.transport import Chunk, ChunkSchema, Consumer, Progress, Tuning
+from exchange.turns import Turns
 
 EXIT_BUG = 70
 """EX_SOFTWARE of sysexits.h: a supervisor restarts us."""
@@ -160,7 +155,8 @@ def lagging(
 
 
 class _Host:
-    """One agent on its own Faust app. `handle`, `tick` and `revoked` never overlap: they take turns, first come first served."""
+    """One agent on its own Faust app. `handle` overlaps itself as far as the agent allows, a partition's chunks one after the other; `tick`
+    and `revoked` overlap nothing. All take turns, first come first served."""
 
     def __init__(self, agent: Agent, new_app: Callable[[_Host], ChunkApp], on_bug: OnBug) -> None:
         self.agent, self.on_bug = agent, on_bug
@@ -168,7 +164,7 @@ class _Host:
         self.topics: set[str] = set()
         self.retries = 0
         self.closed = False
-        self._turn = asyncio.Lock()
+        self._turns = Turns(agent.at_once)
         self._watch = StallWatch()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -204,8 +200,22 @@ class _Host:
         return bool(self.topics) and not self.topics <= cast(Any, self.app.topics)._topic_name_index.keys()
 
     async def _stream(self, stream: Any) -> None:
-        async for chunks in stream:
-            await self._handle(chunks)
+        """A chunk waits for the one before it of its partition, and for its turn; what is fetched ahead is bounded by the transport."""
+        last: dict[Place | None, asyncio.Task[None]] = {}
+        try:
+            async for chunks in stream:
+                place = None if self.agent.together else chunks[0].place
+                last[place] = asyncio.create_task(self._after(last.get(place), chunks))
+        finally:
+            for task in last.values():
+                task.cancel()
+            await asyncio.gather(*last.values(), return_exceptions=True)
+
+    async def _after(self, before: asyncio.Task[None] | None, chunks: Sequence[Chunk]) -> None:
+        """A cancellation goes on to the chunk before."""
+        if before is not None:
+            await before
+        await self._handle(chunks)
 
     async def _handle(self, chunks: Sequence[Chunk]) -> None:
         pause_s = RETRY_FIRST_S
@@ -217,7 +227,7 @@ class _Host:
 
     async def _handled(self, chunks: Sequence[Chunk]) -> bool:
         """False: try again. A chunk that is no longer ours needs nothing more."""
-        async with self._turn:
+        async with self._turns.beside():
             ours = [] if self.closed else [chunk for chunk in chunks if self.consumer.live(chunk)]
             if not ours:
                 return True
@@ -242,7 +252,7 @@ class _Host:
             self.bug(where, error)
 
     async def tick(self) -> None:
-        async with self._turn:
+        async with self._turns.alone():
             if not self.closed:
                 with self.total("tick"):
                     await self.agent.tick()
@@ -261,7 +271,7 @@ class _Host:
             task.add_done_callback(self._tasks.discard)
 
     async def _revoked(self, places: set[Place]) -> None:
-        async with self._turn:
+        async with self._turns.alone():
             with self.total("revoked"):
                 self.agent.revoked(places)
 
@@ -287,8 +297,8 @@ class _Host:
         self.app.flow_control.suspend()
         self.consumer.stop_flow()
         with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_S):
-                await self._turn.acquire()
+            async with asyncio.timeout(GRACE_S), self._turns.alone():
+                self.closed = True
         self.closed = True
         await self.consumer.commit()
         await self.app.stop()
@@ -328,7 +338,12 @@ class FaustRunner:
             self._bootstrap,
             held=host.held,
             lost=host.lost,
-            tuning=replace(self._tuning, patience_s=host.agent.patience_s, together=host.agent.together),
+            tuning=replace(
+                self._tuning,
+                patience_s=host.agent.patience_s,
+                together=host.agent.together,
+                chunks_ahead=host.agent.at_once + 1,
+            ),
             ssl_context=self._ssl,
         )
 

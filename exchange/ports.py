@@ -132,7 +132,7 @@ class Agent(Protocol):
 
     `handle` gets all records just fetched from one partition (of several: `together`) and returns once its outputs are durable; the chunk is committed
     after that, and comes again if the process dies before. An exception is a bug, except `Unavailable`: the chunk comes again.
-    `tick` runs about twice a second between chunks. The commit of a partition never passes what `held` names.
+    Chunks of a partition come one after the other, of several partitions `at_once`. `tick` runs about twice a second between chunks. The commit of a partition never passes what `held` names.
     """
 
     @property
@@ -149,6 +149,10 @@ class Agent(Protocol):
     @property
     def together(self) -> bool:
         """Whether `handle` takes the records of several partitions at once, each partition's in order."""
+
+    @property
+    def at_once(self) -> int:
+        """How many chunks `handle` may be given at once, each of another partition; 1 where `together`."""
 
     async def handle(self, chunk: Sequence[Record]) -> None: ...
 

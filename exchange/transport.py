@@ -32,8 +32,6 @@ from exchange.adapters import fetching
 from exchange.core.batches import Fetched
 from exchange.core.commit_log import CommitLog, Place
 
-CHUNKS_AHEAD = 2
-"""Chunks that wait or are at work, from which on no more are fetched: more would only be memory, and duplicates after a crash."""
 COMMIT_TIMEOUT_S = 5.0
 IDLE_S = 0.1
 ROOM_S = 0.5
@@ -81,6 +79,8 @@ class Tuning:
     fetch_bytes: int = 1 << 20
     patience_s: float = 0.0
     """How long records wait for company before they are fetched, unless `fetch_bytes` are there."""
+    chunks_ahead: int = 2
+    """Chunks that wait or are at work, from which on no more are fetched: more would only be memory, and duplicates after a crash."""
     together: bool = False
     """Whether what was fetched at once, of several partitions, is handled at once."""
 
@@ -246,7 +246,7 @@ class Consumer(driver.Consumer):
     async def _has_room(self) -> bool:
         self._room.clear()
         with self._thread.log_lock:
-            if self._thread.chunks.in_flight < CHUNKS_AHEAD:
+            if self._thread.chunks.in_flight < _hosted(self.app).tuning.chunks_ahead:
                 return True
         self._thread.touch()
         await self.wait(cast(Any, self._room), timeout=cast(Seconds, ROOM_S))

@@ -20,6 +20,7 @@ class Prompt:
 
     patience_s: float = 0.0
     together: bool = False
+    at_once: int = 1
 
 
 class Quiet(Prompt):

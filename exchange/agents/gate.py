@@ -40,6 +40,7 @@ class Gate(Quiet):
 
     name = "gate"
     topics = (ALL_REQUESTS,)
+    at_once = 6
 
     def __init__(self, ledger: Ledger, outbox: Outbox, clock: Clock, memory: Memory, tracing: Tracing) -> None:
         self._ledger, self._outbox, self._clock, self._memory, self._tracing = ledger, outbox, clock, memory, tracing
@@ -59,8 +60,7 @@ class Gate(Quiet):
         try:
             await asyncio.sleep(0)
             if len(rest.place) or len(found.place) < len(fetched):
-                odd = sorted(set(range(len(fetched))) - set(found.place.tolist()))
-                outgoing = await self._others(fetched, operator, rest, odd, asks, after)
+                outgoing = await self._others(fetched, operator, rest, found.others(len(fetched)), asks, after)
                 sending.append(asyncio.create_task(outgoing.send()))
         except BaseException:  # also a cancellation, which no error of a send may hide
             await ended(sending)

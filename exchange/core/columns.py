@@ -156,6 +156,12 @@ class Requests(NamedTuple):
     def authorisations(self) -> list[bytes]:
         return each(self.head["authorisation"])
 
+    def others(self, count: int) -> list[int]:
+        """Which of the places of `count` records are none of these."""
+        free = np.ones(count, np.bool_)
+        free[self.place] = False
+        return np.flatnonzero(free).tolist()
+
     def only(self, which: slice | Ints | Bools) -> Requests:
         """Some of them, in order."""
         place, head, timestamp, ask_at, ask_end, end = self
@@ -164,7 +170,7 @@ class Requests(NamedTuple):
 
 def same(some: NDArray[np.uint64], others: NDArray[np.uint64]) -> Bools:
     """Which have the same first 128 bits."""
-    equal: Bools = (some[:, 0] == others[:, 0]) & (some[:, 1] == others[:, 1])
+    equal: Bools = (some[..., 0] == others[..., 0]) & (some[..., 1] == others[..., 1])
     return equal
 
 
@@ -172,6 +178,12 @@ def taken(rows: NDArray[np.void], which: Any) -> NDArray[np.void]:
     """`rows[which]`, each row copied whole: numpy copies them field by field."""
     found: NDArray[np.void] = rows.view(np.dtype((np.void, rows.itemsize)))[which].view(rows.dtype)
     return found
+
+
+def put(rows: NDArray[np.void], which: Any, others: NDArray[np.void]) -> None:
+    """`rows[which] = others`, likewise."""
+    whole = np.dtype((np.void, rows.itemsize))
+    rows.view(whole)[which] = others.view(whole)
 
 
 def each(rows: NDArray[Any]) -> list[bytes]:

@@ -16,12 +16,13 @@ from consent.core.facts import REGISTER, State
 from consent.core.glance import NUMBERS, Glance, Shared
 from consent.core.glance import ROW as GLANCED_ROW
 from consent.core.rules import CLOSED
-from exchange.core.columns import Bools, same, taken
+from exchange.core.columns import Bools, put, same, taken
 
 SILENCE_MAX_MS = 5_000
 SIZE_MAX = 2_500_000
 """Authorisations, in some 200 MB."""
 _SLOTS_LEAST, _AT_ONCE = 1 << 12, 1 << 16
+_NEXT = np.arange(1, 9)
 _TERMS_MAX = 1 << 16
 _SECONDS_MAX = (1 << 32) - 1
 _LAST_S = _SECONDS_MAX - 256
@@ -79,7 +80,7 @@ class Memory:
 
     def find(self, ids: Ids) -> NDArray[np.void]:
         """A row (`ROW`) for each id, of terms 0 where nothing is remembered."""
-        return taken(self._rows, self._slots(ids))
+        return self._look(ids)[1]
 
     def learn(self, ids: Sequence[bytes], glance: Glance) -> None:
         """What the ledger has just said of these: what may serve is remembered, and what never will again. The rest is forgotten."""
@@ -93,9 +94,12 @@ class Memory:
         closed = (new["terms"] > 0) & _CLOSED[state]
         new["not_before_s"][closed], new["not_after_s"][closed] = _CLOSED_S + state[closed], 0
         serves = (state == NUMBERS[State.LIVE]) & (seen["left"] == 1) & (new["not_before_s"] < new["not_after_s"])
-        self._rows["not_before_s"][slots := self._slots(new["id"][~(closed | serves)])] = 0
-        self._rows["not_after_s"][slots] = 0
-        new = taken(new, closed | serves)
+        kept, (slots, held) = closed | serves, self._look(new["id"])
+        there = held["terms"] != 0
+        self._rows["not_before_s"][gone := slots[there & ~kept]] = 0
+        self._rows["not_after_s"][gone] = 0
+        put(self._rows, slots[there & kept], taken(new, there & kept))
+        new = taken(new, kept & ~there)
         if self._used + len(new) > self._size_max or len(self.terms) >= _TERMS_MAX:
             self.forget()  # what is new is learnt at its next sight
         elif len(new):
@@ -107,9 +111,9 @@ class Memory:
         if REGISTER in ids:
             self.forget()
             return
-        slots = self._slots(np.frombuffer(b"".join(ids), "<u8").reshape(-1, 2))
+        slots, rows = self._look(np.frombuffer(b"".join(ids), "<u8").reshape(-1, 2))
         told = np.minimum(np.array(versions, np.int64), _SECONDS_MAX)
-        self._rows["not_after_s"][slots[told > self._rows["version"][slots]]] = 0
+        self._rows["not_after_s"][slots[told > rows["version"]]] = 0
 
     def beat(self, now_ms: int) -> None:
         """A heartbeat."""
@@ -132,9 +136,9 @@ class Memory:
             self._rebuild(len(new))
         left = np.arange(len(new))
         while left.size:
-            slots = self._slots(new["id"][left])
+            slots = self._look(new["id"][left])[0]
             self._used += int((self._rows["terms"][np.unique(slots)] == 0).sum())
-            self._rows[slots] = taken(new, left)  # of two on one place the last is there
+            put(self._rows, slots, taken(new, left))  # of two on one place the last is there
             left = left[~same(self._rows["id"][slots], new["id"][left])]
 
     def _rebuild(self, more: int) -> None:
@@ -144,16 +148,21 @@ class Memory:
         for at in range(0, len(kept), _AT_ONCE):
             self._put(kept[at : at + _AT_ONCE])
 
-    def _slots(self, ids: Ids) -> NDArray[np.int64]:
-        """Where each id is, or would be."""
+    def _look(self, ids: Ids) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+        """Where each id is, or would be, and what lies there."""
         mask = len(self._rows) - 1
         slots = (self._hashed(ids) >> np.uint64(20)).astype(np.int64) & mask
-        left = np.arange(len(slots))
-        while left.size:
-            rows = taken(self._rows, slots[left])
-            left = left[(rows["terms"] != 0) & ~same(rows["id"], ids[left])]
-            slots[left] = (slots[left] + 1) & mask
-        return slots
+        found = taken(self._rows, slots)
+        left = np.flatnonzero((found["terms"] != 0) & ~same(found["id"], ids))
+        while left.size:  # nearly all of these lie in the next few places
+            near, wanted = (slots[left, None] + _NEXT) & mask, ids[left, None]
+            rows = taken(self._rows, near)
+            here = (rows["terms"] == 0) | same(rows["id"], wanted)
+            at = np.arange(len(left)), np.where(ended := here.any(1), here.argmax(1), len(_NEXT) - 1)
+            slots[left] = near[at]
+            put(found, left, taken(rows, at))
+            left = left[~ended]
+        return slots, found
 
     def _hashed(self, ids: Ids) -> NDArray[np.uint64]:
         """Multiplied and folded, twice: each bit of an id counts for the place."""
