@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
 from consent.core.glance import NUMBERS, ROW, UNKNOWN, Glance, Shared
 from consent.stores import tables as t
-from consent.stores.batch import select_rows
+from consent.stores.batch import select_values
 from consent.transaction import read_rights, read_scopes
 from exchange.core.rule import rule_hash
 
@@ -19,11 +20,12 @@ _NUMBERS = {state.value: number for state, number in NUMBERS.items()}
 
 def glance(connection: Connection, ids: Sequence[bytes], now_ms: int) -> Glance:
     """What there is of these ids, with the operators delegated and the scopes habilitated at `now_ms`."""
-    numbers, rows, pack = dict[tuple[str, str, str, str, str, bytes, int], int](), dict[bytes, bytes](), ROW.pack
-    for id, version, not_before, not_after, certificate_hash, state, uses, max_uses, *alike in select_rows(
-        connection, t.authorisation, "id", ids, _OWN + _ALIKE
-    ):
-        number = numbers.setdefault(tuple(alike), len(numbers) + 1)
+    numbers, rows, pack = dict[tuple[Any, ...], int](), dict[bytes, bytes](), ROW.pack
+    last, number, own = (), 0, len(_OWN)
+    for row in select_values(connection, t.authorisation, "id", ids, _OWN + _ALIKE):
+        if (alike := row[own:]) != last:
+            last, number = alike, numbers.setdefault(alike, len(numbers) + 1)
+        id, version, not_before, not_after, certificate_hash, state, uses, max_uses = row[:own]
         rows[id] = pack(number, version, not_before, not_after, certificate_hash[:16], _NUMBERS[state], uses < max_uses)
     rights = read_rights(connection, {alike[0] for alike in numbers}, now_ms)
     shared = tuple(

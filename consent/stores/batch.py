@@ -26,7 +26,7 @@ def run(connection: Connection, statement: str, *values: Any) -> CursorResult[An
 
 def there_is(connection: Connection, statement: str) -> bool:
     """Whether a query of a text of ours, without values, finds anything."""
-    return bool(_read(connection, statement, (), tuple))
+    return bool(_read(connection, statement, ()))
 
 
 def insert_rows(
@@ -67,10 +67,22 @@ def select_rows(
     connection: Connection, table: Table, key: str, values: Collection[Any], columns: tuple[str, ...] = ()
 ) -> Sequence[Any]:
     """The rows whose column `key` is one of these values, however many: these columns of them, or all, by place and by name."""
+    return _select_by(connection, table, key, values, columns, _row(columns or tuple(table.c.keys())))
+
+
+def select_values(
+    connection: Connection, table: Table, key: str, values: Collection[Any], columns: tuple[str, ...]
+) -> Sequence[tuple[Any, ...]]:
+    """The same, as plain tuples: of many rows of few columns it is a tenth less."""
+    return _select_by(connection, table, key, values, columns, None)
+
+
+def _select_by(
+    connection: Connection, table: Table, key: str, values: Collection[Any], columns: tuple[str, ...], row: Callable[[Any], Any] | None
+) -> Sequence[Any]:  # fmt: skip
     wanted, rows, dialect = list(set(values)), list[Any](), connection.dialect
     if not wanted:
         return rows
-    row = _row(columns or tuple(table.c.keys()))
     if dialect.name == "postgresql":
         return _read(connection, _select(table, columns, key, 0, dialect), (wanted,), row)
     for some in (wanted[at : at + _IN_MAX] for at in range(0, len(wanted), _IN_MAX)):
@@ -80,12 +92,14 @@ def select_rows(
     return rows
 
 
-def _read(connection: Connection, statement: str, values: Sequence[Any], row: Callable[[Any], Any]) -> list[Any]:
+def _read(
+    connection: Connection, statement: str, values: Sequence[Any], row: Callable[[Any], Any] | None = None
+) -> list[Any]:
     """Beneath SQLAlchemy, whose description of what comes back costs three times the query; errors are its own."""
     cursor = connection.connection.cursor()
     try:
         cursor.execute(statement, values)
-        return list(map(row, cursor.fetchall()))
+        return list(map(row, cursor.fetchall()) if row else cursor.fetchall())
     except connection.dialect.loaded_dbapi.Error as error:
         raise DBAPIError.instance(None, None, error, connection.dialect.loaded_dbapi.Error) from error
     finally:

@@ -83,7 +83,7 @@ class Memory:
         return self._look(ids)[1]
 
     def learn(self, ids: Sequence[bytes], glance: Glance) -> None:
-        """What the ledger has just said of these: what may serve is remembered, and what never will again. The rest is forgotten."""
+        """What the ledger has just said of these, all different: what may serve is remembered, and what never will again. The rest is forgotten."""
         seen = np.frombuffer(glance.rows, GLANCED)
         new, state = np.zeros(len(seen), ROW), seen["state"].astype(np.uint32)
         new["id"], new["certificate"] = np.frombuffer(b"".join(ids), "<u8").reshape(-1, 2), seen["certificate"]
@@ -99,11 +99,11 @@ class Memory:
         self._rows["not_before_s"][gone := slots[there & ~kept]] = 0
         self._rows["not_after_s"][gone] = 0
         put(self._rows, slots[there & kept], taken(new, there & kept))
-        new = taken(new, kept & ~there)
+        new, slots = taken(new, fresh := kept & ~there), slots[fresh]
         if self._used + len(new) > self._size_max or len(self.terms) >= _TERMS_MAX:
             self.forget()  # what is new is learnt at its next sight
         elif len(new):
-            self._put(new)
+            self._put(new, slots)
 
     def hear(self, ids: Sequence[bytes], versions: Sequence[int], now_ms: int) -> None:
         """Events: only a greater version counts; one without authorisation says that who may ask has changed."""
@@ -130,23 +130,25 @@ class Memory:
             self.terms[number] = shared
         return number
 
-    def _put(self, new: NDArray[np.void]) -> None:
-        """Two thirds of the places are taken at most."""
+    def _put(self, new: NDArray[np.void], slots: NDArray[np.int64]) -> None:
+        """Rows that are not there, each at its place, which is free. Two thirds of the places are taken at most."""
         if 3 * (self._used + len(new)) > 2 * len(self._rows):
             self._rebuild(len(new))
-        left = np.arange(len(new))
-        while left.size:
-            slots = self._look(new["id"][left])[0]
-            self._used += int((self._rows["terms"][np.unique(slots)] == 0).sum())
-            put(self._rows, slots, taken(new, left))  # of two on one place the last is there
-            left = left[~same(self._rows["id"][slots], new["id"][left])]
+            slots = self._look(new["id"])[0]
+        while len(new):
+            put(self._rows, slots, new)  # of two on one place the last is there
+            left = ~same(taken(self._rows, slots)["id"], new["id"])
+            self._used += len(new) - int(left.sum())
+            new = taken(new, left)
+            slots = self._look(new["id"])[0]
 
     def _rebuild(self, more: int) -> None:
         """A table with room for as many again, without what was forgotten."""
         kept = taken(self._rows, (self._rows["not_after_s"] > 0) | is_closed(self._rows))
         self._rows, self._used = np.zeros(max(_SLOTS_LEAST, 1 << (2 * (len(kept) + more)).bit_length()), ROW), 0
         for at in range(0, len(kept), _AT_ONCE):
-            self._put(kept[at : at + _AT_ONCE])
+            some = kept[at : at + _AT_ONCE]
+            self._put(some, self._look(some["id"])[0])
 
     def _look(self, ids: Ids) -> tuple[NDArray[np.int64], NDArray[np.void]]:
         """Where each id is, or would be, and what lies there."""
