@@ -147,7 +147,7 @@ async def _opened(
     bus = LocalBus(settings, places)
     async with AsyncExitStack() as stack:
         bus.bootstrap = await stack.enter_async_context(
-            beside(open_kafka(EMBEDDED, places.broker, progress, train=False))
+            beside(open_kafka(EMBEDDED, places.broker, progress, train=False, light=True))  # as `accord dev` has it
         )
         stack.push_async_callback(bus.close)
         bus.start_ledger()

@@ -15,14 +15,12 @@ import traceback
 from collections.abc import (
     Awaitable,
     Callable,
-    Hashable,
     Iterable,
     Iterator,
-    Mapping,
     Sequence,
 )
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -35,7 +33,8 @@ from exchange.adapters.kafka import KafkaView
 from exchange.core.commit_log import Place
 from exchange.core.topics import matches
 from exchange.ports import Agent, Unavailable
-from exchange.transport import Chunk, ChunkSchema, Consumer, Progress, Tuning
+from exchange.stall import Stalled, StallWatch, lagging
+from exchange.transport import Chunk, ChunkSchema, Consumer, Tuning
 from exchange.turns import Turns
 
 EXIT_BUG = 70
@@ -46,10 +45,6 @@ RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 
 OnBug = Callable[[str, str, BaseException], None]
 """(agent, where, error) -> None"""
-
-
-class Stalled(Exception):
-    """Records wait and nothing moves."""
 
 
 class Crashed(Exception):
@@ -125,33 +120,6 @@ class ChunkApp(faust.App):
 
     def _create_directories(self) -> None:
         """Nothing: without tables nothing is kept on disk."""
-
-
-@dataclass
-class StallWatch:
-    """Remembers since when each lagging thing has shown the same mark. Pure; `now_s` from any monotonic clock."""
-
-    _since: dict[Hashable, tuple[Hashable, float]] = field(default_factory=dict)
-
-    def longest(self, now_s: float, marks: Mapping[Hashable, Hashable]) -> float:
-        """Seconds the longest of them has not moved; `marks` names what lags now, and its mark."""
-        self._since = {
-            key: self._since[key] if key in self._since and self._since[key][0] == mark else (mark, now_s)
-            for key, mark in marks.items()
-        }
-        return max((now_s - since for _, since in self._since.values()), default=0.0)
-
-
-def lagging(
-    progress: Mapping[Place, Progress], ends: Mapping[Place, int], oldest: int, retries: int
-) -> dict[Hashable, Hashable]:
-    """What has work to do, with a mark that changes when it advances: each partition, and the chunk longest in the agent's hands."""
-    marks: dict[Hashable, Hashable] = {
-        place: (now, oldest, retries)
-        for place, now in progress.items()
-        if (now.fetched or 0) < ends.get(place, 0) or (now.committable or 0) > (now.committed or 0)
-    }
-    return marks | ({"chunk": (oldest, retries)} if oldest else {})
 
 
 class _Host:

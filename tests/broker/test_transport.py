@@ -26,10 +26,12 @@ from exchange.adapters.kafka import (
 from exchange.core.batches import body
 from exchange.core.topics import TopicSpec
 from exchange.embedded.broker import EmbeddedKafka
-from exchange.faust_runner import EXIT_BUG, FaustRunner, Stalled
+from exchange.faust_runner import EXIT_BUG, FaustRunner
 from exchange.ports import Message, Unavailable
+from exchange.stall import Stalled
 from tests.broker.transport_worker import (
     DEADLINE_S,
+    Beside,
     Failing,
     Forward,
     Holder,
@@ -263,6 +265,25 @@ async def test_partitions_handled_together(kafka: str) -> None:
             assert own == keys[place::4] + ["last"] * (place == 0)
         assert agent.most_partitions > 1
         assert await committed(kafka, name) == {0: 501, 1: 500, 2: 500, 3: 500}
+
+
+async def test_partitions_handled_at_once(kafka: str) -> None:
+    """An agent that takes chunks of several partitions at once gets each record once, each partition's in order though some of them were
+    refused at first, never two chunks of a partition nor a tick beside one; all are committed."""
+    source, name = fresh("requests"), fresh("gate")
+    await topics(kafka, source)
+    keys = [str(i) for i in range(2_000)]
+    agent = Beside(name, (source,))
+    agent.refusals = 3
+    async with KafkaOutbox(kafka) as outbox:
+        await fill(outbox, source, keys)
+        async with running(kafka, agent, chunk_records=100):
+            await until(lambda: len(agent.seen) >= 2_000, "all are handled")
+            await until(lambda: agent.ticks > 1, "time passes for the agent too")
+    for place in range(4):
+        assert [(record.key or b"").decode() for record in agent.seen if record.partition == place] == keys[place::4]
+    assert agent.wrong == [] and 1 < agent.most_at_work <= agent.at_once
+    assert await committed(kafka, name) == dict.fromkeys(range(4), 500)
 
 
 async def test_watchdog(kafka: str) -> None:

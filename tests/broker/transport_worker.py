@@ -85,6 +85,37 @@ class Together(Forward):
         await super().handle(chunk)
 
 
+class Beside(Forward):
+    """Takes chunks of several partitions at once, after refusing the first `refusals`; notes what overlaps."""
+
+    at_once, refusals, most_at_work = 3, 0, 0
+
+    def __init__(self, name: str, topics: tuple[str, ...]) -> None:
+        super().__init__(name, topics, None)
+        self.at_work = list[int]()
+        self.wrong = list[str]()
+
+    async def handle(self, chunk: Sequence[Record]) -> None:
+        partition = chunk[0].partition
+        if partition in self.at_work:
+            self.wrong.append("two chunks of a partition at once")
+        self.at_work.append(partition)
+        try:
+            self.most_at_work = max(self.most_at_work, len(self.at_work))
+            await asyncio.sleep(0.02)
+            if self.refusals:
+                self.refusals -= 1
+                raise Unavailable("not yet")
+            await super().handle(chunk)
+        finally:
+            self.at_work.remove(partition)
+
+    async def tick(self) -> None:
+        await super().tick()
+        if self.at_work:
+            self.wrong.append("a tick beside a chunk")
+
+
 class Failing(Forward):
     """Fails as told by `errors`, one per call, before it takes a chunk."""
 
