@@ -6,7 +6,7 @@ Whatever else is not allowed is judged one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from exchange.core.decision import TTL_MAX_MS, TTL_MIN_MS
 from exchange.core.errors import Code
 from exchange.core.gate import VERDICT_HEAD
 from exchange.core.memory import Memory, closed_states, is_closed
-from exchange.core.sealing import ask_hash, request_digest
+from exchange.core.sealing import ask_hash, request_digests
 
 VERDICT = np.dtype([
     ("frame", "V5"), ("request", "V16"), ("authorisation", "<u8", 2), ("operator", "V9"), ("digest", "V32"), ("deadline_ms", ">u8"),
@@ -65,11 +65,8 @@ def bodies(
     return [row + tail + after for row, after in zip(each(rows), headers, strict=True)]
 
 
-def _digests(refused: Requests, data: bytes, operator: str) -> Iterator[bytes]:
-    hashed: dict[bytes, bytes] = {}
-    ids = zip(refused.authorisations, refused.ids, refused.ask_at.tolist(), refused.ask_end.tolist(), strict=True)
-    for authorisation, request, begin, end in ids:
-        ask = data[begin:end]
-        if (known := hashed.get(ask)) is None:
-            known = hashed[ask] = ask_hash(ask)
-        yield request_digest(operator, authorisation, request, known)
+def _digests(refused: Requests, data: bytes, operator: str) -> list[bytes]:
+    asks = [data[at:end] for at, end in zip(refused.ask_at.tolist(), refused.ask_end.tolist(), strict=True)]
+    hashed = {ask: ask_hash(ask) for ask in set(asks)}
+    hashes = [hashed[ask] for ask in asks]
+    return request_digests(operator, zip(refused.authorisations, refused.ids, hashes, strict=True))

@@ -19,6 +19,7 @@ from exchange.core.encoding import digest, join, strings
 NO_RULE = bytes(32)
 """Stands in T for the hash of the rule where the data themselves are the answer."""
 PADDING_BYTES = 1024
+_REQUEST = b"accord.request.v1"
 
 X25519, HYBRID = "x25519", "mlkem768-x25519"
 PUBLIC_BYTES = {X25519: 32, HYBRID: 1_184 + 32}
@@ -40,7 +41,16 @@ class Context(msgspec.Struct, frozen=True, array_like=True):
 
 def request_digest(operator: str, authorisation: bytes, request: bytes, ask_hash: bytes) -> bytes:
     """D."""
-    return digest(b"accord.request.v1", operator.encode(), authorisation, request, ask_hash)
+    return digest(_REQUEST, operator.encode(), authorisation, request, ask_hash)
+
+
+def request_digests(operator: str, asked: Iterable[tuple[bytes, bytes, bytes]]) -> list[bytes]:
+    """D of many: of each its authorisation, its request's id and its ask's hash. What they have alike is laid out once."""
+    before, id_size, hash_size = join(_REQUEST, operator.encode()), (16).to_bytes(4, "big"), (32).to_bytes(4, "big")
+    return [
+        hashlib.sha256(before + id_size + authorisation + id_size + request + hash_size + hashed).digest()
+        for authorisation, request, hashed in asked
+    ]
 
 
 @lru_cache(maxsize=8192)

@@ -217,3 +217,9 @@ def test_labels_keep_seals_apart() -> None:
         sealing.capsule_info("", t),
     ]  # fmt: skip
     assert len(set(roles)) == len(roles)
+
+
+def test_digests_of_many_are_those_of_each() -> None:
+    """Laid out at once or one by one, D is the same."""
+    asked = [(bytes([n]) * 16, bytes([n + 1]) * 16, bytes([n + 2]) * 32) for n in range(5)]
+    assert sealing.request_digests(OPERATOR, asked) == [sealing.request_digest(OPERATOR, *one) for one in asked]
