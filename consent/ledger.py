@@ -300,7 +300,10 @@ class Ledger(Receipts, Office, Citizens):
         with self._begin() as tx:
             waiting.forget(tx)
             sweeps.destroy_retired(tx)
-            return sweeps.expire(tx) + sweeps.settle(tx)
+            done = sweeps.expire(tx) + sweeps.settle(tx)
+            tx.finish()  # leaves among the rows, for what is looked up
+            sweeps.leave(tx)
+            return done
 
     async def rotate(self, now: bool = False, content: bool = False) -> int:
         """Release KEKs of another day, or `now`; the content KEK if asked (`consent.rotation`). How many keys moved. Others are served

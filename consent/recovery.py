@@ -36,7 +36,7 @@ from consent.core.tiles import Tile, Tree
 from consent.keys import KeyRing
 from consent.stores import tables as t
 from consent.transaction import Transaction, transaction
-from consent.transitions import destroy, forget, move
+from consent.transitions import destroy, forget, move, unsettle
 from consent.withdrawals import Closing
 from exchange.core.encoding import split
 from exchange.core.errors import Code
@@ -221,6 +221,8 @@ class _Row:
             destroy(tx, [self.id])
         if Keys.DESTROY_ALL in self.keys:
             forget(tx, self.id)
+        if Keys.RETIRE in self.keys:
+            unsettle(tx, [self.id])
 
 
 def _drop(tx: Transaction, kinds: set[str]) -> frozenset[str]:

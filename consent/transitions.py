@@ -11,14 +11,14 @@ from sqlalchemy import bindparam, update
 from consent.core.facts import State
 from consent.core.rules import Happening, Keys, step
 from consent.stores import tables as t
-from consent.stores.batch import update_rows
+from consent.stores.batch import insert_values, update_rows
 from consent.transaction import Leaf, Transaction
 
 
 def move(tx: Transaction, rows: Sequence[Any], happening: Happening, content: bytes = b"") -> list[Leaf]:
     """The same event for these authorisations (rows with id, state, version): leaf, keys destroyed where the table says so, state,
     outbox. Rows whose state has no cell for it are left as they are. The leaves, in order."""
-    leaves, moved, destroyed = [], [], []
+    leaves, moved, destroyed, retired = [], [], [], []
     for row in rows:
         cell = step(State(row.state), happening)
         if cell is None:
@@ -30,7 +30,10 @@ def move(tx: Transaction, rows: Sequence[Any], happening: Happening, content: by
             destroyed.append(row.id)
         if cell.keys is Keys.DESTROY_ALL:
             forget(tx, row.id)
+        if cell.keys is Keys.RETIRE:
+            retired.append(row.id)
     destroy(tx, destroyed)
+    unsettle(tx, retired)
     update_rows(tx.connection, t.authorisation, ("id",), moved)
     return leaves
 
@@ -40,6 +43,11 @@ def destroy(tx: Transaction, authorisations: Sequence[bytes]) -> None:
     if authorisations:
         gone = t.release_key.delete().where(t.release_key.c.authorisation == bindparam("b_id"))
         tx.connection.execute(gone, [{"b_id": identifier} for identifier in authorisations])
+
+
+def unsettle(tx: Transaction, authorisations: Sequence[bytes]) -> None:
+    """Sweeps look at these until nothing about their end is left to do (`consent.sweeps`)."""
+    insert_values(tx.connection, t.unsettled, [(authorisation,) for authorisation in authorisations], ignore=True)
 
 
 def forget(tx: Transaction, authorisation: bytes) -> None:

@@ -20,7 +20,7 @@ from consent.core.rules import Happening, step
 from consent.grants import keep, terms_of
 from consent.stores import tables as t
 from consent.transaction import Transaction
-from consent.transitions import move
+from consent.transitions import move, unsettle
 from exchange.core.errors import Code
 from exchange.ports import Refused
 
@@ -88,6 +88,7 @@ def acknowledge(tx: Transaction, closing: Closing) -> Acknowledgement:
     )
     tx.connection.execute(insert(t.acknowledgement).values(
         authorisation=closing.authorisation, state=closing.state.value, body=msgspec.msgpack.encode(ack)))  # fmt: skip
+    unsettle(tx, [closing.authorisation])
     return ack
 
 

@@ -94,6 +94,14 @@ Index(
     postgresql_where=_assisted,
 )
 
+_ending = text("state IN ('live', 'requested')")
+Index("authorisation_by_end", authorisation.c.not_after, sqlite_where=_ending, postgresql_where=_ending)
+
+
+def ended(now_ms: int) -> ColumnElement[bool]:
+    """The authorisations, live or asked for, whose validity is over."""
+    return and_(authorisation.c.not_after <= now_ms, _ending)
+
 
 def by_agent(agent: Any) -> ColumnElement[bool]:
     """The authorisations an agent (a reference, or a column of them) recorded: few of all, most are given online by the person."""
@@ -150,7 +158,7 @@ def releases(authorisation: Any) -> ColumnElement[bool]:
     """The released requests of an authorisation (an id, or a column of ids): found by their attempts, which each of them has. In the
     index by authorisation each would cost a page of its own, a quarter of what its rows cost."""
     c, n = terminal.c, attempt.c
-    asked = select(n.request).where(n.authorisation == authorisation)
+    asked = select(n.request).where(n.authorisation == authorisation).correlate_except(attempt)
     return and_(c.authorisation == authorisation, c.code == "released", c.request.in_(asked))
 
 
@@ -212,3 +220,7 @@ short_code = Table("short_code", metadata, _bytes("digest", key=True), _bytes("a
 
 aside = Table("aside", metadata, _bytes("authorisation", key=True), _text("happening"), _int("at"))
 """Withdrawals recorded while the log is recovering, to be appended once it has caught up."""
+
+unsettled = Table("unsettled", metadata, _bytes("authorisation", key=True))
+"""Authorisations a sweep has to look at again: a retired key that lives on, or a withdrawal whose second leaf is still to come. Without
+this list it would have to look at all there ever were."""

@@ -1,0 +1,77 @@
+"""What a sweep costs must not grow with all there ever was: its statements are found by indexes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select
+
+from consent.core.facts import State
+from consent.core.rules import Happening
+from consent.stores import tables as t
+from tests.world import World, held
+
+FEW = {"unsettled", "waiting", "log", "aside"}
+"""Tables that hold what is under way, not what was."""
+
+
+async def test_a_sweep_scans_no_table_that_grows(tmp_path: Path) -> None:
+    """SQLite's own plan of each of its statements searches by an index, but for the lists of what is under way."""
+    world = await World.open(tmp_path / "store")
+    for _ in range(3):
+        await world.give()
+    said: list[tuple[str, Any]] = []
+
+    def hear(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        if not many and statement.split()[0] in ("SELECT", "DELETE", "UPDATE"):
+            said.append((statement, parameters))
+
+    event.listen(world.engine, "before_cursor_execute", hear)
+    await world.ledger.sweep()
+    event.remove(world.engine, "before_cursor_execute", hear)
+    with world.engine.connect() as connection:
+        plans = [
+            row[3]
+            for statement, parameters in said
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    world.engine.dispose()
+    scanned = {plan.split()[1] for plan in plans if plan.startswith("SCAN") and "CONSTANT" not in plan}
+    assert len(said) >= 5 and scanned <= FEW, plans
+
+
+@pytest.mark.parametrize("happening", [Happening.WITHDRAWN, Happening.ENDED])
+async def test_what_is_settled_is_looked_at_no_more(shared: Path | str, happening: Happening) -> None:
+    """A withdrawal that nothing waits for gets its second leaf at the next sweep, and leaves the list."""
+    world = await World.open(shared)
+    authorisation = await world.give()
+    await world.ledger.withdraw(authorisation, happening.value)
+    assert unsettled(world) == [authorisation]
+    assert await world.ledger.sweep() == 1
+    assert unsettled(world) == [] and await world.ledger.sweep() == 0
+    world.engine.dispose()
+
+
+async def test_what_ran_out_is_looked_at_until_its_key_is_gone(shared: Path | str) -> None:
+    """An agreement whose validity is over is on the list as long as its key is there."""
+    world = await World.open(shared)
+    authorisation = await world.give()
+    world.clock.advance((await held(world, authorisation)).not_after_ms - world.clock.now_ms())
+    assert await world.ledger.sweep() == 1
+    assert unsettled(world) == [authorisation] and (await held(world, authorisation)).state == State.EXPIRED
+    await world.ledger.sweep()
+    assert unsettled(world) == [] and keys(world, authorisation) == 0
+    world.engine.dispose()
+
+
+def unsettled(world: World) -> list[bytes]:
+    with world.engine.connect() as connection:
+        return [bytes(one) for one in connection.execute(select(t.unsettled.c.authorisation)).scalars()]
+
+
+def keys(world: World, authorisation: bytes) -> int:
+    with world.engine.connect() as connection:
+        rows = connection.execute(select(t.release_key.c.epoch).where(t.release_key.c.authorisation == authorisation))
+        return len(rows.all())
