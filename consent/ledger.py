@@ -232,10 +232,8 @@ class Ledger(Receipts, Office, Citizens):
             return releases.unconfirmed(connection, submissions)
 
     async def overdue(self, age_ms: int) -> int:
-        c = t.terminal.c
-        query = select(func.count()).where(
-            c.code == "released", c.confirmed_at.is_(None), c.at < self._clock.now_ms() - age_ms
-        )
+        late = t.unconfirmed_before(self._clock.now_ms() - age_ms)
+        query = select(func.count()).select_from(t.terminal).where(late)
         with reading(self._engine) as connection:
             return int(connection.execute(query).scalar() or 0)
 
