@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -18,6 +19,8 @@ from bench.report import Figures, Say
 from bench.watch import Ended, Ends, Runner, Watch, last_line, watching
 from consent.core.facts import Terms
 from consent.keys import KeyRing, open_keys
+from consent.public_log import FOLDER
+from consent.publish import head, published
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader, create_topics
 from exchange.agents.relay import Relay
 from exchange.clock import SystemClock
@@ -35,6 +38,7 @@ from exchange.settings import Settings
 
 ASKS = 10
 GATE_GROUP = "accord.gate"
+PUBLISHED_POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,7 @@ async def _opened(
         await bus.ready("ledger")
         await introduce(bus.ledger, places, open_wallet(places, settings))
         await _relayed(bus, authorisations)
+        await _published(places.root / FOLDER, authorisations)
         watch = await stack.enter_async_context(watching(bus.bootstrap))
         yield Arena(bus, watch, Load.of(agreements, asks, drawn, now_ms), agreed, operator)
 
@@ -172,6 +177,12 @@ async def _relayed(bus: LocalBus, agreements: int) -> None:
         last = events[-1].sequence
     async with KafkaOutbox(bus.bootstrap) as outbox:
         await Relay(bus.ledger, outbox, SystemClock(), last).tick()
+
+
+async def _published(log: Path, agreements: int) -> None:
+    """The ledger's first business is not its last: the log's files have the leaf of each agreement, which a real one wrote as they came."""
+    while (text := published(log)) is None or head(text).size < agreements:  # noqa: ASYNC110  # another process writes it
+        await asyncio.sleep(PUBLISHED_POLL_S)
 
 
 async def _rewind(bootstrap: str, source: str) -> None:
