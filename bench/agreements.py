@@ -12,26 +12,28 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Engine
 
 from bench.filler import Pattern, fill, pattern
 from consent import certificates
-from consent.core.facts import Evidence, State, Terms
+from consent.core.facts import State, Terms
 from consent.grants import bind, columns, keep
 from consent.keys import KeyRing
 from consent.rotation import rotate
 from consent.stores import tables as t
 from consent.stores.batch import insert_rows
-from consent.stores.engine import open_sqlite
+from consent.stores.engine import prepare
 from consent.transaction import Transaction, transaction
 from exchange import suites
 from exchange.core.encoding import join
 from exchange.core.identity import Identity, canonical, subject_reference
 from exchange.places import Places
+from exchange.recording import ONLINE
+from exchange.sqlite import sqlite_engine
 
 AT_ONCE = 20_000
 WITHDRAWN_EVERY = 10
-EVIDENCE = Evidence("online")
+_UNGUARDED = ("cache_size=-262144", "journal_mode=OFF", "synchronous=OFF", "secure_delete=OFF")
+"""Whoever is stopped while a stock is made begins again; whoever opens it after that guards it as ever."""
 PATTERNS = 2
 """How many of the first are made whole whatever is asked: one withdrawn, one that stands."""
 Row = dict[str, Any]
@@ -80,27 +82,23 @@ def stock(
 ) -> dict[int, Agreement]:
     """As `agree`, but only those numbered in `whole`, which it returns, are whole. `said` hears how many there are, now and then."""
     places.store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = open_sqlite(places.store)
+    engine = sqlite_engine(places.store, more=_UNGUARDED)
+    prepare(engine)
     for _ in rotate(lambda: transaction(engine, keys, terms.not_before_ms), keys):
         pass  # today's KEK: else the ledger's first start would wrap every key anew
-    _set(engine, "journal_mode=OFF", "synchronous=OFF", "secure_delete=OFF")  # whoever is stopped here begins again
     made: dict[int, Agreement] = {}
     patterns: dict[bool, Pattern] = {}
     for numbers in _parts(count):
         with transaction(engine, keys, terms.not_before_ms) as tx:
             own = [number for number in numbers if number in whole or not patterns]
             made |= _whole(tx, terms, {number: _id(number, count) for number in own})
+            left = [number for number in numbers if number not in made]
             for live, like in patterns.items():
-                fill(
-                    tx,
-                    like,
-                    [_id(number, count) for number in numbers if number not in made and _stands(number) == live],
-                )
+                fill(tx, like, [_id(number, count) for number in left if _stands(number) == live])
         if not patterns:
             with engine.connect() as connection:
                 patterns = {one.live: pattern(connection, one.authorisation) for one in made.values()}
         said(numbers.stop)
-    _set(engine, "journal_mode=WAL")
     engine.dispose()
     return {number: agreement for number, agreement in made.items() if number in whole}
 
@@ -119,13 +117,6 @@ def _id(number: int, count: int) -> bytes:
 
 def _stands(number: int) -> bool:
     return number % WITHDRAWN_EVERY != 0
-
-
-def _set(engine: Engine, *pragmas: str) -> None:
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        cursor = connection.connection.cursor()  # beneath SQLAlchemy, which would begin a transaction
-        for pragma in pragmas:
-            cursor.execute(f"PRAGMA {pragma}")
 
 
 def _whole(tx: Transaction, terms: Terms, ids: Mapping[int, bytes]) -> dict[int, Agreement]:
@@ -174,7 +165,7 @@ def _keys(tx: Transaction, terms: Terms, authorisation: bytes, committed: bytes,
 
 def _leaves(tx: Transaction, authorisation: bytes, terms: Terms, committed: bytes, *, live: bool) -> int:
     """Given, and perhaps withdrawn; the index of the first."""
-    evidence = keep(tx, authorisation, terms, EVIDENCE)
+    evidence = keep(tx, authorisation, terms, ONLINE)
     content = msgspec.json.encode({"terms": terms, "evidence": evidence, "commitment": committed})
     leaf = tx.append("given", authorisation, content).index
     tx.emit(authorisation, 1, State.LIVE)
@@ -189,7 +180,7 @@ def _rows(
     leaf: int, *, live: bool,
 ) -> _Rows:  # fmt: skip
     keys, hashed = tx.keys, certificates.certificate_hash(signed)
-    row = columns(tx, terms, EVIDENCE, terms.recipient[:9]) | {
+    row = columns(tx, terms, ONLINE, terms.recipient[:9]) | {
         "id": authorisation, "version": 1 if live else 2, "state": (State.LIVE if live else State.WITHDRAWN).value, "uses": 0,
         "subject_ref": reference, "commitment": committed, "person": sealed, "epoch": 1, "certificate": signed,
         "certificate_hash": hashed, "grant_leaf": leaf,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -165,7 +164,7 @@ async def _opened(
         await bus.ready("ledger")
         await introduce(bus.ledger, places, open_wallet(places, settings))
         await _relayed(bus, authorisations)
-        await _published(places.root / FOLDER, authorisations)
+        await _published(bus, authorisations)
         watch = await stack.enter_async_context(watching(bus.bootstrap))
         yield Arena(bus, watch, Load.of(agreements, asks, drawn, now_ms), agreed, operator)
 
@@ -179,10 +178,11 @@ async def _relayed(bus: LocalBus, agreements: int) -> None:
         await Relay(bus.ledger, outbox, SystemClock(), last).tick()
 
 
-async def _published(log: Path, agreements: int) -> None:
+async def _published(bus: LocalBus, agreements: int) -> None:
     """The ledger's first business is not its last: the log's files have the leaf of each agreement, which a real one wrote as they came."""
-    while (text := published(log)) is None or head(text).size < agreements:  # noqa: ASYNC110  # another process writes it
-        await asyncio.sleep(PUBLISHED_POLL_S)
+    ledger = Runner(bus.children["ledger"], "", bus.places.log("ledger"))
+    while (text := published(bus.places.root / FOLDER)) is None or head(text).size < agreements:
+        await ledger.pause(PUBLISHED_POLL_S)
 
 
 async def _rewind(bootstrap: str, source: str) -> None:

@@ -266,7 +266,7 @@ class _Host:
         self.consumer.stop_flow()
         with suppress(TimeoutError):
             async with asyncio.timeout(GRACE_S), self._turns.alone():
-                self.closed = True
+                pass  # nobody is at work any more
         self.closed = True
         await self.consumer.commit()
         await self.app.stop()

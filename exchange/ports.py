@@ -132,7 +132,8 @@ class Agent(Protocol):
 
     `handle` gets all records just fetched from one partition (of several: `together`) and returns once its outputs are durable; the chunk is committed
     after that, and comes again if the process dies before. An exception is a bug, except `Unavailable`: the chunk comes again.
-    Chunks of a partition come one after the other, of several partitions `at_once`. `tick` runs about twice a second between chunks. The commit of a partition never passes what `held` names.
+    Chunks of a partition come one after the other, of several partitions `at_once`; `tick` runs about twice a second between chunks.
+    The commit of a partition never passes what `held` names.
     """
 
     @property

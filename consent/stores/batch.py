@@ -67,39 +67,32 @@ def select_rows(
     connection: Connection, table: Table, key: str, values: Collection[Any], columns: tuple[str, ...] = ()
 ) -> Sequence[Any]:
     """The rows whose column `key` is one of these values, however many: these columns of them, or all, by place and by name."""
-    return _select_by(connection, table, key, values, columns, _row(columns or tuple(table.c.keys())))
+    columns = columns or tuple(table.c.keys())
+    return list(map(_row(columns), select_values(connection, table, key, values, columns)))
 
 
 def select_values(
     connection: Connection, table: Table, key: str, values: Collection[Any], columns: tuple[str, ...]
 ) -> Sequence[tuple[Any, ...]]:
     """The same, as plain tuples: of many rows of few columns it is a tenth less."""
-    return _select_by(connection, table, key, values, columns, None)
-
-
-def _select_by(
-    connection: Connection, table: Table, key: str, values: Collection[Any], columns: tuple[str, ...], row: Callable[[Any], Any] | None
-) -> Sequence[Any]:  # fmt: skip
     wanted, rows, dialect = list(set(values)), list[Any](), connection.dialect
     if not wanted:
         return rows
     if dialect.name == "postgresql":
-        return _read(connection, _select(table, columns, key, 0, dialect), (wanted,), row)
+        return _read(connection, _select(table, columns, key, 0, dialect), (wanted,))
     for some in (wanted[at : at + _IN_MAX] for at in range(0, len(wanted), _IN_MAX)):
         count = 1 << (len(some) - 1).bit_length()  # few statements for all sizes; to ask twice finds once
         asked = (*some, *some[-1:] * (count - len(some)))
-        rows += _read(connection, _select(table, columns, key, count, dialect), asked, row)
+        rows += _read(connection, _select(table, columns, key, count, dialect), asked)
     return rows
 
 
-def _read(
-    connection: Connection, statement: str, values: Sequence[Any], row: Callable[[Any], Any] | None = None
-) -> list[Any]:
+def _read(connection: Connection, statement: str, values: Sequence[Any]) -> list[Any]:
     """Beneath SQLAlchemy, whose description of what comes back costs three times the query; errors are its own."""
     cursor = connection.connection.cursor()
     try:
         cursor.execute(statement, values)
-        return list(map(row, cursor.fetchall()) if row else cursor.fetchall())
+        return list(cursor.fetchall())
     except connection.dialect.loaded_dbapi.Error as error:
         raise DBAPIError.instance(None, None, error, connection.dialect.loaded_dbapi.Error) from error
     finally:
@@ -152,7 +145,7 @@ def _update(table: Table, changed: tuple[str, ...], keys: tuple[str, ...], only:
 @lru_cache(maxsize=128)
 def _select(table: Table, columns: tuple[str, ...], key: str, count: int, dialect: Dialect) -> str:
     quote = dialect.identifier_preparer.quote
-    named = ", ".join(quote(name) for name in columns or table.c.keys())
+    named = ", ".join(map(quote, columns))
     within = f"IN ({', '.join('?' * count)})" if count else f"= ANY(%b::{_ARRAYS[type(table.c[key].type)]}[])"
     return f"SELECT {named} FROM {quote(table.name)} WHERE {quote(key)} {within}"  # noqa: S608  # names from the tables
 

@@ -30,6 +30,7 @@ from exchange.core.errors import Code
 from exchange.core.rendering import rfc3339
 from exchange.core.urls import secure_url
 from exchange.ports import Batches, Clock, Headers, Ledger, Message, Record, Refused, Unavailable
+from exchange.recording import ONLINE
 from exchange.tracing import carried
 
 ASSERTION_S, TIMEOUT_S, WAIT_S, PAGE = 60, 30.0, 20, 100
@@ -294,7 +295,7 @@ class _HttpLedger:
         await self._door.call("POST", f"/consents/{authorisation.hex()}/refusals", json=body)
 
     async def withdraw(self, authorisation: bytes, happening: str, evidence: Evidence | None = None) -> Acknowledgement:
-        body = {"happening": happening, "evidence": evidence_body(evidence or Evidence("online"))}
+        body = {"happening": happening, "evidence": evidence_body(evidence or ONLINE)}
         said = await self._door.call("POST", f"/consents/{authorisation.hex()}/withdrawals", json=body)
         return Acknowledgement(
             authorisation, State(said["state"]), said["leaf_index"], bytes.fromhex(said["leaf_hash"]), _ms(said["at"]),

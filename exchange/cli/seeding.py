@@ -24,6 +24,7 @@ from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.introduction import KEY_LIFE_MS, LEGAL_REFERENCE, PURPOSES, record, terms
 from exchange.outcomes import ExchangeError
 from exchange.ports import Message
+from exchange.recording import ONLINE
 from exchange.sdk import Bus
 from exchange.wallet import Capsule
 
@@ -77,13 +78,13 @@ class Seed:
 
     async def refused_by_phone(self, authorisation: bytes) -> None:
         asked = self._terms(PURPOSES[1])
-        await self.ledger.request(authorisation, asked, Evidence("online"), self.bus.wallet.operator)
+        await self.ledger.request(authorisation, asked, ONLINE, self.bus.wallet.operator)
         await self.ledger.refuse(authorisation, asked, _evidence("phone"))
 
     async def withdrawn(self, authorisation: bytes) -> None:
         await self._give(authorisation, "CAZELMAS", "phone")
         await self._ask(authorisation, annee="2026", mois="3")
-        await self.ledger.withdraw(authorisation, "withdrawn", Evidence("online"))
+        await self.ledger.withdraw(authorisation, "withdrawn", ONLINE)
         await self._ask(authorisation, annee="2026", mois="3")
 
     async def on_paper(self, authorisation: bytes) -> None:
@@ -92,7 +93,7 @@ class Seed:
         await self._ask(authorisation, annee="2026", mois="3")
 
     async def asked_for(self, authorisation: bytes) -> None:
-        await self.ledger.request(authorisation, self._terms(PURPOSES[0]), Evidence("online"), self.bus.wallet.operator)
+        await self.ledger.request(authorisation, self._terms(PURPOSES[0]), ONLINE, self.bus.wallet.operator)
 
     async def company(self, authorisation: bytes) -> None:
         law = {
@@ -103,14 +104,14 @@ class Seed:
         }
         agreed = terms(self.bus.wallet.recipient, self.bus.clock.now_ms(), CANDIDATURE, **law)
         company = Identity(siret="90000001900019")
-        await record(self.ledger, self.bus.wallet, authorisation, agreed, company, Evidence("online"))
+        await record(self.ledger, self.bus.wallet, authorisation, agreed, company, ONLINE)
         await self._ask(authorisation, CANDIDATURE, context="marchés publics", object="demo-2026-1")
 
     async def a_preview(self, authorisation: bytes) -> None:
         """An answer that waits for its person, who may log in and say yes or no."""
         who = Identity("DELESTRADE", prenoms=("Nina",), date_naissance="2006-04-03", sexe_etat_civil="F", code_cog_insee_pays_naissance="99100", code_cog_insee_commune_naissance="35238")  # fmt: skip
         agreed = self._terms(purposes_of(BURSARY)[0], BURSARY)
-        await record(self.ledger, self.bus.wallet, authorisation, agreed, who, Evidence("online"))
+        await record(self.ledger, self.bus.wallet, authorisation, agreed, who, ONLINE)
         request = await self.bus.request(BURSARY, consent=authorisation, purpose=agreed.purpose)
         await request.awaits_person(WAIT_S)
 
@@ -145,4 +146,4 @@ def person(family: str) -> Identity:
 
 def _evidence(channel: Channel) -> Evidence:
     """As an agent of the counter would have it; online, the person's own act."""
-    return Evidence("online") if channel == "online" else Evidence(channel, "agent-fictif", sha256(b"fictif").digest())
+    return ONLINE if channel == "online" else Evidence(channel, "agent-fictif", sha256(b"fictif").digest())

@@ -131,14 +131,16 @@ class Memory:
         return number
 
     def _put(self, new: NDArray[np.void], slots: NDArray[np.int64]) -> None:
-        """Rows that are not there, each at its place, which is free. Two thirds of the places are taken at most."""
+        """Rows, at least one, that are not there, each at its place, which is free. Two thirds of the places are taken at most."""
         if 3 * (self._used + len(new)) > 2 * len(self._rows):
             self._rebuild(len(new))
             slots = self._look(new["id"])[0]
-        while len(new):
+        while True:
             put(self._rows, slots, new)  # of two on one place the last is there
             left = ~same(taken(self._rows, slots)["id"], new["id"])
             self._used += len(new) - int(left.sum())
+            if not left.any():
+                return
             new = taken(new, left)
             slots = self._look(new["id"])[0]
 

@@ -46,11 +46,8 @@ def request_digest(operator: str, authorisation: bytes, request: bytes, ask_hash
 
 def request_digests(operator: str, asked: Iterable[tuple[bytes, bytes, bytes]]) -> list[bytes]:
     """D of many: of each its authorisation, its request's id and its ask's hash. What they have alike is laid out once."""
-    before, id_size, hash_size = join(_REQUEST, operator.encode()), (16).to_bytes(4, "big"), (32).to_bytes(4, "big")
-    return [
-        hashlib.sha256(before + id_size + authorisation + id_size + request + hash_size + hashed).digest()
-        for authorisation, request, hashed in asked
-    ]
+    before = join(_REQUEST, operator.encode())
+    return [hashlib.sha256(before + join(*each)).digest() for each in asked]
 
 
 @lru_cache(maxsize=8192)

@@ -7,9 +7,9 @@ from functools import partial
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from consent.core.facts import Evidence
 from exchange.core.errors import Code
 from exchange.ports import Recovering
+from exchange.recording import ONLINE
 from portal.citizen.acting import evidence_for, leave_for
 from portal.citizen.room import ACTS, AT, Room, identity_of
 from portal.core.citizen import OPEN
@@ -33,7 +33,7 @@ async def _close(room: Room, asked: Asked) -> Response:
         raise Problem(Code.CONFLICT, 409)
     happening = "opposed" if one.terms.basis == "legal" else "withdrawn"
     try:
-        await room.parts.ledger.withdraw(one.id, happening, Evidence("online"))
+        await room.parts.ledger.withdraw(one.id, happening, ONLINE)
     except Recovering as recovering:
         if not recovering.recorded:
             raise

@@ -9,9 +9,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from consent.core.citizen import Agreement
-from consent.core.facts import Evidence, State, Terms
+from consent.core.facts import State, Terms
 from exchange.core.errors import Code
 from exchange.ports import Refused
+from exchange.recording import ONLINE
 from portal.citizen.acting import evidence_for, leave_for
 from portal.citizen.room import ACTS, HOME, OPENED, Room, id_in, identity_of, logged_in_for, name_of
 from portal.web.pages import Asked, Missing, Page, Pages, Problem
@@ -71,7 +72,7 @@ async def _give(room: Room, asked: Asked) -> Response:
 
 async def _refuse(room: Room, asked: Asked) -> Response:
     one = await still_requested(room, asked)
-    await room.parts.ledger.refuse(one.id, one.terms, Evidence("online"))
+    await room.parts.ledger.refuse(one.id, one.terms, ONLINE)
     asked.session.put(OPENED, sorted({*asked.session.data.get(OPENED, []), one.id.hex()}))
     asked.session.put("notice", [
         "Votre refus est enregistré. Votre dossier reste ouvert, rien n'est transmis.",

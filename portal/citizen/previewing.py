@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 from consent.core.citizen import Agreement, Preview
 from consent.core.facts import Evidence
 from exchange.core.errors import Code
+from exchange.recording import ONLINE
 from portal.citizen.room import AT, Room, name_of
 from portal.core import previews
 from portal.web.pages import Asked, Page, Pages, Problem
@@ -54,7 +55,7 @@ async def _reject(room: Room, asked: Asked) -> Response:
     one, preview = await _found(room, asked)
     if preview is None:
         return _too_late(room, asked, one)
-    await room.parts.ledger.previewed(preview.submission, False, Evidence("online"))
+    await room.parts.ledger.previewed(preview.submission, False, ONLINE)
     asked.session.put("notice", [
         "Rien n'est transmis. Votre dossier reste ouvert, et votre accord aussi : vous pouvez le retirer ici.",
         "Nothing is handed over. Your case stays open, and so does your agreement: you may withdraw it here.",
