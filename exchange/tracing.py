@@ -7,12 +7,13 @@ is not sampled keep it as it is and get none.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+from opentelemetry.trace import Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from exchange.ports import Headers
@@ -44,23 +45,23 @@ class Tracing:
     def __init__(self, provider: TracerProvider | None = None) -> None:
         self._tracer = provider.get_tracer("accord") if provider is not None else None
 
-    @contextmanager
     def span(
         self, name: str, parent: Headers, topic: str = "", request: bytes = b"", *, root: bool = False
-    ) -> Iterator[OutHeaders]:
-        """A span under the trace in `parent` (or a new trace, for `root`); yields the headers for the messages it leads to."""
+    ) -> AbstractContextManager[OutHeaders]:
+        """A span under the trace in `parent` (or a new trace, for `root`); gives the headers for the messages it leads to."""
         if self._tracer is None or not (root or sampled(parent)):
-            yield carried(parent)
-            return
+            return nullcontext(carried(parent))
+        return self._span(self._tracer, name, parent, topic, request)
+
+    @contextmanager
+    def _span(self, tracer: Tracer, name: str, parent: Headers, topic: str, request: bytes) -> Iterator[OutHeaders]:
         context = _PROPAGATOR.extract({k: v.decode("ascii", "replace") for k, v in carried(parent)})
         attributes = {
             "messaging.system": "kafka",
             "messaging.destination.name": topic,
             "messaging.message.conversation_id": request.hex(),
         }
-        with self._tracer.start_as_current_span(
-            name, context=context, attributes={k: v for k, v in attributes.items() if v}
-        ):
+        with tracer.start_as_current_span(name, context=context, attributes={k: v for k, v in attributes.items() if v}):
             yield self._injected()
 
     def mark(self, name: str, parent: Headers, topic: str, request: bytes) -> OutHeaders:

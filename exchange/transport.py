@@ -5,9 +5,11 @@ a running record, past a gap, past a handler that raised). So this transport tak
 the rest (group membership, rebalances, streams, supervision):
 
 - `CommitLog` alone says what may be committed. Topics are declared with `acks=False`, so Faust acknowledges nothing.
-- A chunk gets its ticket where it is fetched, in the consumer's thread. Whatever Faust then drops on its way (a rebalance,
-  a cancelled task) stays unsettled: it holds the commit back, it cannot be lost.
+- A chunk gets its ticket where it is fetched. Whatever Faust then drops on its way (a rebalance, a cancelled task) stays
+  unsettled: it holds the commit back, it cannot be lost.
 - A ticket belongs to one assignment of the group. A chunk that outlives its assignment settles nothing.
+- Faust talks to Kafka from a thread of its own, so that heartbeats go on whatever an agent does. Ours holds the loop for a part of a
+  second at most, and a chunk alone took four wakes of one thread by the other: all is on the app's loop (ADR 0038).
 - Transactions that were aborted are not delivered (`read_committed`); their markers are gaps, which a chunk simply spans.
 """
 
@@ -16,7 +18,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, NamedTuple, Protocol, cast
 
 import aiokafka
@@ -26,6 +27,7 @@ from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
+from mode.utils.futures import maybe_async
 from mode.utils.times import Seconds
 
 from exchange.adapters import fetching
@@ -34,6 +36,7 @@ from exchange.core.commit_log import CommitLog, Place
 
 COMMIT_TIMEOUT_S = 5.0
 IDLE_S = 0.1
+POLL_S = 1.0
 ROOM_S = 0.5
 
 
@@ -98,16 +101,23 @@ def _hosted(app: Any) -> Hosted:
     return cast(Hosted, app)
 
 
-class _Thread(driver.AIOKafkaConsumerThread):
-    """The thread that talks to Kafka: fetches, tickets, seeks, commits."""
+class _Client(driver.AIOKafkaConsumerThread):
+    """What talks to Kafka: fetches, tickets, seeks, commits. On the loop of the app, though Faust's is a thread."""
 
-    log_lock: Lock
-    chunks: CommitLog
     assignment_of_log: object = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.log_lock, self.chunks = Lock(), CommitLog()
+        self.chunks = CommitLog()
+
+    async def start(self) -> None:
+        await self._default_start()
+
+    async def on_stop(self) -> None:
+        await self._shutdown_thread()
+
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await maybe_async(fun(*args, **kwargs))
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         app, tuning = self.app, _hosted(self.app).tuning
@@ -159,28 +169,23 @@ class _Thread(driver.AIOKafkaConsumerThread):
             return self._ticketed(fetched)  # no await in between: these records are of the current assignment
 
     def _ticketed(self, fetched: Mapping[Any, Sequence[Fetched]]) -> dict[TP, list[Chunk]]:
-        with self.log_lock:
-            if self._assignment() is not self.assignment_of_log:
-                self.chunks.clear()
-                self.assignment_of_log = self._assignment()
-            most = _hosted(self.app).tuning.chunk_records
-            return {
-                TP(*place): [self._chunk(tuple(place), whole[at : at + most]) for at in range(0, len(whole), most)]
-                for place, (whole,) in fetched.items()
-            }
+        if self._assignment() is not self.assignment_of_log:
+            self.chunks.clear()
+            self.assignment_of_log = self._assignment()
+        most = _hosted(self.app).tuning.chunk_records
+        return {
+            TP(*place): [self._chunk(tuple(place), whole[at : at + most]) for at in range(0, len(whole), most)]
+            for place, (whole,) in fetched.items()
+        }
 
     def _chunk(self, place: Place, records: Fetched) -> Chunk:
         return Chunk(self.chunks.hand(place, records[0].offset, records[-1].offset + 1), place, records)
 
-    async def rewind(self, chunk: Chunk) -> None:
+    def rewind(self, chunk: Chunk) -> None:
         """Read this chunk again later. Nothing to do once its assignment is over: the next one starts at the commit."""
-        await self.call_thread(self._rewind, chunk)
-
-    async def _rewind(self, chunk: Chunk) -> None:
-        with self.log_lock:
-            if self._assignment() is self.assignment_of_log and self.chunks.live(chunk.ticket):
-                self.chunks.rewind(chunk.place, chunk.records[0].offset)
-                self._ensure_consumer().seek(aiokafka.TopicPartition(*chunk.place), chunk.records[0].offset)
+        if self._assignment() is self.assignment_of_log and self.chunks.live(chunk.ticket):
+            self.chunks.rewind(chunk.place, chunk.records[0].offset)
+            self._ensure_consumer().seek(aiokafka.TopicPartition(*chunk.place), chunk.records[0].offset)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """False when it cannot be known to be done: the next round commits again, so no error here ends the worker."""
@@ -215,15 +220,27 @@ class _NoReadOffsets(dict[TP, int | None]):
 class Consumer(driver.Consumer):
     """Faust's consumer with its acknowledgements replaced by `CommitLog`."""
 
-    _thread: _Thread
+    _thread: _Client
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._room = asyncio.Event()
         self._read_offset = _NoReadOffsets()
 
-    def _new_consumer_thread(self) -> _Thread:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> _Client:
+        return _Client(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Faust's own begins four tasks for each event, to wait for what cannot be: `getmany` yields where the flow is active only, and the
+        queue of a stream has room for more chunks than there ever are."""
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                async for _, message in self.getmany(POLL_S):
+                    await self.callback(message)
+                await asyncio.sleep(0)
+        except (ConsumerStoppedError, asyncio.CancelledError):
+            if not self.app.should_stop:
+                raise
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """One message per chunk, or one for all of them (`Tuning.together`); its value is a tuple of `Chunk`s. Faust
@@ -241,13 +258,12 @@ class Consumer(driver.Consumer):
                 yield TP(*chunks[-1].place), self._event(chunks, generation)
             else:
                 for chunk in chunks:
-                    await self._thread.rewind(chunk)
+                    self._thread.rewind(chunk)
 
     async def _has_room(self) -> bool:
         self._room.clear()
-        with self._thread.log_lock:
-            if self._thread.chunks.in_flight < _hosted(self.app).tuning.chunks_ahead:
-                return True
+        if self._thread.chunks.in_flight < _hosted(self.app).tuning.chunks_ahead:
+            return True
         self._thread.touch()
         await self.wait(cast(Any, self._room), timeout=cast(Seconds, ROOM_S))
         return False
@@ -259,27 +275,23 @@ class Consumer(driver.Consumer):
 
     def settle(self, chunk: Chunk) -> None:
         """The chunk is handled and its outputs are durable."""
-        with self._thread.log_lock:
-            self._thread.chunks.settle(chunk.ticket)
+        self._thread.chunks.settle(chunk.ticket)
         self._room.set()
 
     def live(self, chunk: Chunk) -> bool:
         """Whether the chunk is still ours to handle."""
-        with self._thread.log_lock:
-            return self.flow_active and self._thread.chunks.live(chunk.ticket)
+        return self.flow_active and self._thread.chunks.live(chunk.ticket)
 
     @property
     def oldest(self) -> int:
         """The ticket of the chunk longest unsettled, 0 if none."""
-        with self._thread.log_lock:
-            return self._thread.chunks.oldest
+        return self._thread.chunks.oldest
 
     def committable(self) -> dict[TP, int]:
         """What may be committed now, by partition."""
         held = _hosted(self.app).held
-        with self._thread.log_lock:
-            log = self._thread.chunks
-            found = {TP(*place): log.position(place, held(*place)) for place in log.places()}
+        log = self._thread.chunks
+        found = {TP(*place): log.position(place, held(*place)) for place in log.places()}
         return {tp: offset for tp, offset in found.items() if offset is not None}
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
@@ -297,8 +309,7 @@ class Consumer(driver.Consumer):
         self.app.flow_control.suspend()
         self.app.flow_control.clear()
         await self.commit()
-        with self._thread.log_lock:
-            self._thread.chunks.clear()
+        self._thread.chunks.clear()
         self._committed_offset.clear()
         self._room.set()
         _hosted(self.app).lost({(tp.topic, tp.partition) for tp in revoked})

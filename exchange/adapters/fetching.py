@@ -14,7 +14,7 @@ import aiokafka
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.record.util import calc_crc32c
+from crc32c import crc32c
 
 from exchange.adapters import frames
 from exchange.core.batches import BadBatch, Entry, Fetched, Head, checked, entries, heads, lay
@@ -81,7 +81,7 @@ def _read(data: bytes, aborted: Sequence[tuple[int, int]]) -> tuple[bytes, Seque
     plain, compressed, after = list[Head](), list[Head](), 0
     coming, aborting = deque(aborted), set[int]()
     for head in heads(data):
-        if calc_crc32c(checked(data, head)) != head.crc:
+        if crc32c(checked(data, head)) != head.crc:
             raise BadBatch
         while coming and coming[0][1] <= head.base_offset:
             aborting.add(coming.popleft()[0])

@@ -16,6 +16,8 @@ from aiokafka import conn
 SIZE_BYTES = 4
 FRAME_MAX_BYTES = 256 << 20
 """An answer that says it is longer ends the connection."""
+KEPT_MAX_BYTES = 8 << 20
+"""Room that is kept for the next answer: the kernel gives new room page by page, cleared."""
 
 
 class Frames(conn.AIOKafkaProtocol, asyncio.BufferedProtocol):  # type: ignore[misc]  # nothing of aiokafka is typed
@@ -24,7 +26,7 @@ class Frames(conn.AIOKafkaProtocol, asyncio.BufferedProtocol):  # type: ignore[m
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._whole, self._grown, self._ended = deque[bytes](), asyncio.Event(), False
-        self._size, self._at, self._in_size = bytearray(SIZE_BYTES), 0, True
+        self._size, self._room, self._at, self._in_size = bytearray(SIZE_BYTES), bytearray(), 0, True
         self._into = memoryview(self._size)
 
     def connection_made(self, transport: Any) -> None:
@@ -45,14 +47,15 @@ class Frames(conn.AIOKafkaProtocol, asyncio.BufferedProtocol):  # type: ignore[m
                 self._end()
                 self._socket.abort()
                 return
-            self._begin(bytearray(size))
+            if size > len(self._room):
+                self._room = bytearray(size)
+            self._into, self._at, self._in_size = memoryview(self._room)[:size], 0, False
         else:
             self._whole.append(bytes(self._into))
             self._grown.set()
-            self._begin(self._size)
-
-    def _begin(self, into: bytearray) -> None:
-        self._into, self._at, self._in_size = memoryview(into), 0, into is self._size
+            self._into, self._at, self._in_size = memoryview(self._size), 0, True
+            if len(self._room) > KEPT_MAX_BYTES:
+                self._room = bytearray()
 
     def eof_received(self) -> bool:
         self._end()

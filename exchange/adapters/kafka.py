@@ -13,7 +13,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
-from aiokafka.record.util import calc_crc32c
+from crc32c import crc32c
 
 from exchange.adapters import frames
 from exchange.clock import SystemClock
@@ -248,7 +248,7 @@ class _Batch:
     def _build(self) -> bytearray:
         """The same whenever it is asked for: a batch that is sent again must be."""
         if not self._whole:
-            self._whole = written(self._batch, self._made_ms, self._producer, calc_crc32c)
+            self._whole = written(self._batch, self._made_ms, self._producer, crc32c)
             self._batch = self._batch._replace(parts=())
         return self._whole
 

@@ -18,7 +18,7 @@ from exchange.agents.base import Outgoing, Quiet, ended
 from exchange.core import gate
 from exchange.core.allowing import Allowed, Asks, allow, batches, bodies
 from exchange.core.batches import Fetched, in_place, sized, written_headers
-from exchange.core.columns import Requests, requests
+from exchange.core.columns import Requests, plain, requests
 from exchange.core.errors import Code
 from exchange.core.frame import PREFIX_SIZE_BYTES
 from exchange.core.memory import Memory
@@ -55,7 +55,8 @@ class Gate(Quiet):
         now_ms, first, rest = self._clock.now_ms(), list[Allowed](), found
         if self._memory.trusted(now_ms):
             first, rest = allow(found, fetched.data, asks, self._memory, now_ms)
-        after = self._traced if _TRACED in fetched.data else self._plain
+        untraced = plain(fetched, wire.headers_before_id("exchange-request")) or _TRACED not in fetched.data
+        after = self._plain if untraced else self._traced
         sending = [asyncio.create_task(self._allowed(fetched, operator, first, after).send())]
         try:
             await asyncio.sleep(0)

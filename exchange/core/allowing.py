@@ -95,7 +95,7 @@ def allow(found: Requests, data: bytes, asks: Asks, memory: Memory, now_ms: int)
 
 
 def _by_provider(allowed: Requests, numbers: NDArray[np.uint32], terms: dict[int, Shared]) -> Iterator[Allowed]:
-    providers = {number: terms[number].provider for number in np.unique(numbers).tolist()}
+    providers = {number: terms[number].provider for number in set(numbers.tolist())}
     for provider in dict.fromkeys(providers.values()):
         own = [number for number, each in providers.items() if each == provider]
         yield Allowed(provider, allowed if len(own) == len(providers) else allowed.only(np.isin(numbers, own)))
@@ -123,8 +123,10 @@ def _batch(allowed: Requests, data: bytes, operator: str, prefix: bytes, headers
     """Between one tail and the next lies what is all of fixed lengths: the headers of one record, and the beginning of the next."""
     count, digits = len(allowed.place), np.frombuffer(allowed.head["request"].tobytes().hex().encode(), np.uint8)
     between, after, ids = list[bytes](), len(headers) + 2 * _ID_BYTES, digits.reshape(count, 2 * _ID_BYTES)
-    before = np.roll(ids, 1, 0)
+    before = np.concatenate((ids[-1:], ids[:-1]))
     for begin, end, place_bytes in ((0, ONE_BYTE_MAX + 1, 3), (ONE_BYTE_MAX + 1, count, 4)):
+        if begin >= count:
+            break
         some = allowed.only(slice(begin, end))
         rows = np.zeros(len(some.place), _between(len(headers), place_bytes))
         rows["headers"], rows["id"] = np.void(headers), before[begin:end]

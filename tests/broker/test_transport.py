@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import uuid
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
+from mode.threads import WorkerThread
 
 from exchange.adapters.kafka import (
     BODY_BYTES,
@@ -229,7 +231,8 @@ async def test_new_topics_without_restart(kafka: str) -> None:
 
 
 async def test_two_agents_in_one_process(kafka: str) -> None:
-    """Two agents on one topic and one on the output of another, in one process, each with its own group and commits."""
+    """Two agents on one topic and one on the output of another, in one process, each with its own group and commits; no thread
+    of Faust's."""
     source, out = fresh("requests"), fresh("tasks")
     names = [fresh("gate"), fresh("journal"), fresh("connector")]
     await topics(kafka, source, out)
@@ -240,6 +243,7 @@ async def test_two_agents_in_one_process(kafka: str) -> None:
         journal, connector = Forward(names[1], (source,), None), Forward(names[2], (out,), None)
         async with running(kafka, gate, journal, connector):
             await until(lambda: len(journal.seen) >= 2_000 <= len(connector.seen), "both have all")
+            assert not [thread for thread in threading.enumerate() if isinstance(thread, WorkerThread)]  # ADR 0038
     assert sorted(r.key or b"" for r in connector.seen) == sorted(key.encode() for key in keys)
     for name in names:
         assert await committed(kafka, name) == dict.fromkeys(range(4), 500)

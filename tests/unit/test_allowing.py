@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.record.util import calc_crc32c
+from crc32c import crc32c
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -112,7 +112,7 @@ def test_tasks_fill_batches_that_a_broker_takes(count: int) -> None:
     tasks, _ = judge(read(chunk, range(count), RULES)[0], OPERATOR, {A: GOOD}, RULES, NOW_MS)
     found = []
     for one in made:
-        data = bytes(written(one, NOW_MS, (7, 2, 40), calc_crc32c))
+        data = bytes(written(one, NOW_MS, (7, 2, 40), crc32c))
         assert len(data) <= 1 << 20
         batch = MemoryRecords(data).next_batch()
         assert batch.validate_crc()

@@ -12,8 +12,8 @@ from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
+from crc32c import crc32c
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -49,7 +49,7 @@ def marker(kind: int, producer: int) -> bytes:
     """What ends a transaction (KIP-98): 0 aborts, 1 commits; a control batch."""
     batch = bytearray(theirs([Message(kind.to_bytes(4, "big"), b"", [])], transactional=1, producer=producer))
     batch[22] |= 0x20
-    batch[17:21] = calc_crc32c(bytes(batch[21:])).to_bytes(4, "big")
+    batch[17:21] = crc32c(bytes(batch[21:])).to_bytes(4, "big")
     return bytes(batch)
 
 
@@ -86,7 +86,7 @@ def test_the_brokers_time_is_the_time_of_all_its_records() -> None:
 @example([Message(b"k", b"v", HEADERS)] * 9_000)
 def test_aiokafka_reads_what_is_written(sent: list[Message]) -> None:
     """A batch of ours has the checksum, producer, sequence, offsets and records that aiokafka expects."""
-    data = bytes(written(numbered([body(*message) for message in sent]), NOW_MS, (7, 2, 40), calc_crc32c))
+    data = bytes(written(numbered([body(*message) for message in sent]), NOW_MS, (7, 2, 40), crc32c))
     batch = MemoryRecords(data).next_batch()
     assert batch.validate_crc()
     assert (batch.producer_id, batch.producer_epoch, batch.base_sequence) == (7, 2, 40)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.adapters.frames import FRAME_MAX_BYTES, Frames
+from exchange.adapters.frames import FRAME_MAX_BYTES, KEPT_MAX_BYTES, Frames
 
 
 class Wire:
@@ -66,6 +66,15 @@ def test_frames_come_whole_and_in_order(bodies: list[bytes], most: int, cut: int
             await frames.frame()
 
     run(story)
+
+
+async def test_a_great_frame_leaves_no_room_behind() -> None:
+    """Room is kept for frames of the usual size; what follows a greater one is whole all the same."""
+    frames, _ = opened()
+    great = b"g" * (KEPT_MAX_BYTES + 1)
+    pour(frames, framed(b"before", great, b"after"), 1 << 20)
+    assert [await frames.frame() for _ in range(3)] == [b"before", great, b"after"]
+    assert len(frames._room) < KEPT_MAX_BYTES
 
 
 async def test_who_waits_is_told_of_the_next_and_of_the_end() -> None:
