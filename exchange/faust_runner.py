@@ -311,6 +311,7 @@ class FaustRunner:
                 patience_s=host.agent.patience_s,
                 together=host.agent.together,
                 chunks_ahead=host.agent.at_once + 1,
+                fetch_bytes=host.agent.fetch_bytes,
             ),
             ssl_context=self._ssl,
         )

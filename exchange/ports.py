@@ -155,6 +155,10 @@ class Agent(Protocol):
     def at_once(self) -> int:
         """How many chunks `handle` may be given at once, each of another partition; 1 where `together`."""
 
+    @property
+    def fetch_bytes(self) -> int:
+        """The most that is fetched of a partition at once. A batch of which only a part came (1 MiB at most) is fetched again."""
+
     async def handle(self, chunk: Sequence[Record]) -> None: ...
 
     async def tick(self) -> None: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -322,8 +322,8 @@ class KafkaOutbox:
         async with _asking((timeout_ms or self._timeout_ms) / 1000):
             producer = await self._started()
             try:
-                await asyncio.gather(*(producer.send(place, one) for place, one in sendings.items()))
-                await asyncio.gather(*(ack for one in sendings.values() for ack in one.acks))
+                await _each([producer.send(place, one) for place, one in sendings.items()])
+                await _each([ack for one in sendings.values() for ack in one.acks])
             except BaseException as error:
                 if self._producer is producer and any(one.taken for one in sendings.values()):
                     self._abandon()
@@ -382,6 +382,11 @@ class KafkaOutbox:
             with suppress(Unavailable):
                 self._partitions = await self._view.topics()
             await asyncio.sleep(REFRESH_S / 10)
+
+
+async def _each(work: Sequence[Awaitable[Any]]) -> None:
+    """Wait for all; one alone needs no task of its own."""
+    await (work[0] if len(work) == 1 else asyncio.gather(*work))
 
 
 def _laid(messages: Sequence[Message]) -> Bodies:

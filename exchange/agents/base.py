@@ -21,6 +21,7 @@ class Prompt:
     patience_s: float = 0.0
     together: bool = False
     at_once: int = 1
+    fetch_bytes: int = 1 << 20
 
 
 class Quiet(Prompt):

@@ -47,25 +47,29 @@ class Asks:
 
     def __init__(self, operator: str, rules: Rules) -> None:
         self._operator, self._rules = operator, rules
-        self._known: dict[tuple[int, bytes], bool] = {}
+        self._known: dict[int, dict[bytes, bool]] = {}
 
-    def within(self, terms: dict[int, Shared], asked: Sequence[tuple[int, bytes]]) -> list[bool]:
-        """For each number of terms and ask."""
-        known = self._known
-        found = [known.get(pair) for pair in asked]
+    def within(self, terms: dict[int, Shared], numbers: Sequence[int], asked: Sequence[bytes]) -> list[bool]:
+        """For each ask, whether it stands within the terms of its number."""
+        known, pairs = self._known, list(zip(numbers, asked, strict=True))
+        for number in set(numbers) - known.keys():
+            known[number] = {}
+        found = [known[number].get(ask) for number, ask in pairs]
         if None not in found:
             return found  # type: ignore[return-value]  # none is None
-        if len(known) > REMEMBERED:
+        if sum(map(len, known.values())) > REMEMBERED:
             known.clear()
-        known |= {pair: self._stands(terms[pair[0]], pair[1]) for pair in set(asked) - known.keys()}
-        return [known[pair] for pair in asked]
+        for number, ask in pairs:
+            if ask not in (own := known.setdefault(number, {})):
+                own[ask] = self._stands(terms[number], ask)
+        return [known[number][ask] for number, ask in pairs]
 
     def stand(
         self, found: Requests, at: Ints, data: bytes, terms: dict[int, Shared], numbers: NDArray[np.uint32]
     ) -> Bools:
         """Which of the requests at these places ask within the terms of these numbers."""
-        places = zip(numbers.tolist(), found.ask_at[at].tolist(), found.ask_end[at].tolist(), strict=True)
-        return np.array(self.within(terms, [(number, data[a:b]) for number, a, b in places]), np.bool_)
+        places = zip(found.ask_at[at].tolist(), found.ask_end[at].tolist(), strict=True)
+        return np.array(self.within(terms, numbers.tolist(), [data[begin:end] for begin, end in places]), np.bool_)
 
     def _stands(self, terms: Shared, ask: bytes) -> bool:
         decoded = self._rules.read_ask(ask)

@@ -7,10 +7,11 @@ import struct
 from collections.abc import Awaitable, Callable
 
 import pytest
+from aiokafka.protocol.produce import ProduceRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.adapters.frames import FRAME_MAX_BYTES, KEPT_MAX_BYTES, Frames
+from exchange.adapters.frames import FRAME_MAX_BYTES, KEPT_MAX_BYTES, Frames, laid
 
 
 class Wire:
@@ -99,3 +100,27 @@ async def test_a_size_that_is_none_ends_the_connection(size: int) -> None:
     assert wire.aborted
     with pytest.raises(EOFError):
         await frames.frame()
+
+
+topics = st.lists(
+    st.tuples(
+        st.text(max_size=9), st.lists(st.tuples(st.integers(0, 99), st.binary(max_size=70).map(bytearray)), max_size=3)
+    ),
+    max_size=3,
+)
+
+
+@given(st.none() | st.text(max_size=9), st.sampled_from([-1, 0, 1]), topics, st.integers(3, 7))
+def test_a_request_in_parts_is_what_aiokafka_writes(name: str | None, acks: int, topics: object, version: int) -> None:
+    """In every version that both speak; batches are handed on as they are."""
+    request = ProduceRequest(transactional_id=name, required_acks=acks, timeout=1_000, topics=topics)
+    made = request.prepare({ProduceRequest.API_KEY: (version, version)})
+    parts = laid(made)
+    assert parts is not None
+    assert b"".join(parts) == made.encode()
+
+
+def test_a_request_in_an_old_form_is_left_to_aiokafka() -> None:
+    """As brokers had it before there were transactions."""
+    old = ProduceRequest(transactional_id=None, required_acks=1, timeout=1, topics=[])
+    assert laid(old.prepare({ProduceRequest.API_KEY: (0, 2)})) is None
