@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
-from crc32c import crc32c
 
 from exchange.adapters import frames
-from exchange.clock import SystemClock
-from exchange.core.batches import HEAD_BYTES, RECORD_MOST_BYTES, Bodies, Numbered, Sections, bodies, numbered, written
+from exchange.adapters.producing import BATCH_BYTES, BODY_BYTES, Producer, Sending
+from exchange.core.batches import Bodies, Sections, bodies
 from exchange.core.topics import TopicSpec
 from exchange.ports import Batches, Message, Record, Unavailable
 
 frames.use()
-BATCH_BYTES = 1 << 20
-BODY_BYTES = BATCH_BYTES - HEAD_BYTES - RECORD_MOST_BYTES
-"""Of the largest message: key, value, headers and their lengths, under the broker's usual limit of 1 MiB for a batch."""
 ADMIN_TIMEOUT_S, REFRESH_S = 10.0, 2.0
 
 
@@ -166,101 +160,6 @@ class KafkaReader:
             return any([await self._consumer.position(place) < ends[place.partition] for place in self._places])
 
 
-@dataclass(eq=False, slots=True)
-class _Sending:
-    """One caller's messages for one partition. Once `taken`, they may be written; `lost`: no further than its `acks`."""
-
-    messages: Sequence[Message]
-    acks: list[asyncio.Future[object]] = field(default_factory=list)
-    taken: bool = False
-    lost: bool = False
-
-
-class _Producer:
-    """One producer of aiokafka, and who waits for it, by partition."""
-
-    def __init__(self, producer: Any) -> None:
-        self.producer = producer
-        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._waiting: defaultdict[tuple[str, int], list[_Sending]] = defaultdict(list)
-
-    async def send(self, place: tuple[str, int], one: _Sending) -> None:
-        """In this partition's turn: whose turn it is takes along all who wait. `Unavailable` where it was lost."""
-        waiting = self._waiting[place]
-        waiting.append(one)
-        try:
-            async with self._turns[place]:
-                if not one.taken:
-                    taken = waiting.copy()
-                    waiting.clear()
-                    await self._write(place, taken)
-        finally:
-            if not one.taken:
-                waiting.remove(one)
-        if one.lost:
-            raise Unavailable("abandoned")
-
-    async def _write(self, place: tuple[str, int], taken: Sequence[_Sending]) -> None:
-        try:
-            for one in taken:
-                one.taken = True
-            if len(taken) == 1 and isinstance(whole := taken[0].messages, Sections):
-                for batch in whole.batches:
-                    await self._close(place, batch, taken)
-            else:
-                await self._together(place, taken)
-        except BaseException:
-            for one in taken:
-                one.lost = True
-            raise
-
-    async def _together(self, place: tuple[str, int], taken: Sequence[_Sending]) -> None:
-        """In as few batches as they fit into."""
-        laid, within, size = list[bytes](), list[_Sending](), HEAD_BYTES
-        for one in taken:
-            for body in bodies(one.messages):
-                size += len(body) + RECORD_MOST_BYTES
-                if size > BATCH_BYTES:
-                    await self._close(place, numbered(laid), within)
-                    laid, within, size = [], [], HEAD_BYTES + len(body) + RECORD_MOST_BYTES
-                laid.append(body)
-                if not within or within[-1] is not one:
-                    within.append(one)
-        await self._close(place, numbered(laid), within)
-
-    async def _close(self, place: tuple[str, int], batch: Numbered, within: Sequence[_Sending]) -> None:
-        ack = await self.producer.send_batch(_Batch(batch), place[0], partition=place[1])
-        for one in within:
-            one.acks.append(ack)
-
-
-class _Batch:
-    """A whole batch, as aiokafka wants its own builder of batches to be; each of its records bears the time at which it is made."""
-
-    def __init__(self, batch: Numbered) -> None:
-        self._batch, self._made_ms = batch, SystemClock().now_ms()
-        self._producer = (-1, -1, -1)
-        self._whole = bytearray()
-
-    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
-        self._producer = producer_id, producer_epoch, base_sequence
-
-    def _build(self) -> bytearray:
-        """The same whenever it is asked for: a batch that is sent again must be."""
-        if not self._whole:
-            self._whole = written(self._batch, self._made_ms, self._producer, crc32c)
-            self._batch = self._batch._replace(parts=())
-        return self._whole
-
-    def record_count(self) -> int:
-        return self._batch.records
-
-    def closed(self) -> bool:
-        return True
-
-    def close(self) -> None: ...
-
-
 class KafkaOutbox:
     """The `Outbox` of agents and SDK: acks=all, idempotent, each partition's messages in order, a batch at a time. Many may send at once:
     those of one partition take turns here, for aiokafka lets those who wait starve and time out; who waits goes along with the next.
@@ -275,7 +174,7 @@ class KafkaOutbox:
     ) -> None:
         self._bootstrap, self._timeout_ms, self._security = bootstrap, request_timeout_ms, security(ssl_context)
         self._view = KafkaView(bootstrap, ssl_context=ssl_context)
-        self._producer: _Producer | None = None
+        self._producer: Producer | None = None
         self._starting = asyncio.Lock()
         self._partitions: dict[str, int] = {}
         self._wanted = asyncio.Event()
@@ -318,7 +217,7 @@ class KafkaOutbox:
     async def send(self, batches: Batches, timeout_ms: int | None = None) -> None:
         """Durable on return. Raises `Unavailable` within the time, `TooLarge` before anything is written."""
         laid = {place: _laid(messages) for place, messages in batches.items() if messages}
-        sendings = {place: _Sending(messages) for place, messages in laid.items()}
+        sendings = {place: Sending(messages) for place, messages in laid.items()}
         async with _asking((timeout_ms or self._timeout_ms) / 1000):
             producer = await self._started()
             try:
@@ -332,12 +231,12 @@ class KafkaOutbox:
                     raise Unavailable("abandoned") from None  # by another sender, whose time was over
                 raise
 
-    async def _started(self) -> _Producer:
+    async def _started(self) -> Producer:
         """The producer, made anew once if the last one was abandoned."""
         async with self._starting:
             return self._producer or await self._fresh_producer()
 
-    async def _fresh_producer(self) -> _Producer:
+    async def _fresh_producer(self) -> Producer:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,
             acks="all",
@@ -352,7 +251,7 @@ class KafkaOutbox:
         except BaseException:
             await producer.stop()
             raise
-        self._producer = _Producer(producer)
+        self._producer = Producer(producer)
         return self._producer
 
     def _abandon(self) -> None:

@@ -18,13 +18,13 @@ from faust.types import TP
 from mode.threads import WorkerThread
 
 from exchange.adapters.kafka import (
-    BODY_BYTES,
     KafkaOutbox,
     KafkaReader,
     KafkaView,
     TooLarge,
     create_topics,
 )
+from exchange.adapters.producing import BODY_BYTES
 from exchange.core.batches import body
 from exchange.core.topics import TopicSpec
 from exchange.embedded.broker import EmbeddedKafka
@@ -34,6 +34,7 @@ from exchange.stall import Stalled
 from tests.broker.transport_worker import (
     DEADLINE_S,
     Beside,
+    Blocking,
     Failing,
     Forward,
     Holder,
@@ -198,6 +199,23 @@ async def test_unavailable_comes_again_in_order(kafka: str) -> None:
         await until(lambda: len(agent.seen) >= len(keys), "all records are handled")
     assert agent.keys() == keys
     assert await committed(kafka, name) == {0: len(keys)}
+
+
+async def test_who_holds_the_loop_beyond_its_session_loses_nothing(kafka: str) -> None:
+    """Without a heartbeat its partitions are taken from it; what it had not committed comes again (ADR 0038)."""
+    source, name = fresh("answers"), fresh("release")
+    await topics(kafka, source)
+    keys = [str(i) for i in range(400)]
+    agent = Blocking(name, (source,), None)
+    async with KafkaOutbox(kafka) as outbox:
+        async with running(kafka, agent, session_s=1.5):
+            await fill(outbox, source, keys[:200])
+            await until(lambda: len(set(agent.keys())) >= 200, "it is at work")
+            agent.blocks_s = 5.0
+            await fill(outbox, source, keys[200:])
+            await until(lambda: bool(agent.lost), "its partitions are taken from it")
+            await until(lambda: set(agent.keys()) == set(keys), "all records are handled")
+        assert sum((await committed(kafka, name)).values()) == len(keys)
 
 
 async def test_a_cancelled_inner_task_is_a_bug(kafka: str) -> None:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -124,6 +125,17 @@ class Failing(Forward):
     async def handle(self, chunk: Sequence[Record]) -> None:
         if self.errors:
             raise self.errors.pop()
+        await super().handle(chunk)
+
+
+class Blocking(Forward):
+    """Holds the whole loop for so long at its first chunk."""
+
+    blocks_s = 0.0
+
+    async def handle(self, chunk: Sequence[Record]) -> None:
+        blocks_s, self.blocks_s = self.blocks_s, 0.0
+        time.sleep(blocks_s)  # noqa: ASYNC251  # what no agent may do
         await super().handle(chunk)
 
 
