@@ -24,8 +24,8 @@ _HEAD, _BATCH = struct.Struct(">hii"), struct.Struct(">ii")
 """Acknowledgements, timeout (ms) and how many topics; a partition and the size of its batch."""
 FRAME_MAX_BYTES = 256 << 20
 """An answer that says it is longer ends the connection."""
-KEPT_MAX_BYTES = 8 << 20
-"""Room that is kept for the next answer: the kernel gives new room page by page, cleared."""
+KEPT_MAX_BYTES = 16 << 20
+"""Room that is kept for the next answer, the gate's of four partitions too: the kernel gives new room page by page, cleared."""
 
 
 class Frames(conn.AIOKafkaProtocol, asyncio.BufferedProtocol):  # type: ignore[misc]  # nothing of aiokafka is typed

@@ -55,8 +55,8 @@ class Gate(Quiet):
         now_ms, first, rest = self._clock.now_ms(), list[Allowed](), found
         if self._memory.trusted(now_ms):
             first, rest = allow(found, fetched.data, asks, self._memory, now_ms)
-        untraced = plain(fetched, wire.headers_before_id("exchange-request")) or _TRACED not in fetched.data
-        after = self._plain if untraced else self._traced
+        usual = plain(fetched, wire.headers_before_id("exchange-request"), wire.EVENT_ID_SIZE)
+        after = self._plain if usual or _TRACED not in fetched.data else self._traced
         sending = [asyncio.create_task(self._allowed(fetched, operator, first, after).send())]
         try:
             await asyncio.sleep(0)

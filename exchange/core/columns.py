@@ -168,10 +168,10 @@ class Requests(NamedTuple):
         return Requests(place[which], taken(head, which), timestamp[which], ask_at[which], ask_end[which], end[which])
 
 
-def plain(chunk: Fetched, headers: bytes) -> bool:
-    """Whether it is known that each record bears these headers and 32 bytes after them, and nothing else."""
+def plain(chunk: Fetched, headers: bytes, more_bytes: int) -> bool:
+    """Whether it is known that each record bears these headers and so many bytes after them, and nothing else."""
     entries, size = chunk.entries, len(headers)
-    if not isinstance(entries, Located) or (entries.end - entries.value_end != size + 2 * _KEY_BYTES).any():
+    if not isinstance(entries, Located) or (entries.end - entries.value_end != size + more_bytes).any():
         return False
     found = np.ndarray((len(chunk.data) - size + 1,), f"V{size}", chunk.data, strides=(1,))[entries.value_end]
     return found.tobytes() == headers * len(entries)

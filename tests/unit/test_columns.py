@@ -73,8 +73,8 @@ def test_headers_are_plain_only_where_all_records_have_those(place: int, others:
         data = batch(messages)
         found = located(data, list(heads(data)))
         assert found is not None
-        assert not plain(Fetched("t", 0, data, one_by_one(data)), before)
-        return plain(Fetched("t", 0, data, found), before)
+        assert not plain(Fetched("t", 0, data, one_by_one(data)), before, 32)
+        return plain(Fetched("t", 0, data, found), before, 32)
 
     messages = [usual] * LEAST
     assert known(messages)
