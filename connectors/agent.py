@@ -78,7 +78,7 @@ class _Said(NamedTuple):
 class Connector(Quiet):
     """Answers for one provider by calling its State API. `api`: one for all its data sets, one for each, or its lanes."""
 
-    together = True
+    together, timed = True, False
 
     def __init__(
         self,

@@ -322,7 +322,8 @@ class FaustRunner:
         self._hosts = [_Host(agent, self._new_app, self._on_bug) for agent in self._agents]
         await self._discover()
         for host in self._hosts:
-            self._loop(TICK_S, host.tick)
+            if host.agent.timed:
+                self._loop(TICK_S, host.tick)
             self._loop(self._stall_s / 15, partial(self._check, host))
         self._loop(self._discover_s, self._discover)
 

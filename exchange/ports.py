@@ -132,7 +132,7 @@ class Agent(Protocol):
 
     `handle` gets all records just fetched from one partition (of several: `together`) and returns once its outputs are durable; the chunk is committed
     after that, and comes again if the process dies before. An exception is a bug, except `Unavailable`: the chunk comes again.
-    Chunks of a partition come one after the other, of several partitions `at_once`; `tick` runs about twice a second between chunks.
+    Chunks of a partition come one after the other, of several partitions `at_once`; `tick` runs about twice a second, once none is at work.
     The commit of a partition never passes what `held` names.
     """
 
@@ -150,6 +150,10 @@ class Agent(Protocol):
     @property
     def together(self) -> bool:
         """Whether `handle` takes the records of several partitions at once, each partition's in order."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether `tick` has anything to do. If not, chunks do not wait for it."""
 
     @property
     def at_once(self) -> int:

@@ -1,7 +1,8 @@
 """aiokafka's producer, batch by batch: who sends to one partition takes turns, and who waits goes along with the next.
 
-aiokafka lets those who wait for a partition starve and time out; and it makes twenty objects of a record. So batches are laid out here
-(`exchange.core.batches`), and it is given whole ones.
+aiokafka lets those who wait for a partition starve and time out; it makes twenty objects of a record; and it sends a broker nothing before
+that one has answered what it was sent last. So batches are laid out here (`exchange.core.batches`), it is given whole ones, and each
+partition has one under way, whatever others have.
 """
 
 from __future__ import annotations
@@ -33,11 +34,21 @@ class Sending:
     lost: bool = False
 
 
+class _None(set[int]):
+    """The brokers to which a request is under way, in whose stead aiokafka asks which partitions have one: order needs no more, for a
+    broker takes the requests of a connection as they come."""
+
+    def add(self, element: int) -> None: ...
+
+    def remove(self, element: int) -> None: ...
+
+
 class Producer:
-    """One producer of aiokafka, and who waits for it, by partition."""
+    """One producer of aiokafka that was started, and who waits for it, by partition."""
 
     def __init__(self, producer: Any) -> None:
         self.producer = producer
+        producer._sender._in_flight = _None()
         self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._waiting: defaultdict[tuple[str, int], list[Sending]] = defaultdict(list)
 

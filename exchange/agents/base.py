@@ -20,6 +20,7 @@ class Prompt:
 
     patience_s: float = 0.0
     together: bool = False
+    timed: bool = True
     at_once: int = 1
     fetch_bytes: int = 1 << 20
 

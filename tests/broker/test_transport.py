@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.protocol.produce import ProduceRequest
 from faust.types import TP
 from mode.threads import WorkerThread
 
@@ -250,7 +252,7 @@ async def test_new_topics_without_restart(kafka: str) -> None:
 
 async def test_two_agents_in_one_process(kafka: str) -> None:
     """Two agents on one topic and one on the output of another, in one process, each with its own group and commits; no thread
-    of Faust's."""
+    of Faust's; time passes for those who want it."""
     source, out = fresh("requests"), fresh("tasks")
     names = [fresh("gate"), fresh("journal"), fresh("connector")]
     await topics(kafka, source, out)
@@ -259,9 +261,12 @@ async def test_two_agents_in_one_process(kafka: str) -> None:
         await fill(outbox, source, keys)
         gate = Forward(names[0], (source,), second, out)
         journal, connector = Forward(names[1], (source,), None), Forward(names[2], (out,), None)
+        connector.timed = False
         async with running(kafka, gate, journal, connector):
             await until(lambda: len(journal.seen) >= 2_000 <= len(connector.seen), "both have all")
             assert not [thread for thread in threading.enumerate() if isinstance(thread, WorkerThread)]  # ADR 0038
+            await until(lambda: min(gate.ticks, journal.ticks) >= 2, "time passes")
+    assert connector.ticks == 0
     assert sorted(r.key or b"" for r in connector.seen) == sorted(key.encode() for key in keys)
     for name in names:
         assert await committed(kafka, name) == dict.fromkeys(range(4), 500)
@@ -419,6 +424,38 @@ async def test_many_senders_at_once(kafka: str) -> None:
         await asyncio.gather(*sends)
     found = await keys_of(kafka, out)
     assert {p: sorted(map(int, keys)) for p, keys in found.items()} == {p: list(range(p, 500, 4)) for p in range(4)}
+
+
+async def test_one_partition_does_not_wait_for_another(kafka: str) -> None:
+    """While a broker's answer about one partition is still to come, what goes to another goes; what goes to the same one waits."""
+    out = fresh("requests")
+    await topics(kafka, out, partitions=2)
+    async with KafkaOutbox(kafka) as outbox:
+        assert outbox._producer is not None
+        client, told, sent = outbox._producer.producer.client, asyncio.Event(), list[str]()
+        send, slow = client.send, itertools.count()
+
+        async def late(node: int, request: object, **named: object) -> object:
+            first = isinstance(request, ProduceRequest) and not next(slow)
+            answer = await send(node, request, **named)
+            if first:
+                await told.wait()
+            return answer
+
+        client.send = late
+
+        async def message(key: str, partition: int) -> None:
+            await outbox.send({(out, partition): [Message(key.encode(), b"v", [])]})
+            sent.append(key)
+
+        first = [asyncio.create_task(message("a", 0)), asyncio.create_task(message("b", 0))]
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(DEADLINE_S):
+            await message("c", 1)
+            told.set()
+            await asyncio.gather(*first)
+    assert sent == ["c", "a", "b"]
+    assert await keys_of(kafka, out) == {0: ["a", "b"], 1: ["c"]}
 
 
 async def test_who_sends_beside_one_whose_time_is_over(tmp_path: Path) -> None:

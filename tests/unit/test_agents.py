@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
+from connectors.agent import Connector
+from connectors.watcher import Watcher
 from consent.core.facts import Answer, Outcome
 from exchange import wire
+from exchange.agents.base import Quiet
 from exchange.agents.deadline import AGAIN_MS, Deadline
+from exchange.agents.gate import Gate
+from exchange.agents.journal import Journal
 from exchange.agents.release import Release
+from exchange.agents.retries import Retries
 from exchange.core import topics
 from exchange.core.errors import Code
 from exchange.core.heads import HEAD
@@ -210,3 +216,9 @@ async def test_a_chunk_met_twice_and_a_partition_taken_away_stop_nobody(watched:
     clock.advance(3_000)
     await agent.tick()
     assert (outbox.written, agent.held(topics.requests(OPERATOR), 0)) == ([], None)
+
+
+@pytest.mark.parametrize("agent", [Gate, Connector, Watcher, Release, Deadline, Retries, Journal])
+def test_whoever_has_something_to_do_in_time_is_called(agent: Any) -> None:
+    """An agent says that it need not be called between its chunks exactly where nothing would be done then."""
+    assert agent.timed == (agent.tick is not Quiet.tick)
