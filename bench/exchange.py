@@ -112,6 +112,7 @@ def result(size: Size, most: dict[str, float], turns: Turns, before: float) -> R
 
     ratios: Figures = {
         "p50_to_hops": to_hops(size.per_s), "p50_to_hops_at_half": to_hops(half), "max_to_gateway": ratio(most["exchange"], most["gateway"]),
+        "hops_max_to_gateway": ratio(most["hops"], most["gateway"]),
     }  # fmt: skip
     p99_ms = turns["exchange", size.per_s]["p99_ms"]
     return Result(
@@ -134,14 +135,15 @@ class _Bench:
 
     def __init__(self, place: Town, size: Size, say: Say) -> None:
         self._town, self._size, self._say, self._numbers = place, size, say, itertools.count()
+        self._contenders = {"exchange": self._ours, "hops": self._hops, "gateway": self._gateway}
 
     async def most(self) -> dict[str, float]:
-        """The highest rates of ours and of the gateway, at equal p99."""
-        found: dict[str, list[float]] = {"exchange": [], "gateway": []}
+        """The highest rates, at equal p99."""
+        found: dict[str, list[float]] = {name: [] for name in self._contenders}
         if not self._size.last_per_s:
             return dict.fromkeys(found, 0.0)
         for turn in range(self._size.repeat):
-            for name, contender in (("exchange", self._ours), ("gateway", self._gateway)):
+            for name, contender in self._contenders.items():
                 self._say(
                     f"débit maximal, {name} ({turn + 1}/{self._size.repeat})",
                     f"highest rate, {name} ({turn + 1}/{self._size.repeat})",
@@ -160,7 +162,7 @@ class _Bench:
         """Latencies of each at the fixed rate and at half: ours and the hops at half of ours, the gateway at half of its own."""
         seen: dict[tuple[str, int], list[Figures]] = {}
         for turn in range(self._size.repeat):
-            for name, contender in (("exchange", self._ours), ("hops", self._hops), ("gateway", self._gateway)):
+            for name, contender in self._contenders.items():
                 self._say(
                     f"latences, {name} ({turn + 1}/{self._size.repeat})",
                     f"latencies, {name} ({turn + 1}/{self._size.repeat})",

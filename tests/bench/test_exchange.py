@@ -22,7 +22,7 @@ def test_exchanges_beside_hops_and_gateway(tmp_path: Path) -> None:
         figures = found.figures(name, 10)
         assert set(figures) == {"p50_ms", "p90_ms", "p99_ms", "per_s", "per_cpu_s"}
         assert 0 < (figures["p50_ms"] or 0) <= (figures["p90_ms"] or 0) <= (figures["p99_ms"] or 0)
-    for name in ("exchange", "gateway"):
+    for name in ("exchange", "hops", "gateway"):
         assert found.figures(name) == {"max_per_s": None}
     names = ["p50_to_hops", "p50_to_hops_at_half", "p99_ms", "max_to_gateway"]
     assert [target.name for target in found.targets] == names
@@ -71,6 +71,6 @@ def test_targets_are_ratios_of_one_run() -> None:
         ("exchange", 200): figures(30),
         ("hops", 200): figures(6),
     }
-    found = result(Size(), {"exchange": 400, "gateway": 100}, turns, 0.0)
-    assert found.ratios == {"p50_to_hops": 3, "p50_to_hops_at_half": 5, "max_to_gateway": 4}
+    found = result(Size(), {"exchange": 400, "hops": 800, "gateway": 100}, turns, 0.0)
+    assert found.ratios == {"p50_to_hops": 3, "p50_to_hops_at_half": 5, "max_to_gateway": 4, "hops_max_to_gateway": 8}
     assert [target.met for target in found.targets] == [True, False, True, True]
