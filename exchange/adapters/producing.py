@@ -34,8 +34,8 @@ class Sending:
     lost: bool = False
 
 
-class _None(set[int]):
-    """The brokers to which a request is under way, in whose stead aiokafka asks which partitions have one: order needs no more, for a
+class _NoBrokers(set[int]):
+    """The brokers that aiokafka holds to be busy, and sends nothing: none. That it asks for busy partitions too is all that order needs, for a
     broker takes the requests of a connection as they come."""
 
     def add(self, element: int) -> None: ...
@@ -48,7 +48,7 @@ class Producer:
 
     def __init__(self, producer: Any) -> None:
         self.producer = producer
-        producer._sender._in_flight = _None()
+        producer._sender._in_flight = _NoBrokers()
         self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._waiting: defaultdict[tuple[str, int], list[Sending]] = defaultdict(list)
 

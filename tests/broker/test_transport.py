@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 import threading
@@ -432,11 +431,13 @@ async def test_one_partition_does_not_wait_for_another(kafka: str) -> None:
     await topics(kafka, out, partitions=2)
     async with KafkaOutbox(kafka) as outbox:
         assert outbox._producer is not None
-        client, told, sent = outbox._producer.producer.client, asyncio.Event(), list[str]()
-        send, slow = client.send, itertools.count()
+        client, sent = outbox._producer.producer.client, list[str]()
+        send, written, told = client.send, asyncio.Event(), asyncio.Event()
 
         async def late(node: int, request: object, **named: object) -> object:
-            first = isinstance(request, ProduceRequest) and not next(slow)
+            first = isinstance(request, ProduceRequest) and not written.is_set()
+            if first:
+                written.set()
             answer = await send(node, request, **named)
             if first:
                 await told.wait()
@@ -449,8 +450,8 @@ async def test_one_partition_does_not_wait_for_another(kafka: str) -> None:
             sent.append(key)
 
         first = [asyncio.create_task(message("a", 0)), asyncio.create_task(message("b", 0))]
-        await asyncio.sleep(0.2)
         async with asyncio.timeout(DEADLINE_S):
+            await written.wait()
             await message("c", 1)
             told.set()
             await asyncio.gather(*first)
