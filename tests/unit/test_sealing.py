@@ -177,13 +177,14 @@ def test_the_right_person_is_accepted() -> None:
     ("salt", "identity"),
     [
         (SALT, PAUL),
-        (bytes(32), JEANNE),
         (bytes(32), PAUL),
+        (bytes(32), JEANNE),
         (SALT[:31], JEANNE),
         (SALT + b"\0", JEANNE),
         (b"", JEANNE),
         (SALT, b""),
     ],
+    ids=["person", "both", "all-zero-salt", "short-salt", "long-salt", "no-salt", "nobody"],
 )
 def test_somebody_else_under_an_agreement_is_a_mismatch(salt: bytes, identity: bytes) -> None:
     """The attack of §6: whoever is sealed in, only the agreement's own person and salt match."""
