@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,8 @@ from exchange.core.errors import Code
 from exchange.ports import Recovering, Refused, Unavailable
 
 CALL_TIMEOUT_S = 15.0
+_REPLY = msgspec.msgpack.Decoder(tuple[int, str, msgspec.Raw])
+_TEXT = msgspec.msgpack.Decoder(str)
 
 
 class _Client:
@@ -33,15 +34,15 @@ class _Client:
     def __getattr__(self, method: str) -> Callable[..., Any]:
         if method not in METHODS:
             raise AttributeError(method)
-        result_type, declared = signature(method)[1], inspect.signature(getattr(Door, method))
+        declared, _, result = signature(method)
 
         async def call(*given: object, **named: object) -> object:
             bound = declared.bind(None, *given, **named)
             bound.apply_defaults()
             status, body = await self._call(method, bound.args[1:])
             if status == "ok":
-                return msgspec.msgpack.decode(body, type=result_type)
-            text = msgspec.msgpack.decode(body, type=str)
+                return result.decode(body)
+            text = _TEXT.decode(body)
             if status == "refused":
                 raise Refused(Code(text))
             if status == "recovering":
@@ -53,13 +54,15 @@ class _Client:
         return call
 
     async def _call(self, method: str, arguments: tuple[object, ...]) -> tuple[str, msgspec.Raw]:
-        call_id, future = next(self._ids), asyncio.get_running_loop().create_future()
+        call_id = next(self._ids)
+        future: asyncio.Future[tuple[str, msgspec.Raw]] = asyncio.get_running_loop().create_future()
         try:
             writer = await self._open()
             self._waiting[call_id] = future
             writer.write(framed(msgspec.msgpack.encode((call_id, method, arguments))))
             await writer.drain()
-            return await asyncio.wait_for(future, CALL_TIMEOUT_S)
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                return await future
         except (OSError, TimeoutError) as error:
             raise Unavailable(f"ledger: {type(error).__name__}") from None
         finally:
@@ -75,9 +78,7 @@ class _Client:
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                call_id, status, body = msgspec.msgpack.decode(
-                    await read_frame(reader, CALL_MAX_BYTES), type=tuple[int, str, msgspec.Raw]
-                )
+                call_id, status, body = _REPLY.decode(await read_frame(reader, CALL_MAX_BYTES))
                 future = self._waiting.get(call_id)
                 if future is not None and not future.done():
                     future.set_result((status, msgspec.Raw(bytes(body))))

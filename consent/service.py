@@ -13,7 +13,7 @@ import os
 from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
 import structlog
@@ -23,15 +23,25 @@ from consent.frames import framed, read_frame
 from exchange.ports import Recovering, Refused, Unavailable
 
 CALL_MAX_BYTES = 64 << 20
+_CALL = msgspec.msgpack.Decoder(tuple[int, str, msgspec.Raw])
+
+
+class Signature(NamedTuple):
+    """How a method is declared, and what reads its arguments (a tuple) and its result as the types it declares."""
+
+    declared: inspect.Signature
+    arguments: msgspec.msgpack.Decoder[Any]
+    result: msgspec.msgpack.Decoder[Any]
 
 
 @cache
-def signature(method: str) -> tuple[Any, Any]:
-    """The types of a method's arguments, as a tuple type, and of its result."""
+def signature(method: str) -> Signature:
+    """Of a method of the door."""
     function = getattr(Door, method)
-    hints = get_type_hints(function)
-    names = [name for name in inspect.signature(function).parameters if name != "self"]
-    return tuple[tuple(hints[name] for name in names)], hints["return"]  # type: ignore[misc]  # a type made at run time
+    declared, hints = inspect.signature(function), get_type_hints(function)
+    types: Any = tuple
+    arguments = types[tuple(hints[name] for name in declared.parameters if name != "self")]
+    return Signature(declared, msgspec.msgpack.Decoder(arguments), msgspec.msgpack.Decoder(hints["return"]))
 
 
 class Service:
@@ -84,10 +94,10 @@ class Service:
     async def _reply(self, frame: bytes) -> bytes:
         call_id = 0
         try:
-            call_id, method, arguments = msgspec.msgpack.decode(frame, type=tuple[int, str, msgspec.Raw])
+            call_id, method, arguments = _CALL.decode(frame)
             if method not in METHODS:
                 raise ValueError("no such method")
-            values = msgspec.msgpack.decode(arguments, type=signature(method)[0])
+            values = signature(method).arguments.decode(arguments)
             call: Callable[..., Awaitable[object]] = getattr(self._ledger, method)
             return msgspec.msgpack.encode((call_id, "ok", await call(*values)))
         except Refused as refused:

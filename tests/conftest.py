@@ -12,6 +12,11 @@ from hypothesis import HealthCheck, settings
 from exchange.embedded.choose import EMBEDDED, VARIABLE, open_kafka
 from exchange.embedded.errors import EmbeddedError
 
+for name in (
+    "COLUMNS",
+    "LINES",
+):  # readline leaves them to pytest-xdist's processes; a terminal's width is each test's own
+    os.environ.pop(name, None)
 settings.register_profile("accord", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("accord")  # a machine with other work to do is slow, not wrong
 
