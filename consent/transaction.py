@@ -24,7 +24,7 @@ from consent.core.facts import Authorisation, State
 from consent.core.leaves import RELEASED, commit
 from consent.keys import KeyRing
 from consent.stores import tables as t
-from consent.stores.batch import insert_rows, insert_values, run, select_rows
+from consent.stores.batch import insert_rows, insert_values, read, run, select_rows
 from consent.stores.engine import available, durable, pack_frontier, snapshot, unpack_frontier
 from consent.stores.tree import tiles_under
 from exchange.core.encoding import join, split
@@ -54,9 +54,9 @@ class Transaction:
 
     def __init__(self, connection: Connection, keys: KeyRing, clock_ms: int) -> None:
         self.connection, self.keys = connection, keys
-        row = run(connection, _LOCK, clock_ms, clock_ms).one()
-        self.size, self.now_ms, self.sequence = int(row.size), int(row.last_time), int(row.sequence)
-        self.frontier, self._found = unpack_frontier(row.frontier), (self.size, self.sequence)
+        ((size, now_ms, frontier, sequence),) = read(connection, _LOCK, clock_ms, clock_ms)
+        self.size, self.now_ms, self.sequence = int(size), int(now_ms), int(sequence)
+        self.frontier, self._found = unpack_frontier(frontier), (self.size, self.sequence)
         self.clock_went_back = clock_ms < self.now_ms - CLOCK_BACK_MAX_MS
         self._content = ContentKeys(connection, keys)
         self._locators = join(b"accord.locator.v1", keys.secrets["pseudonym.key"])

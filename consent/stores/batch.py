@@ -1,15 +1,16 @@
-"""Statements as the driver takes and gives them, many rows in one: half of what a leaf or an outcome costs, and most of what a transaction
-of one costs, went into SQLAlchemy's own constructions and conversions."""
+"""Statements as the driver takes and gives them, many rows in one, beneath SQLAlchemy: half of what a leaf or an outcome costs, and most of
+what a transaction of one costs, went into its own constructions and conversions. Errors are its own."""
 
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Connection, CursorResult, Dialect, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Boolean, Connection, Dialect, LargeBinary, String, Table
 from sqlalchemy.exc import DBAPIError
 
 _IN_MAX = 8_192
@@ -17,16 +18,24 @@ _IN_MAX = 8_192
 _ARRAYS = {BigInteger: "bigint", String: "text", LargeBinary: "bytea", Boolean: "boolean"}
 
 
-def run(connection: Connection, statement: str, *values: Any) -> CursorResult[Any]:
+def run(connection: Connection, statement: str, *values: Any) -> None:
     """One statement of a text of ours, each `?` in it a value."""
-    if connection.dialect.name == "postgresql":
-        statement = statement.replace("?", "%s")
-    return connection.exec_driver_sql(statement, values)
+    with _cursor(connection) as cursor:
+        cursor.execute(_own(connection, statement), values)
+
+
+def read(connection: Connection, statement: str, *values: Any) -> Sequence[tuple[Any, ...]]:
+    """The same, and the rows it gives back."""
+    return _read(connection, _own(connection, statement), values)
 
 
 def there_is(connection: Connection, statement: str) -> bool:
     """Whether a query of a text of ours, without values, finds anything."""
     return bool(_read(connection, statement, ()))
+
+
+def _own(connection: Connection, statement: str) -> str:
+    return statement.replace("?", "%s") if connection.dialect.name == "postgresql" else statement
 
 
 def insert_rows(
@@ -87,16 +96,22 @@ def select_values(
     return rows
 
 
-def _read(connection: Connection, statement: str, values: Sequence[Any]) -> list[Any]:
-    """Beneath SQLAlchemy, whose description of what comes back costs three times the query; errors are its own."""
+@contextmanager
+def _cursor(connection: Connection) -> Iterator[Any]:
+    """The driver's."""
     cursor = connection.connection.cursor()
     try:
-        cursor.execute(statement, values)
-        return list(cursor.fetchall())
+        yield cursor
     except connection.dialect.loaded_dbapi.Error as error:
         raise DBAPIError.instance(None, None, error, connection.dialect.loaded_dbapi.Error) from error
     finally:
         cursor.close()
+
+
+def _read(connection: Connection, statement: str, values: Sequence[Any]) -> list[Any]:
+    with _cursor(connection) as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
 
 
 @lru_cache(maxsize=128)
@@ -111,10 +126,13 @@ def _values(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[tup
 
 
 def _execute(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    if connection.dialect.name == "postgresql":  # one array a column: 2.4 times the speed of `executemany`
-        connection.exec_driver_sql(statement, tuple(map(list, zip(*rows, strict=True))))
-    else:
-        connection.exec_driver_sql(statement, list(rows))
+    with _cursor(connection) as cursor:
+        if connection.dialect.name == "postgresql":  # one array a column: 2.4 times the speed of `executemany`
+            cursor.execute(statement, tuple(map(list, zip(*rows, strict=True))))
+        elif len(rows) == 1:
+            cursor.execute(statement, rows[0])
+        else:
+            cursor.executemany(statement, rows)
 
 
 @lru_cache(maxsize=128)

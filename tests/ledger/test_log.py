@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from sqlalchemy import delete, event, select, text, update
+from sqlalchemy import Connection, delete, event, select, text, update
 
 from consent.core import merkle, note
 from consent.core.facts import (
@@ -19,6 +21,7 @@ from consent.core.facts import (
     Submission,
 )
 from consent.ledger import Ledger
+from consent.stores import batch
 from consent.stores import tables as t
 from exchange.core.errors import Code
 from exchange.ports import Refused, Unavailable
@@ -159,17 +162,35 @@ def dump(world: World) -> list[str]:
 
 
 def crash_at(world: World, position: int) -> Callable[[], None]:
-    """Raise after the write of that number; returns what takes the trap away, once or twice."""
-    seen = itertools.count()
+    """Raise after the write of that number, by SQLAlchemy or beneath it; returns what takes the trap away, once or twice."""
+    seen, beneath = itertools.count(), batch._cursor
 
     def after(_c: object, _k: object, statement: str, *_: object) -> None:
         if statement.startswith(("INSERT", "UPDATE", "DELETE")) and next(seen) == position:
             raise Crash
 
+    class Cursor(NamedTuple):
+        own: Any
+
+        def __getattr__(self, name: str) -> Any:
+            def call(*given: Any) -> Any:
+                done = getattr(self.own, name)(*given)
+                after(None, None, *map(str, given[:1] or ("",)))
+                return done
+
+            return call
+
+    @contextmanager
+    def watched(connection: Connection) -> Iterator[Any]:
+        with beneath(connection) as cursor:
+            yield Cursor(cursor)
+
     def disarm() -> None:
+        batch._cursor = beneath
         if event.contains(world.engine, "after_cursor_execute", after):
             event.remove(world.engine, "after_cursor_execute", after)
 
+    batch._cursor = watched
     event.listen(world.engine, "after_cursor_execute", after)
     return disarm
 
