@@ -229,9 +229,9 @@ class Sandbox:
     def serve(self, announce: Callable[[str], None] = lambda _: None) -> None:
         """Serve until SIGTERM or SIGINT, from the main thread; ``announce`` is given the URL once it listens."""
         listener = self._open()
-        # uvicorn raises the signal again after its clean stop: it must find a handler that returns.
+        # uvicorn raises the signal again after its clean stop: it must find a handler that returns. One that comes before uvicorn hears it counts.
         for stop in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(stop, lambda *_: None)
+            signal.signal(stop, lambda *_: setattr(self._server, "should_exit", True))
         announce(self.url)
         self._server.run(sockets=[listener])
 

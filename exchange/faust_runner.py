@@ -259,14 +259,17 @@ class _Host:
                 raise Stalled
 
     async def stop(self) -> None:
-        """Take no new chunk, let the one at work finish, commit, leave the group."""
+        """Take no new chunk, let the one at work finish, what time is for once more, commit, leave the group."""
         if not self.topics:
             return
         self.app.flow_control.suspend()
         self.consumer.stop_flow()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_S), self._turns.alone():
-                pass  # nobody is at work any more
+        with suppress(TimeoutError, Unavailable):
+            async with asyncio.timeout(GRACE_S):
+                async with self._turns.alone():
+                    pass  # nobody is at work any more
+                if self.agent.timed:
+                    await self.tick()
         self.closed = True
         await self.consumer.commit()
         await self.app.stop()

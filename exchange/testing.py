@@ -307,7 +307,7 @@ class MemoryBus:
         common = (self.ledger, self.broker, self.clock)
         agents: list[Agent] = [
             Gate(*common, self._memory, self._tracing),
-            Release(*common, self._tracing),
+            Release(*common, self._tracing, confirm_s=0),
             Deadline(*common),
             Journal(self.broker, self.journal, self.clock),
             *(agent for each in self._providers for agent in self.connectors(each)),

@@ -6,9 +6,9 @@ The order of durability, and what a crash leaves:
 1. the lease starts (monotonic clock), then T-release commits in the ledger — a crash here: the chunk comes again, and the same
    fates are told again, with their keys while the authorisation's key exists;
 2. the outcomes are sent within the lease, or the opened answers are dropped and the ledger is asked again;
-3. the ledger is told which outcomes the broker acknowledged, with the next slice or at the end of the chunk — a crash before it: told
+3. the ledger is told which outcomes the broker acknowledged, with what is released next, or alone after 100 ms — a crash before it: told
    again, the collectivity keeps the first;
-4. the chunk is committed.
+4. only then are their records committed (`held`).
 
 Three slices are under way at a time: one is opened, one is in its transaction or on its way, one waits for either.
 """
@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from consent.core.facts import Answer, Confirmation, DeadLetter, Dropped, Outcome, Submission, Verdict, Waiting
 from exchange import wire
 from exchange.agents.base import Outgoing, Quiet, ended, partitions, slices
+from exchange.agents.confirming import CONFIRM_S, Confirming
 from exchange.core.batches import body
 from exchange.core.errors import Code
 from exchange.core.topics import ALL_ANSWERS, VERDICTS, outcomes
@@ -43,25 +45,48 @@ class Release(Quiet):
     topics = (ALL_ANSWERS, VERDICTS)
     together = True
 
-    def __init__(self, ledger: Ledger, outbox: Outbox, clock: Clock, tracing: Tracing, worker: str = "release") -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        outbox: Outbox,
+        clock: Clock,
+        tracing: Tracing,
+        worker: str = "release",
+        confirm_s: float = CONFIRM_S,
+    ) -> None:
+        """`confirm_s`: how long what was told may wait to be confirmed with something else; 0: not at all."""
         self._ledger, self._outbox, self._clock, self._tracing, self._worker = ledger, outbox, clock, tracing, worker
+        self._confirming, self._confirm_s = Confirming(ledger), confirm_s
+        self._alone: asyncio.Task[None] | None = None
 
     async def handle(self, chunk: Sequence[Record]) -> None:
-        turns, confirmed = asyncio.Semaphore(AT_ONCE), list[Confirmation]()
+        turns = asyncio.Semaphore(AT_ONCE)
 
         async def settled(part: Sequence[Record]) -> None:
             async with turns:
-                await self._settle(part, confirmed)
+                await self._settle(part)
 
         error = await ended(map(settled, slices(chunk, SLICE)))
-        if confirmed:
-            await self._ledger.release([], confirmed)
+        if not self._confirm_s:
+            await self._confirming.confirm()
+        elif self._confirming and (self._alone is None or self._alone.done()):
+            self._alone = asyncio.create_task(self._confirm_alone())
         if error is not None:
             raise error
+
+    async def _confirm_alone(self) -> None:
+        """What then still waits; whatever goes wrong here is met again by the next tick."""
+        await self._clock.sleep(self._confirm_s)
+        with suppress(Unavailable):
+            await self._confirming.confirm()
+
+    def held(self, topic: str, partition: int) -> int | None:
+        return self._confirming.held(topic, partition)
 
     async def tick(self) -> None:
         """Outcomes of answers that were opened, or can wait no longer: told without their keys. What its person let through goes on, within
         its lease or at the next tick."""
+        await self._confirming.confirm()
         started_ms = self._clock.monotonic_ms()
         outgoing, told = Outgoing(self._outbox), await self._ledger.over(self._worker)
         with_key = any(isinstance(one, Outcome) and one.delivery == "key" for one in told)
@@ -79,7 +104,7 @@ class Release(Quiet):
         if announced := [Submission(one.key, one.digest) for one in told if isinstance(one, Waiting)]:
             await self._ledger.announced(announced)
 
-    async def _settle(self, part: Sequence[Record], confirmed: list[Confirmation]) -> None:
+    async def _settle(self, part: Sequence[Record]) -> None:
         buried = Outgoing(self._outbox)
         items: list[Item] = []
         records: list[Record] = []
@@ -92,28 +117,25 @@ class Release(Quiet):
                 records.append(record)
             except wire.BadBytes as bad:
                 buried.bury(record, bad.code)
-        for record, dead in await self._release(items, records, confirmed):
+        for record, dead in await self._release(items, records):
             buried.bury(record, Code(dead.reason))
         await buried.send()
 
-    async def _release(
-        self, items: list[Item], records: list[Record], confirmed: list[Confirmation]
-    ) -> list[tuple[Record, DeadLetter]]:
-        """`confirmed` by slices before; what the broker acknowledges now is added."""
+    async def _release(self, items: list[Item], records: list[Record]) -> list[tuple[Record, DeadLetter]]:
+        """The dead letters among them."""
         for _ in range(TRIES if items else 0):
             started_ms = self._clock.monotonic_ms()
-            before, confirmed[:] = tuple(confirmed), ()
-            results = await self._ledger.release(items, before, self._worker)
+            results = await self._confirming.release(items, self._worker)
             outgoing, told, dead = self._told(results, records)
             left_ms = LEASE_MS - (self._clock.monotonic_ms() - started_ms)
-            with_key = any(outcome.delivery == "key" for outcome in told)
+            with_key = any(outcome.delivery == "key" for outcome, _ in told)
             if with_key and left_ms <= 0:
                 continue  # the lease is over: these answers are dropped here and asked for again
             try:
                 await outgoing.send(left_ms if with_key else None)
             except Unavailable:
                 continue
-            confirmed += [Confirmation(o.key, o.digest, o.delivery == "key") for o in told]
+            self._confirming.add(told)
             return dead
         if items:
             raise Unavailable("release")
@@ -121,7 +143,7 @@ class Release(Quiet):
 
     def _told(
         self, results: Sequence[Outcome | Waiting | Dropped | DeadLetter], records: list[Record]
-    ) -> tuple[Outgoing, list[Outcome], list[tuple[Record, DeadLetter]]]:
+    ) -> tuple[Outgoing, list[tuple[Outcome, Record]], list[tuple[Record, DeadLetter]]]:
         outgoing, told, dead = Outgoing(self._outbox), [], []
         for result, record in zip(results, records, strict=True):
             if isinstance(result, DeadLetter):
@@ -130,7 +152,7 @@ class Release(Quiet):
                 headers = self._tracing.mark("release", record.headers, record.topic, result.key.request)
                 outgoing.add(_topic(result.key.operator), record, _message(result, headers))
             if isinstance(result, Outcome):
-                told.append(result)
+                told.append((result, record))
         return outgoing, told, dead
 
 

@@ -63,7 +63,7 @@ class Worker:
     def __init__(self, bus: MemoryBus, record: MemoryRecord) -> None:
         self.turnstile, self.clock = Turnstile(bus.ledger), OwnClock(bus.clock)
         self.hand: Hand | tuple[()] = IDLE
-        agent = Release(self.turnstile, bus.broker, self.clock, Tracing())  # type: ignore[arg-type]  # release is all it calls
+        agent = Release(self.turnstile, bus.broker, self.clock, Tracing(), confirm_s=0)  # type: ignore[arg-type]  # release is all it calls
         self._task = asyncio.create_task(agent.handle([record]))
 
     async def run_to(self, point: str) -> None:

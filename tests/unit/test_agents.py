@@ -82,7 +82,7 @@ def record(answer: Answer) -> MemoryRecord:
 async def settle(world: World, ledger: SlowLedger, outbox: SlowOutbox) -> Answer:
     """One answer through the release agent."""
     _, answer = await world.answered(await world.give())
-    await Release(ledger, outbox, world.clock, Tracing()).handle([record(answer)])  # type: ignore[arg-type]
+    await Release(ledger, outbox, world.clock, Tracing(), confirm_s=0).handle([record(answer)])  # type: ignore[arg-type]
     return answer
 
 
@@ -130,7 +130,8 @@ async def test_an_outcome_without_key_has_no_lease() -> None:
     _, answer = await world.answered(a)
     await world.ledger.withdraw(a, "withdrawn")
     outbox = SlowOutbox(world.clock, LEASE_MS * 10)
-    await Release(SlowLedger(world, LEASE_MS * 10), outbox, world.clock, Tracing()).handle([record(answer)])  # type: ignore[arg-type]
+    agent = Release(SlowLedger(world, LEASE_MS * 10), outbox, world.clock, Tracing(), confirm_s=0)  # type: ignore[arg-type]
+    await agent.handle([record(answer)])
     ((_, outcome),) = outbox.outcomes()
     assert (outcome.code, outcome.reason, outbox.timeouts_ms) == ("refused", Code.WITHDRAWN, [None])
 
