@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -42,19 +43,19 @@ class KeyRing:
     suite: str = X25519
     directory: Path | None = None
 
-    @property
+    @cached_property
     def log(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.secrets["log.key"])
 
-    @property
+    @cached_property
     def certificate(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.secrets["certificate.key"])
 
-    @property
+    @cached_property
     def registrar(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.secrets["registrar.key"])
 
-    @property
+    @cached_property
     def verifier(self) -> Verifier:
         """The log's verifier key."""
         return Verifier(self.origin, self.log.public_key().public_bytes_raw())
