@@ -12,12 +12,11 @@ import msgspec
 
 from consent.door import METHODS, Door
 from consent.frames import framed, read_frame
-from consent.service import CALL_MAX_BYTES, signature
+from consent.service import CALL_MAX_BYTES, NUMBERED, signature
 from exchange.core.errors import Code
 from exchange.ports import Recovering, Refused, Unavailable
 
 CALL_TIMEOUT_S = 15.0
-_REPLY = msgspec.msgpack.Decoder(tuple[int, str, msgspec.Raw])
 _TEXT = msgspec.msgpack.Decoder(str)
 
 
@@ -78,7 +77,7 @@ class _Client:
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                call_id, status, body = _REPLY.decode(await read_frame(reader, CALL_MAX_BYTES))
+                call_id, status, body = NUMBERED.decode(await read_frame(reader, CALL_MAX_BYTES))
                 future = self._waiting.get(call_id)
                 if future is not None and not future.done():
                     future.set_result((status, msgspec.Raw(bytes(body))))

@@ -23,7 +23,8 @@ from consent.frames import framed, read_frame
 from exchange.ports import Recovering, Refused, Unavailable
 
 CALL_MAX_BYTES = 64 << 20
-_CALL = msgspec.msgpack.Decoder(tuple[int, str, msgspec.Raw])
+NUMBERED = msgspec.msgpack.Decoder(tuple[int, str, msgspec.Raw])
+"""Reads a call or a reply, but for its last part."""
 
 
 class Signature(NamedTuple):
@@ -94,7 +95,7 @@ class Service:
     async def _reply(self, frame: bytes) -> bytes:
         call_id = 0
         try:
-            call_id, method, arguments = _CALL.decode(frame)
+            call_id, method, arguments = NUMBERED.decode(frame)
             if method not in METHODS:
                 raise ValueError("no such method")
             values = signature(method).arguments.decode(arguments)

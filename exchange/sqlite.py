@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Pool, create_engine, event
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
+
+from exchange.driver import cursor
 
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "busy_timeout=3000")
 
@@ -29,10 +30,8 @@ def sqlite_engine(path: Path | None, pool: type[Pool] = StaticPool, more: tuple[
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         reading = connection.get_execution_options().get("reading")
-        try:
-            connection.connection.cursor().execute("BEGIN" if reading else "BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise DBAPIError.instance(None, None, error, sqlite3.Error) from error
+        with cursor(connection) as driver:
+            driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
 
@@ -41,7 +40,7 @@ def empty_log(engine: Engine, *, vacuum: bool = False) -> bool:
     """The write-ahead log is emptied, and with `vacuum` every page rewritten; False if a reader prevents it. sqlite3.Error as it comes.
     Beneath SQLAlchemy, which would begin a transaction: nothing is checkpointed in one."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        cursor: sqlite3.Cursor = connection.connection.cursor()  # type: ignore[assignment]  # the driver's own
+        own: sqlite3.Cursor = connection.connection.cursor()  # type: ignore[assignment]  # the driver's own
         if vacuum:
-            cursor.execute("VACUUM")
-        return not cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            own.execute("VACUUM")
+        return not own.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]

@@ -37,7 +37,7 @@ class Confirming:
         """Whether anything waits."""
         return bool(self._waiting)
 
-    def add(self, acknowledged: Iterable[tuple[Outcome, Record]], /) -> None:
+    def add(self, acknowledged: Iterable[tuple[Outcome, Record]]) -> None:
         """The broker has these outcomes, of these records."""
         self._waiting += [
             _Acknowledged(Confirmation(o.key, o.digest, o.delivery == "key"), record.topic, record.partition, record.offset)

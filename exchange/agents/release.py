@@ -75,10 +75,11 @@ class Release(Quiet):
             raise error
 
     async def _confirm_alone(self) -> None:
-        """What then still waits; whatever goes wrong here is met again by the next tick."""
-        await self._clock.sleep(self._confirm_s)
+        """What then still waits, and what came meanwhile; whatever goes wrong here is met again by the next tick."""
         with suppress(Unavailable):
-            await self._confirming.confirm()
+            while self._confirming:
+                await self._clock.sleep(self._confirm_s)
+                await self._confirming.confirm()
 
     def held(self, topic: str, partition: int) -> int | None:
         return self._confirming.held(topic, partition)

@@ -163,7 +163,7 @@ def dump(world: World) -> list[str]:
 
 def crash_at(world: World, position: int) -> Callable[[], None]:
     """Raise after the write of that number, by SQLAlchemy or beneath it; returns what takes the trap away, once or twice."""
-    seen, beneath = itertools.count(), batch._cursor
+    seen, beneath = itertools.count(), batch.cursor
 
     def after(_c: object, _k: object, statement: str, *_: object) -> None:
         if statement.startswith(("INSERT", "UPDATE", "DELETE")) and next(seen) == position:
@@ -186,11 +186,11 @@ def crash_at(world: World, position: int) -> Callable[[], None]:
             yield Cursor(cursor)
 
     def disarm() -> None:
-        batch._cursor = beneath
+        batch.cursor = beneath
         if event.contains(world.engine, "after_cursor_execute", after):
             event.remove(world.engine, "after_cursor_execute", after)
 
-    batch._cursor = watched
+    batch.cursor = watched
     event.listen(world.engine, "after_cursor_execute", after)
     return disarm
 

@@ -147,3 +147,33 @@ async def test_or_alone_after_a_while() -> None:
         while (await unconfirmed(world, answer))[0]:
             await asyncio.sleep(0.01)
     assert agent.held(record(answer).topic, 0) is None
+
+
+class Halting(SlowLedger):
+    """Holds a confirmation alone back until `go`."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+
+    async def release(self, items: Any, confirmed: Any, worker: str = "") -> Any:
+        if not items:
+            self.begun.set()
+            await self.go.wait()
+        return await super().release(items, confirmed, worker)
+
+
+async def test_what_is_told_meanwhile_waits_for_no_tick() -> None:
+    """While a lone confirmation is on its way another outcome is told: it is confirmed as soon."""
+    world = await World.open()
+    ledger, clock = Halting(world), Patient(world)
+    agent = Release(ledger, SlowOutbox(world.clock), clock, Tracing())  # type: ignore[arg-type]
+    (_, one), (_, two) = await world.answered(await world.give()), await world.answered(await world.give())
+    clock.over.set()
+    await agent.handle([record(one)])
+    await ledger.begun.wait()
+    await agent.handle([record(two)])
+    ledger.go.set()
+    async with asyncio.timeout(5):
+        while any(await unconfirmed(world, one, two)):
+            await asyncio.sleep(0.01)
