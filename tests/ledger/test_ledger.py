@@ -16,7 +16,7 @@ from consent.core.facts import (
 from exchange.core.errors import Code
 from exchange.receipt import BadReceipt, verify_proof, verify_release
 from exchange.sealing import open_inner, public_bytes
-from tests.world import OPERATOR, PAUL, RECIPIENT, World, codes, held, log_size
+from tests.world import OPERATOR, PAUL, RECIPIENT, World, codes, confirmation, held, log_size
 
 QUOTIENT_ONLY = ("cnaf_quotient_familial",)
 
@@ -80,6 +80,13 @@ async def test_a_redelivered_answer_is_told_again_until_it_is_confirmed(world: W
     verify_release(again, asked.digest, world.keys.verifier)
     await world.confirm(again)
     assert await world.release(answer) == [Dropped()]
+
+
+async def test_an_answer_met_again_with_its_confirmation_is_dropped(world: World) -> None:
+    """What the broker has is confirmed before the same transaction decides: the answer that came twice is told once."""
+    _, answer = await world.answered(await world.give())
+    told = await world.told(answer)
+    assert await world.ledger.release([answer], [confirmation(told)]) == [Dropped()]
 
 
 async def test_a_second_answer_to_a_released_request_is_dropped(world: World) -> None:
