@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from sqlalchemy.pool import StaticPool
 
 from exchange.driver import cursor
 
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "busy_timeout=3000")
+_PRAGMAS = ("busy_timeout=3000", "synchronous=FULL", "secure_delete=ON")
+_WAL_PATIENCE_S, _WAL_PAUSE_S = 3.0, 0.01
 
 
 def sqlite_engine(path: Path | None, pool: type[Pool] = StaticPool, more: tuple[str, ...] = ()) -> Engine:
@@ -24,6 +26,7 @@ def sqlite_engine(path: Path | None, pool: type[Pool] = StaticPool, more: tuple[
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: object) -> None:
         connection.isolation_level = None
+        _log_ahead(connection)
         for pragma in (*_PRAGMAS, *more):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -34,6 +37,19 @@ def sqlite_engine(path: Path | None, pool: type[Pool] = StaticPool, more: tuple[
             driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """WAL mode. Of two that give a new file this mode at once, one is told that it is busy without its timeout being waited for."""
+    until_s = time.monotonic() + _WAL_PATIENCE_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if time.monotonic() > until_s or error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(_WAL_PAUSE_S)
 
 
 def empty_log(engine: Engine, *, vacuum: bool = False) -> bool:
