@@ -98,12 +98,14 @@ class Arena:
             await load.check_copies(outputs.to_end())
         return found
 
-    async def gate(self) -> Figures:
-        """One measure of the gate, with a memory that knows nothing yet, and the check of every fate."""
+    async def gate(self, *, read_first: bool = False) -> Figures:
+        """One measure of the gate, with a memory that knows nothing yet, or all that stands, which takes some of its `start_s`; and the check
+        of every fate."""
         await _rewind(self.bus.bootstrap, self.source)
         before = await self.watch.ends(topics.VERDICTS, topics.DEAD_LETTERS, *map(topics.tasks, PROVIDERS))
-        self.bus.spawn("gate", "worker", "--roles", "gate", "--kafka", self.bus.bootstrap)
-        runner = Runner(self.bus.children["gate"], GATE_GROUP, self.bus.places.log("gate"))
+        options, spawned_ms = ["--read-first"] if read_first else [], SystemClock().now_ms()
+        self.bus.spawn("gate", "worker", "--roles", "gate", "--kafka", self.bus.bootstrap, *options)
+        runner = Runner(self.bus.children["gate"], GATE_GROUP, self.bus.places.log("gate"), spawned_ms)
         try:
             found = await self.watch.measure(runner, before, self.load.count)
         finally:

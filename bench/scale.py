@@ -1,4 +1,5 @@
-"""The gate and release against more and more authorisations: throughput should not fall, nor memory grow.
+"""The gate and release against more and more authorisations: throughput should not fall, nor memory grow. The gate reads what stands before
+it begins, which is told as a part of its start, not of its rate.
 
 At each size a ledger of its own is made (`bench.agreements.stock`) and as many requests are drawn over all its authorisations.
 """
@@ -84,7 +85,7 @@ async def _stage(size: Size, count: int, say: Say, progress: Progress | None) ->
         await place.publish()
         for turn in range(size.repeat):
             say(f"portier ({turn + 1}/{size.repeat})", f"gate ({turn + 1}/{size.repeat})")
-            gated.append(await place.gate())
+            gated.append(await place.gate(read_first=True))
     store: Figures = {"size_bytes": float(size_bytes), "bytes_each": size_bytes / count}
     seen = {"gate": middle(gated), "release": middle(released), "store": store}
     return [Contender(name, LABELS[name], figures, count) for name, figures in seen.items()]

@@ -28,11 +28,12 @@ class Ended(Exception):
 
 
 class Runner(NamedTuple):
-    """A contender's process, which reads as `group`."""
+    """A contender's process, which reads as `group`; when it was started, where that matters."""
 
     child: Child
     group: str
     log: Path
+    spawned_ms: int | None = None
 
     async def pause(self, seconds: float) -> None:
         """Raises `Ended` if it has ended."""
@@ -95,7 +96,7 @@ class Watch:
 
     async def measure(self, contender: Runner, before: Ends, count: int) -> Figures:
         """From when the broker gives the contender its partitions (just before the first fetch) until it has appended `count` records
-        after `before`: records a second of wall time and a CPU-second, most memory so far. Raises `Ended`."""
+        after `before`: records a second of wall time and a CPU-second, most memory so far, how long it took to begin. Raises `Ended`."""
         try:
             async with asyncio.timeout(TIME_LIMIT_S):
                 while await self._state(contender.group) != "Stable":
@@ -107,7 +108,14 @@ class Watch:
             raise Ended("too slow") from None
         wall_s = (await self._last_ms(ends) - started_ms) / 1000
         used_s = ended_cpu_s - started_cpu_s if ended_cpu_s and started_cpu_s else None
-        return {"per_s": count / wall_s, "per_cpu_s": count / used_s if used_s else None, "rss_bytes": rss_bytes}
+        found: Figures = {
+            "per_s": count / wall_s,
+            "per_cpu_s": count / used_s if used_s else None,
+            "rss_bytes": rss_bytes,
+        }
+        if contender.spawned_ms is not None:
+            found["start_s"] = (started_ms - contender.spawned_ms) / 1000
+        return found
 
     async def appended(self, contender: Runner, before: Ends, count: int) -> None:
         """Until at least `count` records came after `before`, looking as often as a group's state. Raises `Ended`."""

@@ -54,10 +54,10 @@ from consent.core.facts import (
     Verdict,
     Waiting,
 )
-from consent.core.glance import Glance
+from consent.core.glance import ROSTER_MAX, Glance, Roster
 from consent.core.lost import Recovered
 from consent.core.rules import Happening
-from consent.glances import glance
+from consent.glances import glance, roster
 from consent.issuers import DECLARED, Issuers
 from consent.keys import KeyRing
 from consent.office import Office
@@ -167,6 +167,10 @@ class Ledger(Receipts, Office, Citizens):
     async def glance(self, authorisations: Sequence[bytes]) -> Glance:
         with self._reading() as connection:
             return glance(connection, authorisations, self._clock.now_ms())
+
+    async def roster(self, after: bytes, limit: int) -> Roster:
+        with self._reading() as connection:
+            return roster(connection, after, min(limit, ROSTER_MAX), self._clock.now_ms())
 
     async def attempt(self, attempts: Sequence[Attempt], worker: str = "") -> list[Attempted]:
         with self._begin() as tx:

@@ -27,8 +27,8 @@ from exchange.places import Places
 
 HERE = sys.platform == "linux"
 """Elsewhere a fork without an exec is not safe beside the system's libraries, and a parent's death is not told."""
-IMPORTED = ("exchange.roles", "exchange.cli.ledger", "exchange.cli.roles", "exchange.cli.connector", "connectors.rest.access",
-            "connectors.sdk.providers", "httpcore", "anyio._backends._asyncio", "uvicorn.loops.auto",
+IMPORTED = ("exchange.roles", "exchange.journal.store", "exchange.connector_process", "exchange.cli.ledger", "exchange.cli.roles",
+            "exchange.cli.connector", "connectors.rest.access", "connectors.sdk.providers", "httpcore", "anyio._backends._asyncio", "uvicorn.loops.auto",
             "uvicorn.protocols.http.auto", "sqlalchemy.dialects.sqlite", "portal.process")  # fmt: skip
 """What the roles of a bus need, the libraries that others import late included."""
 _MESSAGE_BYTES = 1 << 16

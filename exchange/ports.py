@@ -25,7 +25,7 @@ from consent.core.facts import (
     Verdict,
     Waiting,
 )
-from consent.core.glance import Glance
+from consent.core.glance import Glance, Roster
 from exchange.core.errors import Code
 
 LEASE_MS = 500
@@ -213,6 +213,10 @@ class Ledger(Protocol):
 
     async def glance(self, authorisations: Sequence[bytes]) -> Glance:
         """What the gate may remember of them, for a third of what `lookup` costs."""
+
+    async def roster(self, after: bytes, limit: int) -> Roster:
+        """The same of all that stands, a page at a time, each of its own moment: what changes meanwhile, events tell. `after`: empty, then
+        the last page's. A page has at most `limit` and `ROSTER_MAX`; it may be empty and not the last."""
 
     async def attempt(self, attempts: Sequence[Attempt], worker: str = "") -> list[Attempted]:
         """T-attempt: before each State call; at most three per request. `worker` is the process that asks."""

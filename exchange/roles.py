@@ -1,27 +1,22 @@
-"""The processes of a bus, each joined from its parts here and nowhere else: worker and connector (the ledger's is `consent.process`).
+"""The process of a worker, joined from its parts here and nowhere else (the ledger's: `consent.process`; the connectors': `exchange.connector_process`).
 
-Each runs until SIGTERM or Ctrl-C, calls `ready` once it works, and ends with exit code 70 on a bug.
+It runs until SIGTERM or Ctrl-C, calls `ready` once it works, and ends with exit code 70 on a bug.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import NamedTuple
 
-from connectors.agent import Connector
-from connectors.sdk.core.health import Health
-from connectors.sdk.declare import Service
-from connectors.sdk.lanes import Lanes
-from connectors.watcher import Watcher
 from consent.client import connect
 from exchange import wire
 from exchange.adapters.kafka import KafkaOutbox, KafkaReader
+from exchange.agents.ahead import Ahead
 from exchange.agents.deadline import Deadline
 from exchange.agents.gate import Gate, Listener
-from exchange.agents.journal import Journal
 from exchange.agents.relay import Relay
 from exchange.agents.release import Release
 from exchange.agents.retries import Retries
@@ -29,17 +24,12 @@ from exchange.clock import SystemClock
 from exchange.core.memory import Memory
 from exchange.core.topics import CONSENT_EVENTS
 from exchange.faust_runner import FaustRunner
-from exchange.introduction import open_connector_keys
-from exchange.journal.store import JournalStore
 from exchange.places import Places
-from exchange.ports import Agent, Clock, Ledger, Unavailable
+from exchange.ports import Agent, Ledger, Unavailable
 from exchange.stopping import long_lived, stopping
 from exchange.tracing import Tracing, to_file
-from exchange.trust import Trust
 
 RELAY_S = 0.25
-PING_S = 30.0
-HEALTH_S = 2.0
 Ready = Callable[[], None]
 
 
@@ -48,22 +38,33 @@ def tracing(places: Places, name: str, enabled: bool) -> Tracing:
 
 
 async def run_worker(
-    places: Places, bootstrap: str, roles: Sequence[str], name: str, ready: Ready, *, traced: bool
+    places: Places,
+    bootstrap: str,
+    roles: Sequence[str],
+    name: str,
+    ready: Ready,
+    *,
+    traced: bool,
+    read_first: bool = False,
 ) -> None:
-    """Gate, release, deadlines, journal, or some of them; the gate brings the relay of the ledger's outbox along."""
+    """Gate, release, deadlines, journal, or some of them; the gate brings the relay of the ledger's outbox along, and reads what stands ahead:
+    while it works, or first."""
     stop, clock, ledger = stopping(), SystemClock(), connect(places.socket)
     spans = tracing(places, name, traced)
     async with AsyncExitStack() as stack:
         memory = Memory(os.urandom(32))
-        outboxes = await _outboxes(stack, bootstrap, len(roles) + ("gate" in roles))
+        outboxes = await outboxes_of(stack, bootstrap, len(roles) + ("gate" in roles))
         agents = [_agent(role, places, ledger, outboxes.pop(), memory, spans, name) for role in roles]
         background: list[asyncio.Task[None]] = []
         if "gate" in roles:
             told = await _told(bootstrap)
             relay = Relay(ledger, outboxes.pop(), clock, told.sequence)
             listening = _listen(bootstrap, Listener(memory), told.end)
-            background = [asyncio.create_task(_relay(relay)), asyncio.create_task(listening)]
-        await _host(agents, bootstrap, ready, stop)
+            ahead = Ahead(ledger, memory, clock)
+            background = [asyncio.create_task(one) for one in (_relay(relay), listening, ahead.run())]
+            if read_first:
+                await _either(ahead.first, stop)
+        await host(agents, bootstrap, ready, stop)
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
@@ -81,54 +82,13 @@ def _agent(
         return Deadline(ledger, outbox, clock)
     if role == "retries":
         return Retries(ledger, outbox, clock)
+    from exchange.agents.journal import Journal  # its store's libraries take 14 MB: a gate alone does without
+    from exchange.journal.store import JournalStore
+
     return Journal(outbox, JournalStore(places.journal), clock)
 
 
-async def run_connectors(
-    places: Places, bootstrap: str, services: Sequence[Service], name: str, ready: Ready, *, traced: bool
-) -> None:
-    """The connectors of these providers, in one process; the services are closed at the end."""
-    stop, clock = stopping(), SystemClock()
-    async with AsyncExitStack() as stack:
-        agents: list[Agent] = []
-        trust, spans = Trust.load(places.trust), tracing(places, name, traced)
-        outboxes = await _outboxes(stack, bootstrap, len(services))
-        for service, outbox in zip(services, outboxes, strict=True):
-            stack.push_async_callback(service.close)
-            lanes = Lanes(service.provider, service.apis, clock, service.limits, service.rate)
-            keys = open_connector_keys(places.connector(service.provider))
-            connector = Connector(
-                service.provider, lanes, keys, trust, connect(places.socket), outbox, clock, spans, name
-            )
-            agents += [connector, Watcher(connector, outbox, clock, spans)]
-            watch = asyncio.create_task(_watch(places, service, lanes, clock))
-            stack.callback(watch.cancel)
-        await _host(agents, bootstrap, ready, stop)
-
-
-async def _watch(places: Places, service: Service, lanes: Lanes, clock: Clock) -> None:
-    """For ever: ask the provider's ping where it has one, and write down its health."""
-    pinged, next_ms = Health(), 0
-    while True:
-        now_ms = clock.now_ms()
-        if service.ping is not None and now_ms >= next_ms:
-            next_ms = now_ms + int(1000 * PING_S)
-            pinged = pinged.seen("ok" if await _is_well(service.ping) else "bad_gateway", clock.now_ms())
-        last = max(lanes.health(), pinged, key=lambda health: health.updated_ms)
-        last = last._replace(ok_ms=max(lanes.health().ok_ms, pinged.ok_ms))
-        places.announce(places.health(service.provider), provider=service.provider, **last.document(now_ms))
-        await clock.sleep(HEALTH_S)
-
-
-async def _is_well(ping: Callable[[], Awaitable[bool]]) -> bool:
-    try:
-        async with asyncio.timeout(PING_S / 2):
-            return await ping() is True
-    except Exception:  # whatever a ping of somebody else's raises, the provider is not well
-        return False
-
-
-async def _outboxes(stack: AsyncExitStack, bootstrap: str, count: int) -> list[KafkaOutbox]:
+async def outboxes_of(stack: AsyncExitStack, bootstrap: str, count: int) -> list[KafkaOutbox]:
     """So many, started side by side; none of them shares its fate with another."""
     outboxes = [KafkaOutbox(bootstrap) for _ in range(count)]
     for outbox in outboxes:
@@ -137,13 +97,21 @@ async def _outboxes(stack: AsyncExitStack, bootstrap: str, count: int) -> list[K
     return outboxes
 
 
-async def _host(agents: Sequence[Agent], bootstrap: str, ready: Ready, stop: asyncio.Event) -> None:
+async def host(agents: Sequence[Agent], bootstrap: str, ready: Ready, stop: asyncio.Event) -> None:
     long_lived()
     runner = FaustRunner(agents, bootstrap)
     await runner.start()
     ready()
     await stop.wait()
     await runner.stop()
+
+
+async def _either(*events: asyncio.Event) -> None:
+    """Until one of them is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for one in waits:
+        one.cancel()
 
 
 async def _relay(relay: Relay) -> None:

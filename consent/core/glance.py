@@ -10,6 +10,8 @@ ROW = struct.Struct(">IIqq16sBB")
 """Number of what it has alike with others, 0 for an authorisation that is unknown; version; `not_before_ms`, `not_after_ms`; the first
 half of the certificate's hash; state (`NUMBERS`); 1 if a use is left."""
 UNKNOWN = bytes(ROW.size)
+ROSTER_MAX = 2_000
+"""Authorisations a page: what the ledger reads in some 10 ms."""
 NUMBERS = {state: number for number, state in enumerate(State)}
 
 
@@ -32,3 +34,11 @@ class Glance(Value, frozen=True):
 
     shared: tuple[Shared, ...]
     rows: bytes
+
+
+class Roster(Value, frozen=True):
+    """A page of all that stands: `ids`, 16 bytes each, and a glance at them; `after` is where the next page begins, empty behind the last."""
+
+    ids: bytes
+    glance: Glance
+    after: bytes

@@ -40,7 +40,7 @@ class Gate(Quiet):
 
     name = "gate"
     topics = (ALL_REQUESTS,)
-    timed, at_once, fetch_bytes = False, 6, 3 << 20
+    timed, at_once, fetch_bytes = False, 3, 3 << 20
 
     def __init__(self, ledger: Ledger, outbox: Outbox, clock: Clock, memory: Memory, tracing: Tracing) -> None:
         self._ledger, self._outbox, self._clock, self._memory, self._tracing = ledger, outbox, clock, memory, tracing
@@ -74,7 +74,9 @@ class Gate(Quiet):
     ) -> Outgoing:
         """What memory does not allow, and what has no usual shape (`odd`), on what the ledger says now."""
         if ids := list(set(rest.authorisations)):
-            self._memory.learn(ids, await self._ledger.glance(ids))
+            with self._memory.asking() as named:
+                now_ms = self._clock.now_ms()
+                self._memory.learn(ids, await self._ledger.glance(ids), now_ms, named)
         again, left = allow(rest, chunk.data, asks, self._memory, self._clock.now_ms())
         shut, left = refuse(left, chunk.data, asks, self._memory)
         outgoing = self._allowed(chunk, operator, again, after)
@@ -162,9 +164,8 @@ class Listener:
                 self._memory.beat(told_ms)
         if changes := [(told_ms, event) for told_ms, event in told if event["kind"] != "heartbeat"]:
             ids = [event["authorisation_id"] for _, event in changes]
-            versions = [event["version"] for _, event in changes]
             # an old change, told late, says nothing of now
-            self._memory.hear(ids, versions, max(min(told_ms, event["at_ms"]) for told_ms, event in changes))
+            self._memory.hear(ids, max(min(told_ms, event["at_ms"]) for told_ms, event in changes))
 
 
 def _events(chunk: Sequence[Record]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -46,7 +46,7 @@ def run(
     from connectors.rest.access import read_account
     from connectors.sdk.declare import BadConnector
     from connectors.sdk.providers import service
-    from exchange.roles import run_connectors  # Faust takes a second to import
+    from exchange.connector_process import run_connectors  # Faust takes a second to import
 
     settings = Settings()
     places = settings.places(data)

@@ -19,6 +19,13 @@ def worker(
     data: Data = None,
     kafka: Kafka = "",
     roles: Annotated[str, typer.Option("--roles", help=",".join(ROLES))] = ",".join(ROLES),
+    read_first: Annotated[
+        bool,
+        typer.Option(
+            "--read-first",
+            help="Portier : lire tous les accords en vigueur avant la première demande. / Gate: read all agreements in force before the first request.",
+        ),
+    ] = False,
     as_json: Json = False,
     name: Name = "worker",
 ) -> None:
@@ -33,7 +40,9 @@ def worker(
     with show.explained(as_json=as_json):
         broker = broker_of(kafka, settings, places)
     ready = show.announcer(places, name, as_json)
-    show.run(run_worker(places, broker, chosen, name, ready, traced=settings.traces), as_json=as_json)
+    show.run(
+        run_worker(places, broker, chosen, name, ready, traced=settings.traces, read_first=read_first), as_json=as_json
+    )
 
 
 def sandbox(

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from consent.core.glance import Shared
 from exchange.core.batches import RECORD_MOST_BYTES, Numbered, length
-from exchange.core.columns import ONE_BYTE_MAX, TWO_BYTES_MAX, Bools, Ints, Requests, each, same, two_bytes
+from exchange.core.columns import ONE_BYTE_MAX, TWO_BYTES_MAX, Bools, Ints, Requests, each, two_bytes
 from exchange.core.decision import TTL_MAX_MS, TTL_MIN_MS, standing
 from exchange.core.gate import TASK_HEAD, Rules
-from exchange.core.memory import Memory
+from exchange.core.memory import Memory, serving
 
 REMEMBERED = 1 << 14
 """Most answers kept of whether an ask stands within some terms, for each operator."""
@@ -47,25 +47,28 @@ class Asks:
 
     def __init__(self, operator: str, rules: Rules) -> None:
         self._operator, self._rules = operator, rules
-        self._known: dict[int, dict[bytes, bool]] = {}
+        self._known: dict[Shared, dict[bytes, bool]] = {}
 
     def within(self, terms: dict[int, Shared], numbers: Sequence[int], asked: Sequence[bytes]) -> list[bool]:
         """For each ask, whether it stands within the terms of its number."""
-        known, pairs = self._known, list(zip(numbers, asked, strict=True))
-        for number in set(numbers) - known.keys():
-            known[number] = {}
+        known, pairs = self._of(terms, numbers), list(zip(numbers, asked, strict=True))
         found = [known[number].get(ask) for number, ask in pairs]
         if None not in found:
             return found  # type: ignore[return-value]  # none is None
-        if sum(map(len, known.values())) > REMEMBERED:
-            known.clear()
+        if sum(map(len, self._known.values())) > REMEMBERED:
+            self._known.clear()
+            known = self._of(terms, numbers)
         for number, ask in pairs:
-            if ask not in (own := known.setdefault(number, {})):
+            if ask not in (own := known[number]):
                 own[ask] = self._stands(terms[number], ask)
         return [known[number][ask] for number, ask in pairs]
 
+    def _of(self, terms: dict[int, Shared], numbers: Sequence[int]) -> dict[int, dict[bytes, bool]]:
+        """What is known of the terms of these numbers; a number may be another's tomorrow, terms are what they are."""
+        return {number: self._known.setdefault(terms[number], {}) for number in set(numbers)}
+
     def stand(
-        self, found: Requests, at: Ints, data: bytes, terms: dict[int, Shared], numbers: NDArray[np.uint32]
+        self, found: Requests, at: Ints, data: bytes, terms: dict[int, Shared], numbers: NDArray[np.uint16]
     ) -> Bools:
         """Which of the requests at these places ask within the terms of these numbers."""
         places = zip(found.ask_at[at].tolist(), found.ask_end[at].tolist(), strict=True)
@@ -84,8 +87,7 @@ def allow(found: Requests, data: bytes, asks: Asks, memory: Memory, now_ms: int)
         now_ms // 1000,
     )
     may = (
-        (rows["not_before_s"] <= now_s) & (now_s < rows["not_after_s"])
-        & same(rows["certificate"], found.head["certificate"])
+        serving(rows, now_s) & memory.certified(rows, found.head["certificate"])
         & (ttl_ms >= TTL_MIN_MS) & (ttl_ms <= TTL_MAX_MS) & (now_ms < found.timestamp + ttl_ms)
         & (found.end - found.tail_at <= TWO_BYTES_MAX - MORE_BYTES)
     )  # fmt: skip
@@ -98,7 +100,7 @@ def allow(found: Requests, data: bytes, asks: Asks, memory: Memory, now_ms: int)
     return list(_by_provider(found.only(at), numbers, memory.terms)), found.only(~may)
 
 
-def _by_provider(allowed: Requests, numbers: NDArray[np.uint32], terms: dict[int, Shared]) -> Iterator[Allowed]:
+def _by_provider(allowed: Requests, numbers: NDArray[np.uint16], terms: dict[int, Shared]) -> Iterator[Allowed]:
     providers = {number: terms[number].provider for number in set(numbers.tolist())}
     for provider in dict.fromkeys(providers.values()):
         own = [number for number, each in providers.items() if each == provider]

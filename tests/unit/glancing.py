@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from consent.core.facts import Authorisation
 from consent.core.glance import NUMBERS, ROW, UNKNOWN, Glance, Shared
@@ -27,6 +27,6 @@ def glanced(found: Sequence[Authorisation | None]) -> Glance:
     return Glance(tuple(alike), b"".join(rows))
 
 
-def learn(memory: Memory, found: Iterable[Authorisation]) -> None:
+def learn(memory: Memory, found: Iterable[Authorisation], now_ms: int = 0, named: Collection[bytes] = ()) -> None:
     known = list(found)
-    memory.learn([one.id for one in known], glanced(known))
+    memory.learn([one.id for one in known], glanced(known), now_ms, named)

@@ -77,10 +77,10 @@ def test_only_what_the_rule_allows_is_allowed_and_written_alike(
     ledger: list[Authorisation], sent: list[tuple[bytes | None, bytes]], now_ms: int
 ) -> None:
     """Any authorisations, asks, certificates, times and keys: each task is byte for byte the rule's own, and no place is lost. A certificate
-    is compared by half its hash, of which nobody finds another: the connector reads the rest."""
+    is compared by half its hash, salted: the connector reads the rest."""
     chunk, memory = fetched(sent), Memory(SALT)
     standing = {one.id: one for one in ledger}
-    learn(memory, standing.values())
+    learn(memory, standing.values(), NOW_MS)
     found = requests(chunk, PREFIX)
     allowed, rest = allow(found, chunk.data, Asks(OPERATOR, RULES), memory, now_ms)
     half = {one.id: one for one in ledger} | {
@@ -106,7 +106,7 @@ def test_only_what_the_rule_allows_is_allowed_and_written_alike(
 def test_tasks_fill_batches_that_a_broker_takes(count: int) -> None:
     """However many: aiokafka reads them as they are read one by one, in batches of 1 MiB at most."""
     chunk, memory = fetched([(A, request(ASKS[0], number=n)) for n in range(count)]), Memory(SALT)
-    learn(memory, [GOOD])
+    learn(memory, [GOOD], NOW_MS)
     allowed, _ = allow(requests(chunk, PREFIX), chunk.data, Asks(OPERATOR, RULES), memory, NOW_MS)
     made = [one for each in allowed for one in batches(each.requests, chunk.data, OPERATOR, RULES.task_prefix, HEADERS)]
     tasks, _ = judge(read(chunk, range(count), RULES)[0], OPERATOR, {A: GOOD}, RULES, NOW_MS)
@@ -126,7 +126,7 @@ def test_tasks_fill_batches_that_a_broker_takes(count: int) -> None:
 def test_what_stands_within_whole_seconds_is_allowed(asks: list[bytes]) -> None:
     """Memory is of use: what the rule allows of an agreement that is in force is not left to it."""
     chunk, memory = fetched([(A, request(ask, number=n)) for n, ask in enumerate(asks)]), Memory(SALT)
-    learn(memory, [GOOD])
+    learn(memory, [GOOD], NOW_MS)
     allowed, rest = allow(requests(chunk, PREFIX), chunk.data, Asks(OPERATOR, RULES), memory, NOW_MS)
     tasks, _ = judge(read(chunk, range(len(chunk)), RULES)[0], OPERATOR, {A: GOOD}, RULES, NOW_MS)
     assert [place for one in allowed for place in one.requests.place.tolist()] == [task.place for task in tasks]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from bench.agreements import Agreement
 from bench.load import Load
+from consent.core.glance import Glance
 from exchange import wire
 from exchange.agents.gate import Gate
 from exchange.core import topics
 from exchange.core.decision import Ask
 from exchange.core.errors import Code
-from exchange.core.memory import Memory
+from exchange.core.memory import Memory, serving
 from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.introduction import PURPOSES
 from exchange.ports import Ledger, Unavailable
@@ -91,6 +94,24 @@ async def test_what_is_closed_is_refused_on_a_glance_each_time(place: Place) -> 
     told = [(one.key, one.value, one.headers, one.partition) for one in place.verdicts()]
     assert asked == ["glance", "glance"]
     assert told[: COUNT // 2] == told[COUNT // 2 :]
+
+
+async def test_what_an_event_names_while_the_ledger_is_asked_is_read_whole(place: Place) -> None:
+    """The glance may be older than the event: it is not remembered, and each request has its fate on what the ledger says afterwards."""
+    asked, glance = list[str](), place.gate._ledger.glance
+    standing = place.chunk[0].key or b""
+
+    async def glancing(ids: Sequence[bytes]) -> Glance:
+        seen = await glance(ids)
+        place.memory.hear([standing], place.clock.now_ms())
+        return seen
+
+    overheard = Overheard(place.gate._ledger, asked)
+    overheard.glance = glancing
+    place.gate._ledger = cast(Ledger, overheard)
+    await place.gate.handle(place.chunk)
+    assert asked == ["lookup"] and [number(record) for record in place.tasks()] == list(range(0, COUNT, 2))
+    assert not serving(place.memory.find(np.frombuffer(standing, "<u8").reshape(-1, 2)), 0).any()
 
 
 async def test_what_could_not_be_sent_makes_the_whole_chunk_come_again(place: Place) -> None:

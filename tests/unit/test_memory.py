@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from consent.core.facts import Authorisation, State
 from consent.core.rules import CLOSED
-from exchange.core.memory import SILENCE_MAX_MS, Memory, is_closed
+from exchange.core.memory import SILENCE_MAX_MS, Memory, closed_states, is_closed, serving
 from tests.unit.glancing import learn
 
 HELD = Authorisation(
@@ -35,10 +36,14 @@ def listening(now_ms: int = 0) -> Memory:
     return memory
 
 
+def columns(*ids: bytes) -> NDArray[np.uint64]:
+    return np.frombuffer(b"".join(ids), "<u8").reshape(-1, 2)
+
+
 def known(memory: Memory, *ids: bytes) -> list[bool]:
-    """Which of these the memory could still allow at some time."""
-    rows = memory.find(np.frombuffer(b"".join(ids), "<u8").reshape(-1, 2))
-    return [bool(row["terms"]) and bool(row["not_after_s"]) for row in rows]
+    """Which of these the memory would allow at the beginning of time."""
+    rows = memory.find(columns(*ids))
+    return [bool(row["terms"]) and bool(serves) for row, serves in zip(rows, serving(rows, 0), strict=True)]
 
 
 def both(memory: Memory, now_ms: int) -> list[bool]:
@@ -47,26 +52,47 @@ def both(memory: Memory, now_ms: int) -> list[bool]:
 
 
 def test_what_was_learnt_is_found_and_nothing_else() -> None:
-    """Terms, certificate, validity: of this authorisation, and none of another."""
+    """Terms, certificate, until when: of this authorisation, and none of another."""
     memory = listening()
-    row, none = memory.find(np.frombuffer(HELD.id + b"z" * 16, "<u8").reshape(-1, 2))
-    assert memory.terms[int(row["terms"])].scopes == HELD.scopes
-    assert row["certificate"].tobytes() == HELD.certificate_hash[:16]
-    assert (row["not_before_s"], row["not_after_s"], row["version"], none["terms"]) == (0, 9, 3, 0)
+    rows = memory.find(columns(HELD.id, b"z" * 16))
+    assert memory.terms[int(rows["terms"][0])].scopes == HELD.scopes and rows["terms"][1] == 0
+    certificates = [HELD.certificate_hash[:16], b"another of these"]
+    assert [memory.certified(rows[:1], columns(one)).tolist() for one in certificates] == [[True], [False]]
+    assert [serving(rows[:1], now_s).tolist() for now_s in (0, 8, 9)] == [[True], [True], [False]]
 
 
-@pytest.mark.parametrize("age", [-1, 0, 1])
-def test_only_a_greater_version_corrects(age: int) -> None:
-    """Events may come twice, late or crossed: an older or equal version changes nothing."""
+def test_an_event_makes_forget_whom_it_names() -> None:
+    """Whatever it says: one reading of the ledger is what it costs."""
     memory = listening()
-    memory.hear([HELD.id], [3 + age], 1)
-    assert both(memory, 1) == [age < 1, True]
+    memory.hear([HELD.id], 1)
+    assert both(memory, 1) == [False, True]
+
+
+def test_what_is_named_while_the_ledger_is_asked_is_not_learnt() -> None:
+    """Its answer may be older than the event; what others ask at the same time, and what is asked afterwards, is not touched."""
+    memory = listening()
+    with memory.asking() as named, memory.asking() as others:
+        memory.hear([HELD.id], 1)
+        learn(memory, [HELD, held(id=b"c" * 16)], named=named)
+        assert known(memory, HELD.id, OTHER.id, b"c" * 16) == [False, True, True] and HELD.id in others
+    with memory.asking() as later:
+        learn(memory, [HELD], named=later)
+    assert both(memory, 1) == [True, True]
+
+
+def test_nothing_is_learnt_of_an_answer_older_than_who_may_ask() -> None:
+    """A change of the register, heard while the ledger is asked."""
+    memory = listening()
+    with memory.asking() as named:
+        memory.hear([REGISTER], 1)
+        learn(memory, [HELD], named=named)
+    assert both(memory, 1) == [False, False] and len(memory) == 0
 
 
 def test_what_is_learnt_again_counts_again() -> None:
     """A correction is one reading of the ledger."""
     memory = listening()
-    memory.hear([HELD.id, OTHER.id], [4, 4], 1)
+    memory.hear([HELD.id, OTHER.id], 1)
     learn(memory, [held(version=4)])
     assert both(memory, 1) == [True, False] and len(memory) == 2
 
@@ -74,18 +100,18 @@ def test_what_is_learnt_again_counts_again() -> None:
 def test_an_event_about_the_unknown_changes_nothing() -> None:
     """Another authorisation's event leaves the rest."""
     memory = listening()
-    memory.hear([b"x" * 16], [9], 1)
+    memory.hear([b"x" * 16], 1)
     assert both(memory, 1) == [True, True] and known(memory, b"x" * 16) == [False]
 
 
 def test_a_change_of_who_may_ask_forgets_everything() -> None:
-    """A delegation, habilitation or key has changed: all starts again, and no terms have the number others had."""
+    """A delegation, habilitation or key has changed: all starts again, and whoever reads ahead sees that it did."""
     memory = listening()
-    before = set(memory.terms)
-    memory.hear([b"x" * 16, REGISTER], [1, 0], 1)
-    assert both(memory, 1) == [False, False]
+    before = memory.begun
+    memory.hear([b"x" * 16, REGISTER], 1)
+    assert both(memory, 1) == [False, False] and memory.begun == before + 1
     learn(memory, [HELD])
-    assert both(memory, 1) == [True, False] and not before & memory.terms.keys()
+    assert both(memory, 1) == [True, False]
 
 
 def test_silence_is_distrust() -> None:
@@ -101,7 +127,7 @@ def test_a_heartbeat_and_an_event_both_break_the_silence() -> None:
     """Any word counts; an old one does not move the time back."""
     memory = listening()
     memory.beat(4_000)
-    memory.hear([b"x" * 16], [1], 6_000)
+    memory.hear([b"x" * 16], 6_000)
     memory.beat(1_000)
     assert both(memory, 11_000) == [True, True]
     assert not memory.trusted(11_001)
@@ -125,10 +151,10 @@ def test_memory_is_bounded() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"state": State.EXPIRED}, {"uses": 2}, {"not_before_ms": 8_001}, {"not_after_ms": 0}],
+    [{"state": State.EXPIRED}, {"uses": 2}, {"not_before_ms": 1}, {"not_after_ms": 999}],
 )
 def test_what_cannot_serve_is_not_remembered(changes: dict[str, Any]) -> None:
-    """Expired, without a use left, without a whole second in which it serves."""
+    """Expired, without a use left, not yet begun, without a whole second in which it serves."""
     memory = Memory(SALT)
     learn(memory, [held(**changes)])
     assert len(memory) == 0
@@ -140,25 +166,29 @@ def test_what_is_closed_is_known_as_that_and_serves_never(state: State) -> None:
     memory = Memory(SALT)
     learn(memory, [held(state=state, not_before_ms=0, not_after_ms=1 << 50)])
     learn(memory, [held(id=number.to_bytes(16, "little")) for number in range(9_000)])
-    rows = memory.find(np.frombuffer(HELD.id + bytes(16), "<u8").reshape(-1, 2))
-    assert is_closed(rows).tolist() == [True, False]
-    assert not rows["not_before_s"][0] < rows["not_after_s"][0]
+    rows = memory.find(columns(HELD.id, bytes(16)))
+    assert is_closed(rows).tolist() == [True, False] and closed_states(rows[:1]) == [state]
+    assert not serving(rows[:1], 0).any() and not serving(rows[:1], 1 << 31).any()
 
 
 def test_no_event_makes_closed_of_what_was_live() -> None:
     """Forgotten is not closed, however far its validity reaches."""
     memory = listening()
-    learn(memory, [held(id=b"z" * 16, not_before_ms=1 << 50, not_after_ms=1 << 51), held(id=b"y" * 16)])
-    memory.hear([b"z" * 16, b"y" * 16], [9, 9], 0)
-    assert not is_closed(memory.find(np.frombuffer(b"z" * 16 + b"y" * 16, "<u8").reshape(-1, 2))).any()
+    learn(memory, [held(id=b"z" * 16, not_after_ms=1 << 51), held(id=b"y" * 16)])
+    rows = [memory.find(columns(b"z" * 16, b"y" * 16))]
+    memory.hear([b"z" * 16, b"y" * 16], 0)
+    rows.append(memory.find(columns(b"z" * 16, b"y" * 16)))
+    assert [is_closed(some).any() for some in rows] == [False, False]
 
 
 def test_seconds_are_within_the_validity() -> None:
     """Rounded so that memory allows nothing a millisecond early or late."""
     memory = Memory(SALT)
-    learn(memory, [held(not_before_ms=1_001, not_after_ms=7_999)])
-    (row,) = memory.find(np.frombuffer(HELD.id, "<u8").reshape(-1, 2))
-    assert (row["not_before_s"], row["not_after_s"]) == (2, 7)
+    learn(memory, [held(not_before_ms=1_001, not_after_ms=7_999)], 1_000)
+    assert known(memory, HELD.id) == [False]
+    learn(memory, [held(not_before_ms=1_001, not_after_ms=7_999)], 1_001)
+    rows = memory.find(columns(HELD.id))
+    assert [bool(serving(rows, now_s)[0]) for now_s in (6, 7)] == [True, False]
 
 
 def test_what_authorisations_have_alike_is_there_once() -> None:
@@ -181,8 +211,8 @@ def test_it_remembers_as_a_dictionary_would(told: list[tuple[str, list[tuple[byt
             learn(memory, [held(id=one, version=version) for one, version in some])
             expected |= dict(some)
         elif some and not any(one == REGISTER for one, _ in some):
-            memory.hear([one for one, _ in some], [version for _, version in some], 0)
-            expected = {k: v for k, v in expected.items() if all(v >= version for one, version in some if one == k)}
+            memory.hear([one for one, _ in some], 0)
+            expected = {k: v for k, v in expected.items() if all(one != k for one, _ in some)}
     everyone = [bytes([n]) * 16 for n in range(256)]
     assert [one for one, there in zip(everyone, known(memory, *everyone), strict=True) if there] == sorted(expected)
 

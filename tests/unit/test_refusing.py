@@ -53,9 +53,9 @@ def test_only_what_the_rule_refuses_is_refused_and_written_alike(
     """Any authorisations, asks, certificates and times, whatever was remembered before: each verdict is byte for byte that of the rule on
     what the ledger says now, and no place is lost."""
     chunk, memory = fetched(sent), Memory(SALT)
-    learn(memory, before)
+    learn(memory, before, NOW_MS)
     changed = {one.id: one for one in now}
-    memory.learn([A, B], glanced([changed.get(A), changed.get(B)]))
+    memory.learn([A, B], glanced([changed.get(A), changed.get(B)]), NOW_MS)
     found = requests(chunk, PREFIX)
     refused, rest = refuse(found, chunk.data, Asks(OPERATOR, RULES), memory)
     by_rule = {
