@@ -99,11 +99,11 @@ class Arena:
         return found
 
     async def gate(self, *, read_first: bool = False) -> Figures:
-        """One measure of the gate, with a memory that knows nothing yet, or all that stands, which takes some of its `start_s`; and the check
-        of every fate."""
+        """One measure of the gate, with a memory that knows nothing yet, or all that stands, which is most of its `start_s`; and the check of
+        every fate."""
         await _rewind(self.bus.bootstrap, self.source)
         before = await self.watch.ends(topics.VERDICTS, topics.DEAD_LETTERS, *map(topics.tasks, PROVIDERS))
-        options, spawned_ms = ["--read-first"] if read_first else [], SystemClock().now_ms()
+        options, spawned_ms = (["--read-first"], SystemClock().now_ms()) if read_first else ([], None)
         self.bus.spawn("gate", "worker", "--roles", "gate", "--kafka", self.bus.bootstrap, *options)
         runner = Runner(self.bus.children["gate"], GATE_GROUP, self.bus.places.log("gate"), spawned_ms)
         try:

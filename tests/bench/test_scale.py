@@ -32,6 +32,7 @@ def test_gate_and_releases_at_each_size(tmp_path: Path, monkeypatch: pytest.Monk
     said = json.loads(done.stdout.splitlines()[-1])
     seen = {(c["name"], c["at"]): c["figures"] for c in said["contenders"]}
     assert set(seen) == {(name, 300) for name in LABELS}
+    assert 0 < (seen["gate", 300]["start_s"] or 0) < 60
     assert seen["gate", 300]["per_s"] > 0 and seen["gate", 300]["rss_bytes"] > 0 and seen["release", 300]["per_s"] > 0
     assert seen["store", 300]["bytes_each"] > 1_000
     assert {target["met"] for target in said["targets"]} == {None} and list(tmp_path.iterdir()) == []
