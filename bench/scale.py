@@ -59,7 +59,7 @@ class Size:
     """How many authorisations; at each, how many requests and how many answers."""
 
     authorisations: Sequence[int] = SMALL
-    requests: int = 300_000
+    requests: int = 1_000_000
     answers: int = 20_000
     repeat: int = 3
 
@@ -140,5 +140,19 @@ def result(size: Size, contenders: Sequence[Contender], before: float) -> Result
     targets.append(at_most("gate_rss_bytes", label, rss_bytes if whole else None, RSS_MAX_BYTES))
     sizes: dict[str, int | str] = {"authorisations": most, "requests": size.requests, "answers": size.answers}
     return Result(
-        "scale", ("Le passage à l'échelle", "Scale"), sizes, size.repeat, tuple(contenders), ratios, tuple(targets), machine(before), versions()
+        "scale", ("Le passage à l'échelle", "Scale"), sizes, size.repeat, tuple(contenders), ratios, tuple(targets), machine(before), versions(), remarks(contenders)
     )  # fmt: skip
+
+
+def remarks(contenders: Sequence[Contender]) -> tuple[Words, ...]:
+    """What the rate does not count: the gate's start, of which most is its reading of all that stands."""
+    starts = {one.at: start_s for one in contenders if one.at and (start_s := one.figures.get("start_s")) is not None}
+    if not starts:
+        return ()
+    fr, en = (
+        ", ".join(f"{s:.0f} s {at} {count:_}".replace("_", " ") for count, s in starts.items()) for at in ("à", "at")
+    )
+    return ((
+        f"Le portier lit d'abord les accords en vigueur, ce que son débit ne compte pas : il est prêt après {fr} accords.",
+        f"The gate reads the agreements in force first, which its rate does not count: it is ready after {en} agreements.",
+    ),)  # fmt: skip

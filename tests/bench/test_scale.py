@@ -43,13 +43,14 @@ def test_the_largest_size_is_judged_beside_the_smallest() -> None:
     contenders = [Contender("store", LABELS["store"], {"size_bytes": 1}, at) for at in FULL]
     for at, rate, rss_bytes in ((FULL[0], 100.0, 1e8), (FULL[-1], 80.0, 4e8)):
         contenders += [
-            Contender("gate", LABELS["gate"], {"per_s": rate, "rss_bytes": rss_bytes}, at),
+            Contender("gate", LABELS["gate"], {"per_s": rate, "rss_bytes": rss_bytes, "start_s": at / 1e5}, at),
             Contender("release", LABELS["release"], {"per_s": rate - 1}, at),
         ]
     found = result(Size(FULL), contenders, 0.0)
     assert {target.name: target.met for target in found.targets} == {
         "gate_kept": True, "release_kept": False, "gate_rss_bytes": True,
     }  # fmt: skip
+    assert "0 s at 10 000, 100 s at 10 000 000 agreements" in found.remarks[0][1]
 
 
 async def test_filler_is_as_large_as_what_it_stands_in_for(tmp_path: Path) -> None:
