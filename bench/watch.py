@@ -19,6 +19,7 @@ from exchange.embedded.process import Child
 
 TIME_LIMIT_S = 600.0
 GROUP_POLL_S, OUTPUT_POLL_S = 0.01, 0.1
+TOPIC_LOOKS = 100
 
 Ends = Mapping[tuple[str, int], int]
 
@@ -90,8 +91,13 @@ class Watch:
         self._bootstrap, self._view, self._admin = bootstrap, view, admin
 
     async def ends(self, *topics: str) -> Ends:
-        """How far these topics go, by partition."""
+        """How far these topics go, by partition. One that was just made is not at once in what the broker tells."""
         counts = await self._view.topics()
+        for _ in range(TOPIC_LOOKS):
+            if counts.keys() >= set(topics):
+                break
+            await asyncio.sleep(OUTPUT_POLL_S)
+            counts = await self._view.topics()
         return await self._view.end_offsets([(topic, p) for topic in topics for p in range(counts[topic])])
 
     async def measure(self, contender: Runner, before: Ends, count: int) -> Figures:
