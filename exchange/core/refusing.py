@@ -40,7 +40,8 @@ def refuse(found: Requests, data: bytes, asks: Asks, memory: Memory) -> tuple[li
     """By reason, those under an authorisation that is closed, with nothing else to say against them; and all the others. Memory has just
     learnt what the ledger says of each: it refuses nothing by itself."""
     rows, ttl_ms = memory.find(found.head["authorisation"]), found.head["ttl_ms"]
-    may = is_closed(rows) & (ttl_ms >= TTL_MIN_MS) & (ttl_ms <= TTL_MAX_MS)
+    same = memory.certified(rows, found.head["certificate"])  # two ids may share a tag, not their certificates' as well
+    may = is_closed(rows) & same & (ttl_ms >= TTL_MIN_MS) & (ttl_ms <= TTL_MAX_MS)
     at = np.flatnonzero(may)
     may[at] = stand = asks.stand(found, at, data, memory.terms, rows["terms"][at])
     at = at[stand]

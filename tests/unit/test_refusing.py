@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -80,3 +81,19 @@ def test_what_is_closed_for_good_is_refused_at_once(state: State) -> None:
     learn(memory, [held(state=state)])
     refused, rest = refuse(requests(chunk, PREFIX), chunk.data, Asks(OPERATOR, RULES), memory)
     assert [len(one.requests.place) for one in refused] == [100] and not len(rest.place)
+
+
+def test_what_shares_a_tag_with_what_is_closed_is_not_refused_for_it() -> None:
+    """Two ids that fall on one tag, glanced at together: the one that stands is left to the rule, whichever was learnt last."""
+    numbers = np.arange(1, 400_001, dtype=np.uint64)
+    memory = Memory(SALT)
+    tags = memory._tags(np.stack((numbers, numbers * 7), 1))
+    order = np.argsort(tags, kind="stable")
+    at = int(np.flatnonzero(tags[order][1:] == tags[order][:-1])[0])
+    one, other = (np.array([n, 7 * n], "<u8").tobytes() for n in numbers[order[at : at + 2]].tolist())
+    standing, closed = held(id=one, certificate_hash=b"o" * 32), held(id=other, state=State.WITHDRAWN)
+    for told in ([standing, closed], [closed, standing]):
+        learn(memory, told, NOW_MS)
+        chunk = fetched([(one, request(ASKS[0], one, b"o" * 32)), (other, request(ASKS[0], other))])
+        refused, rest = refuse(requests(chunk, PREFIX), chunk.data, Asks(OPERATOR, RULES), memory)
+        assert 0 in rest.place.tolist() and all(0 not in some.requests.place.tolist() for some in refused)
