@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import structlog
 
+from consent.core.facts import REGISTER
 from consent.core.glance import ROSTER_MAX
 from exchange.core.memory import Memory
 from exchange.ports import Clock, Ledger, Unavailable
@@ -21,7 +22,7 @@ _ID_BYTES = 16
 
 
 class Ahead:
-    """Reads once, and again whenever memory has begun anew, as a change of who may ask or silence makes it. `first` is set after the first."""
+    """Reads once, and again whenever memory has begun anew, as silence makes it. `first` is set after the first."""
 
     def __init__(self, ledger: Ledger, memory: Memory, clock: Clock) -> None:
         self._ledger, self._memory, self._clock = ledger, memory, clock
@@ -51,17 +52,20 @@ class Ahead:
         """All of it, or as much as there is room for; False if memory began anew meanwhile."""
         after, count = b"", 0
         while self._memory.room > self._least:
-            started_ms = self._clock.monotonic_ms()
             with self._memory.asking() as named:
-                now_ms = self._clock.now_ms()
+                now_ms, asked_ms = self._clock.now_ms(), self._clock.monotonic_ms()
                 page = await self._ledger.roster(after, ROSTER_MAX)
+                answered_ms = self._clock.monotonic_ms()
                 if self._memory.begun != begun:
                     return False
+                if REGISTER in named:
+                    continue  # who may ask has changed: this page may say who could before
                 ids = [page.ids[at : at + _ID_BYTES] for at in range(0, len(page.ids), _ID_BYTES)]
                 self._memory.learn(ids, page.glance, now_ms, named)
             count, after = count + len(ids), page.after
             if not after:
                 break
-            await self._clock.sleep((self._clock.monotonic_ms() - started_ms) / 1000)
+            rested_ms = self._clock.monotonic_ms() - answered_ms
+            await self._clock.sleep(max(0, answered_ms - asked_ms - rested_ms) / 1000)
         structlog.get_logger("accord.gate").info("agreements_read_ahead", count=count)
         return self._memory.begun == begun

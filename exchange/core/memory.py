@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from consent.core.facts import REGISTER, State
@@ -38,6 +39,7 @@ GLANCED = np.dtype([
     ("left", "u1"),
 ])  # fmt: skip
 assert GLANCED.itemsize == GLANCED_ROW.size
+_NOTHING = np.zeros((), ROW)
 
 
 def serving(rows: Rows, now_s: int) -> Bools:
@@ -69,8 +71,13 @@ class Memory:
 
     def forget(self) -> None:
         """Everything."""
-        self._table, self.terms, self._numbers = Table(self._size_max), dict[int, Shared](), dict[Shared, int]()
+        self._table, self._numbers = Table(self._size_max), dict[Shared, int]()
         self.begun += 1
+        self._ask_terms_anew()
+
+    def _ask_terms_anew(self) -> None:
+        """Of no terms is it known who may ask within them."""
+        self.terms, self._told = dict[int, Shared](), np.zeros(_TERMS_MAX + 1, np.bool_)
 
     def trusted(self, now_ms: int) -> bool:
         """Whether anything was heard from the ledger within 5 s; if not, nothing is remembered."""
@@ -80,8 +87,11 @@ class Memory:
         return trusted
 
     def find(self, ids: Ids) -> Rows:
-        """A row (`ROW`) for each id, of terms 0 where nothing is remembered."""
-        return self._table.find(self._tags(ids))[1]
+        """A row (`ROW`) for each id, of terms 0 where nothing is remembered, or not who may ask."""
+        rows = self._table.find(self._tags(ids))[1]
+        if len(self.terms) < len(self._numbers):
+            rows[~self._told[rows["terms"]]] = _NOTHING
+        return rows
 
     def certified(self, rows: Rows, certificates: Ids) -> Bools:
         """Which rows are of these certificates, by their hashes."""
@@ -103,7 +113,7 @@ class Memory:
         The rest is forgotten, and what was `named` while it was asked: it may have changed after the answer."""
         if REGISTER in named or not ids:
             return
-        if len(self.terms) + len(glance.shared) > _TERMS_MAX:
+        if len(self._numbers) + len(glance.shared) > _TERMS_MAX:
             self.forget()
         seen, now_s = np.frombuffer(glance.rows, GLANCED), now_ms // 1000
         new, state = np.zeros(len(seen), ROW), seen["state"].astype(np.uint32)
@@ -128,14 +138,14 @@ class Memory:
         self._table.add(taken(new, kept & ~there))
 
     def hear(self, ids: Sequence[bytes], now_ms: int) -> None:
-        """Events name these: what was remembered of them is forgotten; where one is without authorisation, who may ask has changed: everything."""
+        """Events name these: what was remembered of them is forgotten. Where one is without authorisation, who may ask has changed: terms count
+        again, for all under them, once the ledger has spoken of one."""
         self.beat(now_ms)
         for named in self._asking:
             named.update(ids)
         if REGISTER in ids:
-            self.forget()
-        else:
-            self._table.forget(self._table.find(self._tags(_ids(ids)))[0])
+            self._ask_terms_anew()
+        self._table.forget(self._table.find(self._tags(_ids(ids)))[0])
 
     def beat(self, now_ms: int) -> None:
         """A heartbeat."""
@@ -151,10 +161,9 @@ class Memory:
         return self._size_max - len(self._table)
 
     def _number(self, shared: Shared) -> int:
-        """Of these terms."""
-        if (number := self._numbers.get(shared)) is None:
-            number = self._numbers[shared] = len(self.terms) + 1
-            self.terms[number] = shared
+        """Of these terms, whoever may ask within them."""
+        number = self._numbers.setdefault(replace(shared, operators=(), habilitated=()), len(self._numbers) + 1)
+        self.terms[number], self._told[number] = shared, True
         return number
 
     def _tags(self, ids: Ids) -> Tags:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
 
 from consent.core.facts import Authorisation
 from consent.core.glance import NUMBERS, ROW, UNKNOWN, Glance, Shared
@@ -30,3 +34,12 @@ def glanced(found: Sequence[Authorisation | None]) -> Glance:
 def learn(memory: Memory, found: Iterable[Authorisation], now_ms: int = 0, named: Collection[bytes] = ()) -> None:
     known = list(found)
     memory.learn([one.id for one in known], glanced(known), now_ms, named)
+
+
+def ledgers(
+    holdings: st.SearchStrategy[Authorisation], rights: st.SearchStrategy[dict[str, Any]]
+) -> st.SearchStrategy[list[Authorisation]]:
+    """What a ledger may hold: who may ask is of the register, so that agreements under the same terms have it alike."""
+    return st.builds(
+        lambda some, own: [msgspec.structs.replace(one, **own) for one in some], st.lists(holdings, max_size=3), rights
+    )

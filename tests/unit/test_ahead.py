@@ -106,10 +106,10 @@ async def test_a_ledger_that_does_not_answer_is_asked_again_from_the_beginning(p
 
 
 async def test_where_memory_begins_anew_all_is_read_again_but_not_at_once(place: Place) -> None:
-    """Who may ask has changed; many such changes cost one reading."""
+    """It heard nothing for a while; many such silences cost one reading."""
     await place.after(5)
     for _ in range(3):
-        place.memory.hear([REGISTER], place.clock.now_ms())
+        place.memory.forget()
         await place.after(1)
     assert place.known() == 0 and len(place.ledger.asked) == 4
     await place.after(ahead.AGAIN_S)
@@ -119,9 +119,36 @@ async def test_where_memory_begins_anew_all_is_read_again_but_not_at_once(place:
 async def test_a_reading_in_which_memory_begins_anew_begins_anew(place: Place) -> None:
     """What was read before is lost: it is read again, and only then is the first reading done."""
     times = iter(range(100))
-    place.ledger.before = lambda: place.memory.hear([REGISTER], place.clock.now_ms()) if next(times) == 2 else None
+    place.ledger.before = lambda: place.memory.forget() if next(times) == 2 else None
     await place.after(5)
     assert place.known() == 35 and place.ahead.first.is_set() and place.ledger.asked.count(b"") == 2
+
+
+async def test_a_change_of_who_may_ask_costs_the_page_that_was_asked_for(place: Place) -> None:
+    """It may say who could ask before; the others stand. Once all is read, such a change costs nothing."""
+    times = iter(range(100))
+
+    def hear() -> None:
+        place.memory.hear([REGISTER], place.clock.now_ms())
+
+    place.ledger.before = lambda: hear() if next(times) == 2 else None
+    await place.after(5)
+    assert place.known() == 35 and place.ahead.first.is_set()
+    assert place.ledger.asked == [b"", *((n * PAGE).to_bytes(8) for n in (1, 2, 2, 3))]
+    hear()
+    await place.after(2 * ahead.AGAIN_S)
+    assert len(place.ledger.asked) == 5
+
+
+async def test_the_ledger_rests_as_long_as_it_worked(place: Place) -> None:
+    """What it takes to learn a page is a part of the rest."""
+    place.ledger.before = lambda: place.clock.advance(30)
+    await place.after(0)
+    for asked in (1, 2):
+        assert len(place.ledger.asked) == asked
+        await place.pass_by(29)
+        assert len(place.ledger.asked) == asked
+        await place.pass_by(1)
 
 
 async def test_some_room_is_left_for_what_comes() -> None:

@@ -21,7 +21,7 @@ from exchange.core.gate import judge, read
 from exchange.core.heads import HEAD, varint
 from exchange.core.memory import Memory
 from exchange.ports import Message
-from tests.unit.glancing import learn
+from tests.unit.glancing import learn, ledgers
 from tests.unit.test_gate_core import ASK, HELD, NOW_MS, OPERATOR, PREFIX, RULES, SCOPES, A, record
 
 SALT = bytes(range(32))
@@ -50,10 +50,12 @@ holdings = st.builds(
     st.fixed_dictionaries({
         "id": st.sampled_from([A, B]), "state": st.sampled_from([State.LIVE, State.LIVE, State.WITHDRAWN]), "uses": st.sampled_from([0, 1, 2]),
         "not_before_ms": st.integers(NOW_MS - 1_500, NOW_MS + 1_500), "not_after_ms": st.integers(NOW_MS - 500, NOW_MS + 3_000),
-        "operators": st.sampled_from([(OPERATOR,), ()]), "habilitated": st.sampled_from([SCOPES, ()]),
         "provider": st.sampled_from(["cnaf", "dgfip"]),
     }),
 )  # fmt: skip
+rights = st.fixed_dictionaries(
+    {"operators": st.sampled_from([(OPERATOR,), ()]), "habilitated": st.sampled_from([SCOPES, ()])}
+)
 asked = st.builds(
     request, st.sampled_from(ASKS), st.sampled_from([A, B, C]), st.sampled_from([b"c" * 32, b"c" * 16 + b"x" * 16, b"x" * 32]),
     st.sampled_from([TTL_MIN_MS - 1, TTL_MIN_MS, 5_000, TTL_MAX_MS, TTL_MAX_MS + 1]), st.integers(0, 99),
@@ -68,9 +70,7 @@ def fetched(sent: list[tuple[bytes | None, bytes]]) -> Fetched:
 GOOD = held(not_before_ms=0, not_after_ms=90_000)
 
 
-@given(
-    st.lists(holdings, max_size=3), st.lists(st.tuples(keys, asked), max_size=10), st.integers(NOW_MS, NOW_MS + 6_000)
-)
+@given(ledgers(holdings, rights), st.lists(st.tuples(keys, asked), max_size=10), st.integers(NOW_MS, NOW_MS + 6_000))
 @example([GOOD], [(A, request(ASKS[0])), (A, request(ASKS[4], number=1))], NOW_MS)
 @example([GOOD], [(A, request(ASKS[0], ttl_ms=TTL_MIN_MS))], NOW_MS + TTL_MIN_MS)
 def test_only_what_the_rule_allows_is_allowed_and_written_alike(

@@ -12,6 +12,7 @@ import pytest
 
 from bench.agreements import Agreement
 from bench.load import Load
+from consent.core.facts import REGISTER
 from consent.core.glance import Glance
 from exchange import wire
 from exchange.agents.gate import Gate
@@ -112,6 +113,27 @@ async def test_what_an_event_names_while_the_ledger_is_asked_is_read_whole(place
     await place.gate.handle(place.chunk)
     assert asked == ["lookup"] and [number(record) for record in place.tasks()] == list(range(0, COUNT, 2))
     assert not serving(place.memory.find(np.frombuffer(standing, "<u8").reshape(-1, 2)), 0).any()
+
+
+async def test_a_delegation_that_ends_ends_for_all_that_is_remembered(place: Place) -> None:
+    """A change of the register makes the gate ask the ledger about one agreement of each terms, and what it says counts for the others; the
+    same where the delegation comes back."""
+    await place.gate.handle(place.chunk)
+    delegate, asked = place.gate._ledger.delegate, list[str]()  # type: ignore[attr-defined]  # the whole ledger
+    place.gate._ledger = cast(Ledger, Overheard(place.gate._ledger, asked))
+    standing, now_ms = place.chunk[::2], place.clock.now_ms()
+    for until_ms, tasks, told in ((-1, 250, 500), (10**9, 500, 500)):
+        await delegate(RECIPIENT, OPERATOR, now_ms + until_ms)
+        place.memory.hear([REGISTER], now_ms)
+        asked.clear()
+        await place.gate.handle(standing[:1])
+        assert asked[0] == "glance"
+        asked.clear()
+        await place.gate.handle(standing[1:])
+        assert (len(place.tasks()), len(place.verdicts())) == (tasks, told)
+        assert not asked or until_ms < 0
+    refused = [wire.read_verdict(record).reason for record in place.verdicts()[COUNT // 2 :]]
+    assert set(refused) == {Code.DELEGATION_ABSENT}
 
 
 async def test_what_could_not_be_sent_makes_the_whole_chunk_come_again(place: Place) -> None:

@@ -86,7 +86,9 @@ def test_nothing_is_learnt_of_an_answer_older_than_who_may_ask() -> None:
     with memory.asking() as named:
         memory.hear([REGISTER], 1)
         learn(memory, [HELD], named=named)
-    assert both(memory, 1) == [False, False] and len(memory) == 0
+        assert both(memory, 1) == [False, False]
+        learn(memory, [held(id=b"c" * 16)], named=named)
+    assert both(memory, 1) == [False, False] and len(memory) == 2
 
 
 def test_what_is_learnt_again_counts_again() -> None:
@@ -104,14 +106,37 @@ def test_an_event_about_the_unknown_changes_nothing() -> None:
     assert both(memory, 1) == [True, True] and known(memory, b"x" * 16) == [False]
 
 
-def test_a_change_of_who_may_ask_forgets_everything() -> None:
-    """A delegation, habilitation or key has changed: all starts again, and whoever reads ahead sees that it did."""
+def test_after_a_change_of_who_may_ask_terms_wait_for_the_ledgers_word() -> None:
+    """A delegation, habilitation or key has changed: nothing is allowed until the ledger has spoken of one agreement under the same terms;
+    then all under them are known again, and no others. Nothing has begun anew: there is nothing to read again."""
     memory = listening()
+    learn(memory, [held(id=b"d" * 16, purpose="bourse")])
     before = memory.begun
     memory.hear([b"x" * 16, REGISTER], 1)
-    assert both(memory, 1) == [False, False] and memory.begun == before + 1
+    assert both(memory, 1) == [False, False] and not known(memory, b"d" * 16)[0]
     learn(memory, [HELD])
-    assert both(memory, 1) == [True, False]
+    assert both(memory, 1) == [True, True] and not known(memory, b"d" * 16)[0]
+    assert memory.begun == before and len(memory) == 3
+
+
+def test_who_may_ask_is_what_the_ledger_said_last() -> None:
+    """Of all agreements under the same terms, learnt before or after."""
+    memory = listening()
+    memory.hear([REGISTER], 1)
+    learn(memory, [held(operators=("130025265",), habilitated=())])
+    rows = memory.find(columns(HELD.id, OTHER.id))
+    told = [memory.terms[number] for number in rows["terms"].tolist()]
+    assert [(terms.operators, terms.habilitated) for terms in told] == [(("130025265",), ())] * 2
+
+
+def test_what_is_closed_is_not_known_either_while_terms_wait() -> None:
+    """It is asked for like the rest, and closed again once the ledger has spoken."""
+    memory = listening()
+    learn(memory, [held(id=b"e" * 16, state=State.WITHDRAWN)])
+    memory.hear([REGISTER], 1)
+    assert not is_closed(memory.find(columns(b"e" * 16))).any()
+    learn(memory, [HELD])
+    assert is_closed(memory.find(columns(b"e" * 16))).all()
 
 
 def test_silence_is_distrust() -> None:
@@ -204,15 +229,19 @@ steps = st.lists(st.tuples(st.sampled_from(["learn", "hear"]), st.lists(st.tuple
 
 @given(steps)
 def test_it_remembers_as_a_dictionary_would(told: list[tuple[str, list[tuple[bytes, int]]]]) -> None:
-    """Many at once, some twice, learnt and corrected in any order."""
-    memory, expected = Memory(SALT), dict[bytes, int]()
+    """Many at once, some twice, learnt and corrected in any order, while who may ask changes."""
+    memory, expected, waits = Memory(SALT), dict[bytes, int](), False
     for what, some in told:
         if what == "learn":
             learn(memory, [held(id=one, version=version) for one, version in some])
             expected |= dict(some)
-        elif some and not any(one == REGISTER for one, _ in some):
+        elif some:
             memory.hear([one for one, _ in some], 0)
+            waits = waits or any(one == REGISTER for one, _ in some)
             expected = {k: v for k, v in expected.items() if all(one != k for one, _ in some)}
+        waits = waits and not (what == "learn" and some)
+    if waits:
+        expected.clear()
     everyone = [bytes([n]) * 16 for n in range(256)]
     assert [one for one, there in zip(everyone, known(memory, *everyone), strict=True) if there] == sorted(expected)
 

@@ -17,9 +17,9 @@ from exchange.core.gate import judge, read
 from exchange.core.memory import Memory
 from exchange.core.refusing import VERDICT, bodies, refuse
 from exchange.ports import Message
-from tests.unit.glancing import glanced, learn
-from tests.unit.test_allowing import ASKS, SALT, asked, fetched, held, keys, request
-from tests.unit.test_gate_core import NOW_MS, OPERATOR, PREFIX, RULES, SCOPES, A
+from tests.unit.glancing import glanced, learn, ledgers
+from tests.unit.test_allowing import ASKS, SALT, asked, fetched, held, keys, request, rights
+from tests.unit.test_gate_core import NOW_MS, OPERATOR, PREFIX, RULES, A
 
 B = b"b" * 16
 states = st.sampled_from(list(State))
@@ -28,7 +28,6 @@ holdings = st.builds(
     st.fixed_dictionaries({
         "id": st.sampled_from([A, B]), "state": states, "uses": st.sampled_from([0, 2]),
         "not_before_ms": st.integers(NOW_MS - 1_500, NOW_MS + 1_500), "not_after_ms": st.integers(NOW_MS - 500, NOW_MS + 3_000),
-        "operators": st.sampled_from([(OPERATOR,), ()]), "habilitated": st.sampled_from([SCOPES, ()]),
     }),
 )  # fmt: skip
 
@@ -41,7 +40,7 @@ def tail_of(reason: str) -> tuple[bytes, bytes]:
 
 
 @given(
-    st.lists(holdings, max_size=3), st.lists(holdings, max_size=3),
+    ledgers(holdings, rights), ledgers(holdings, rights),
     st.lists(st.tuples(keys, asked), max_size=10), st.integers(NOW_MS, NOW_MS + 6_000),
 )  # fmt: skip
 @example([], [held(state=State.WITHDRAWN)], [(A, request(ASKS[0])), (A, request(ASKS[2], number=1))], NOW_MS)
