@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGKILL
@@ -38,6 +39,7 @@ from exchange.settings import Settings
 ASKS = 10
 GATE_GROUP = "accord.gate"
 PUBLISHED_POLL_S = 0.5
+READ_EVERY_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,32 @@ class Arena:
         """The load, and one reading of it all: the first contender shall not pay for a cold broker. Its size in bytes."""
         async with KafkaOutbox(self.bus.bootstrap) as outbox:
             size_bytes = await self.load.publish(outbox, self.source)
+        await self._read_through()
+        return size_bytes
+
+    async def _read_through(self) -> None:
         async with KafkaReader(self.bus.bootstrap, self.source) as reader:
             count = sum([len(chunk) async for chunk in reader.to_end()])
         if count != self.load.count:
             raise WrongCount(f"{count} requests loaded")
-        return size_bytes
+
+    @asynccontextmanager
+    async def _at_hand(self) -> AsyncIterator[Callable[[], object]]:
+        """The load stays in the system's memory, as what was just written does, until what this gives is called: what nobody has read for a
+        minute may have to be fetched from the disk."""
+        await self._read_through()
+        reading = asyncio.create_task(self._read_on())
+        try:
+            yield reading.cancel
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+
+    async def _read_on(self) -> None:
+        while True:
+            await asyncio.sleep(READ_EVERY_S)
+            await self._read_through()
 
     async def topic(self, name: str) -> None:
         """A topic whose records bear the broker's clock."""
@@ -100,16 +123,19 @@ class Arena:
 
     async def gate(self, *, read_first: bool = False) -> Figures:
         """One measure of the gate, with a memory that knows nothing yet, or all that stands, which is most of its `start_s`; and the check of
-        every fate."""
+        every fate. What is read first may take minutes; the load is kept at hand meanwhile."""
         await _rewind(self.bus.bootstrap, self.source)
         before = await self.watch.ends(topics.VERDICTS, topics.DEAD_LETTERS, *map(topics.tasks, PROVIDERS))
-        options, spawned_ms = (["--read-first"], SystemClock().now_ms()) if read_first else ([], None)
-        self.bus.spawn("gate", "worker", "--roles", "gate", "--kafka", self.bus.bootstrap, *options)
-        runner = Runner(self.bus.children["gate"], GATE_GROUP, self.bus.places.log("gate"), spawned_ms)
-        try:
-            found = await self.watch.measure(runner, before, self.load.count)
-        finally:
-            self.bus.stop("gate")
+        async with AsyncExitStack() as stack:
+            options, spawned_ms = list[str](), None
+            begun: Callable[[], object] | None = None
+            if read_first:
+                begun = await stack.enter_async_context(self._at_hand())
+                options, spawned_ms = ["--read-first"], SystemClock().now_ms()
+            self.bus.spawn("gate", "worker", "--roles", "gate", "--kafka", self.bus.bootstrap, *options)
+            stack.callback(self.bus.stop, "gate")
+            runner = Runner(self.bus.children["gate"], GATE_GROUP, self.bus.places.log("gate"), spawned_ms)
+            found = await self.watch.measure(runner, before, self.load.count, begun)
         tasks, verdicts = self.reader(topics.tasks(PROVIDERS[0]), before), self.reader(topics.VERDICTS, before)
         async with tasks, verdicts:
             await self.load.check(tasks.to_end(), verdicts.to_end())

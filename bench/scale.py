@@ -1,18 +1,20 @@
 """The gate and release against more and more authorisations: throughput should not fall, nor memory grow. The gate reads what stands before
 it begins, which is told as a part of its start, not of its rate.
 
-At each size a ledger of its own is made (`bench.agreements.stock`) and as many requests are drawn over all its authorisations.
+At each size a ledger of its own is made (`bench.agreements.stock`) and as many requests are drawn over all its authorisations; then the
+gates of all sizes take turns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
 
-from bench.arena import Stock, arena
+from bench.arena import Arena, Stock, arena
 from bench.release_arena import PROVIDER
 from bench.release_arena import Arena as Releases
 from bench.report import (
@@ -65,30 +67,49 @@ class Size:
 
 
 async def run(size: Size, say: Say, progress: Progress | None = None) -> Result:
-    """One size after the other, each in a folder of its own; nothing is left. Raises `WrongCount` or `Ended`."""
-    before, contenders = load_1m(), list[Contender]()
-    for count in sorted(size.authorisations):
-        contenders += await _stage(size, count, say, progress)
-    return result(size, contenders, before)
+    """Each size in a folder of its own, of which nothing is left; all there at once, so that their gates take turns: a machine changes from
+    one quarter of an hour to the next. Raises `WrongCount` or `Ended`."""
+    before, stages = load_1m(), list[_Stage]()
+    async with AsyncExitStack() as stack:
+        for count in sorted(size.authorisations, reverse=True):
+            stages.append(await _opened(stack, size, count, say, progress))
+        for turn in range(size.repeat):
+            for stage in stages:
+                say(
+                    f"portier sur {stage.count:,} accords ({turn + 1}/{size.repeat})",
+                    f"gate over {stage.count:,} agreements ({turn + 1}/{size.repeat})",
+                )
+                stage.gated.append(await stage.arena.gate(read_first=True))
+    return result(size, [one for stage in reversed(stages) for one in stage.contenders()], before)
 
 
-async def _stage(size: Size, count: int, say: Say, progress: Progress | None) -> list[Contender]:
-    released, gated, size_bytes = list[Figures](), list[Figures](), 0
+@dataclass
+class _Stage:
+    """A size: its arena, what was measured before it ran, and the gate's turns."""
+
+    count: int
+    arena: Arena
+    store: Figures
+    released: Sequence[Figures]
+    gated: list[Figures] = field(default_factory=list)
+
+    def contenders(self) -> list[Contender]:
+        seen = {"gate": middle(self.gated), "release": middle(self.released), "store": self.store}
+        return [Contender(name, LABELS[name], figures, self.count) for name, figures in seen.items()]
+
+
+async def _opened(stack: AsyncExitStack, size: Size, count: int, say: Say, progress: Progress | None) -> _Stage:
+    released, store = list[Figures](), Figures()
 
     async def release(stock: Stock) -> None:
-        nonlocal size_bytes
         size_bytes = stock.places.store.stat().st_size
+        store.update(size_bytes=float(size_bytes), bytes_each=size_bytes / count)
         say(f"remises sur {count:,} accords", f"releases over {count:,} agreements")
         released.extend(await _releases(stock, size))
 
-    async with arena(size.requests, count, say, progress, release) as place:
-        await place.publish()
-        for turn in range(size.repeat):
-            say(f"portier ({turn + 1}/{size.repeat})", f"gate ({turn + 1}/{size.repeat})")
-            gated.append(await place.gate(read_first=True))
-    store: Figures = {"size_bytes": float(size_bytes), "bytes_each": size_bytes / count}
-    seen = {"gate": middle(gated), "release": middle(released), "store": store}
-    return [Contender(name, LABELS[name], figures, count) for name, figures in seen.items()]
+    place = await stack.enter_async_context(arena(size.requests, count, say, progress, release))
+    await place.publish()
+    return _Stage(count, place, store, released)
 
 
 async def _releases(stock: Stock, size: Size) -> list[Figures]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -100,14 +100,19 @@ class Watch:
             counts = await self._view.topics()
         return await self._view.end_offsets([(topic, p) for topic in topics for p in range(counts[topic])])
 
-    async def measure(self, contender: Runner, before: Ends, count: int) -> Figures:
+    async def measure(
+        self, contender: Runner, before: Ends, count: int, begun: Callable[[], object] | None = None
+    ) -> Figures:
         """From when the broker gives the contender its partitions (just before the first fetch) until it has appended `count` records
-        after `before`: records a second of wall time and a CPU-second, most memory so far, how long it took to begin. Raises `Ended`."""
+        after `before`: records a second of wall time and a CPU-second, most memory so far, how long it took to begin. `begun` is called
+        then. Raises `Ended`."""
         try:
             async with asyncio.timeout(TIME_LIMIT_S):
                 while await self._state(contender.group) != "Stable":
                     await contender.pause(GROUP_POLL_S)
                 started_ms, started_cpu_s = SystemClock().now_ms(), cpu_s(contender.child.pid)
+                if begun is not None:
+                    begun()
                 ends = await self._until(contender, before, count, OUTPUT_POLL_S)
                 ended_cpu_s, rss_bytes = cpu_s(contender.child.pid), most_rss_bytes(contender.child.pid)
         except TimeoutError:
