@@ -174,6 +174,8 @@ def remarks(contenders: Sequence[Contender]) -> tuple[Words, ...]:
         ", ".join(f"{s:.0f} s {at} {count:_}".replace("_", " ") for count, s in starts.items()) for at in ("à", "at")
     )
     return ((
-        f"Le portier lit d'abord les accords en vigueur, ce que son débit ne compte pas : il est prêt après {fr} accords.",
-        f"The gate reads the agreements in force first, which its rate does not count: it is ready after {en} agreements.",
+        f"Le portier lit d'abord les accords en vigueur, ce que son débit ne compte pas : il est prêt après {fr} accords. Ses demandes sont "
+        "relues toutes les 20 s pendant ce temps : elles restent en mémoire, comme celles qui viennent d'être écrites.",
+        f"The gate reads the agreements in force first, which its rate does not count: it is ready after {en} agreements. Its requests are "
+        "read through every 20 s meanwhile: they stay in memory, as those just written do.",
     ),)  # fmt: skip
