@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGKILL
@@ -44,16 +44,17 @@ READ_EVERY_S = 20.0
 
 @dataclass(frozen=True)
 class Stock:
-    """A data directory whose ledger is full of agreements and belongs to no process yet; `agreements` by number, the whole ones."""
+    """A data directory whose ledger is full of agreements and belongs to no process yet: those that a request is `drawn` about, by number,
+    are as the ledger makes them, the others stand in for the same bytes (`bench.agreements.stock`)."""
 
     settings: Settings
     places: Places
     keys: KeyRing
+    agreed: Terms
     agreements: Mapping[int, Agreement]
-
-
-First = Callable[[Stock], Awaitable[None]]
-"""What is done before a bus runs over a stock."""
+    drawn: Sequence[int]
+    count: int
+    now_ms: int
 
 
 @dataclass(frozen=True)
@@ -153,48 +154,57 @@ class Arena:
 
 
 @asynccontextmanager
-async def arena(
-    requests: int, authorisations: int, say: Say, progress: Progress | None, first: First | None = None
-) -> AsyncIterator[Arena]:
-    """In a folder of its own; nothing is left. Of so many agreements those that a request is about are as the ledger makes them, the
-    others stand in for the same bytes (`bench.agreements.stock`)."""
+async def arena(requests: int, authorisations: int, say: Say, progress: Progress | None) -> AsyncIterator[Arena]:
+    """A stock with a bus over it; nothing is left."""
+    with stocked(requests, authorisations, say) as stock:
+        async with running(stock, progress) as opened:
+            yield opened
+
+
+@contextmanager
+def stocked(requests: int, authorisations: int, say: Say) -> Iterator[Stock]:
+    """So many agreements, and which of them so many requests are about, in a folder of its own; nothing is left."""
     with tempfile.TemporaryDirectory(prefix="accord-bench-") as folder:
-        say(f"registre de {authorisations:,} accords, broker", f"ledger of {authorisations:,} agreements, broker")
-        try:
-            async with _opened(Path(folder), requests, authorisations, progress, first) as opened:
-                yield opened
-        except RoleFailed as error:
-            raise Ended(f"{error.name}: {last_line(error.log)}") from None
+        say(f"registre de {authorisations:,} accords", f"ledger of {authorisations:,} agreements")
+        settings, places, now_ms = (
+            Settings(data=Path(folder), kafka=EMBEDDED),
+            Places(Path(folder)),
+            SystemClock().now_ms(),
+        )
+        agreed, drawn = terms(settings.recipient, now_ms, max_uses=1 << 40), draw(requests, authorisations)
+        keys = open_keys(places.ledger_keys, settings.origin, settings.master())
+        agreements = stock(places, keys, agreed, authorisations, set(drawn))
+        yield Stock(settings, places, keys, agreed, agreements, drawn, authorisations, now_ms)
 
 
 @asynccontextmanager
-async def _opened(
-    folder: Path, requests: int, authorisations: int, progress: Progress | None, first: First | None
-) -> AsyncIterator[Arena]:
-    settings, places, now_ms = Settings(data=folder, kafka=EMBEDDED), Places(folder), SystemClock().now_ms()
-    recipient, operator = settings.recipient, settings.operator_of(settings.recipient)
-    agreed, drawn = terms(recipient, now_ms, max_uses=1 << 40), draw(requests, authorisations)
-    keys = open_keys(places.ledger_keys, settings.origin, settings.master())
-    agreements = stock(places, keys, agreed, authorisations, set(drawn))
-    asks = [
-        Ask(recipient, agreed.data_set, agreed.purpose, agreed.scopes, (("mois", str(n)),)) for n in range(1, ASKS + 1)
-    ]
-    if first is not None:
-        await first(Stock(settings, places, keys, agreements))
+async def running(stock: Stock, progress: Progress | None) -> AsyncIterator[Arena]:
+    """A bus over a stock. Raises `Ended`."""
+    try:
+        async with AsyncExitStack() as stack:
+            yield await _running(stack, stock, progress)
+    except RoleFailed as error:
+        raise Ended(f"{error.name}: {last_line(error.log)}") from None
+
+
+async def _running(stack: AsyncExitStack, stock: Stock, progress: Progress | None) -> Arena:
+    settings, places, agreed = stock.settings, stock.places, stock.agreed
     bus = LocalBus(settings, places)
-    async with AsyncExitStack() as stack:
-        bus.bootstrap = await stack.enter_async_context(
-            beside(open_kafka(EMBEDDED, places.broker, progress, train=False))
-        )
-        stack.push_async_callback(bus.close)
-        bus.start_ledger()
-        await bus.make_topics()
-        await bus.ready("ledger")
-        await introduce(bus.ledger, places, open_wallet(places, settings))
-        await _relayed(bus, authorisations)
-        await _published(bus, authorisations)
-        watch = await stack.enter_async_context(watching(bus.bootstrap))
-        yield Arena(bus, watch, Load.of(agreements, asks, drawn, now_ms), agreed, operator)
+    bus.bootstrap = await stack.enter_async_context(beside(open_kafka(EMBEDDED, places.broker, progress, train=False)))
+    stack.push_async_callback(bus.close)
+    bus.start_ledger()
+    await bus.make_topics()
+    await bus.ready("ledger")
+    await introduce(bus.ledger, places, open_wallet(places, settings))
+    await _relayed(bus, stock.count)
+    await _published(bus, stock.count)
+    watch = await stack.enter_async_context(watching(bus.bootstrap))
+    asks = [
+        Ask(agreed.recipient, agreed.data_set, agreed.purpose, agreed.scopes, (("mois", str(n)),))
+        for n in range(1, ASKS + 1)
+    ]
+    load = Load.of(stock.agreements, asks, stock.drawn, stock.now_ms)
+    return Arena(bus, watch, load, agreed, settings.operator_of(settings.recipient))
 
 
 async def _relayed(bus: LocalBus, agreements: int) -> None:

@@ -1,20 +1,20 @@
 """The gate and release against more and more authorisations: throughput should not fall, nor memory grow. The gate reads what stands before
 it begins, which is told as a part of its start, not of its rate.
 
-At each size a ledger of its own is made (`bench.agreements.stock`) and as many requests are drawn over all its authorisations; then the
-gates of all sizes take turns.
+At each size a ledger of its own is made (`bench.agreements.stock`) and as many requests are drawn over all its authorisations; then
+all sizes take turns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
 
-from bench.arena import Arena, Stock, arena
+from bench.arena import Stock, running, stocked
 from bench.release_arena import PROVIDER
 from bench.release_arena import Arena as Releases
 from bench.report import (
@@ -67,69 +67,69 @@ class Size:
 
 
 async def run(size: Size, say: Say, progress: Progress | None = None) -> Result:
-    """Each size in a folder of its own, of which nothing is left; all there at once, so that their gates take turns: a machine changes from
-    one quarter of an hour to the next. Raises `WrongCount` or `Ended`."""
-    before, stages = load_1m(), list[_Stage]()
+    """Each size in a folder of its own, of which nothing is left; all there at once, so that they take turns: a machine changes from one
+    quarter of an hour to the next. Raises `WrongCount` or `Ended`."""
+    before = load_1m()
+    with ExitStack() as folders:
+        stocks = [
+            folders.enter_context(stocked(size.requests, count, say))
+            for count in sorted(size.authorisations, reverse=True)
+        ]
+        stores = {stock.count: stock.places.store.stat().st_size for stock in stocks}
+        released = await _released(stocks, size, say)
+        gated = await _gated(stocks, size, say, progress)
+    contenders = list[Contender]()
+    for count in sorted(stores):
+        store: Figures = {"size_bytes": float(stores[count]), "bytes_each": stores[count] / count}
+        seen = {"gate": middle(gated[count]), "release": middle(released[count]), "store": store}
+        contenders += [Contender(name, LABELS[name], figures, count) for name, figures in seen.items()]
+    return result(size, contenders, before)
+
+
+async def _gated(stocks: Sequence[Stock], size: Size, say: Say, progress: Progress | None) -> dict[int, list[Figures]]:
+    """The gate's turns over each, by count."""
+    found: dict[int, list[Figures]] = {stock.count: [] for stock in stocks}
     async with AsyncExitStack() as stack:
-        for count in sorted(size.authorisations, reverse=True):
-            stages.append(await _opened(stack, size, count, say, progress))
+        arenas = [(stock.count, await stack.enter_async_context(running(stock, progress))) for stock in stocks]
+        for _, arena in arenas:
+            await arena.publish()
         for turn in range(size.repeat):
-            for stage in stages:
+            for count, arena in arenas:
                 say(
-                    f"portier sur {stage.count:,} accords ({turn + 1}/{size.repeat})",
-                    f"gate over {stage.count:,} agreements ({turn + 1}/{size.repeat})",
+                    f"portier sur {count:,} accords ({turn + 1}/{size.repeat})",
+                    f"gate over {count:,} agreements ({turn + 1}/{size.repeat})",
                 )
-                stage.gated.append(await stage.arena.gate(read_first=True))
-    return result(size, [one for stage in reversed(stages) for one in stage.contenders()], before)
+                found[count].append(await arena.gate(read_first=True))
+    return found
 
 
-@dataclass
-class _Stage:
-    """A size: its arena, what was measured before it ran, and the gate's turns."""
-
-    count: int
-    arena: Arena
-    store: Figures
-    released: Sequence[Figures]
-    gated: list[Figures] = field(default_factory=list)
-
-    def contenders(self) -> list[Contender]:
-        seen = {"gate": middle(self.gated), "release": middle(self.released), "store": self.store}
-        return [Contender(name, LABELS[name], figures, self.count) for name, figures in seen.items()]
-
-
-async def _opened(stack: AsyncExitStack, size: Size, count: int, say: Say, progress: Progress | None) -> _Stage:
-    released, store = list[Figures](), Figures()
-
-    async def release(stock: Stock) -> None:
-        size_bytes = stock.places.store.stat().st_size
-        store.update(size_bytes=float(size_bytes), bytes_each=size_bytes / count)
-        say(f"remises sur {count:,} accords", f"releases over {count:,} agreements")
-        released.extend(await _releases(stock, size))
-
-    place = await stack.enter_async_context(arena(size.requests, count, say, progress, release))
-    await place.publish()
-    return _Stage(count, place, store, released)
+async def _released(stocks: Sequence[Stock], size: Size, say: Say) -> dict[int, list[Figures]]:
+    """The turns of releases over each, by count: as `accord bench release`, for authorisations drawn over the whole stock, in this process,
+    before any other has the store."""
+    found: dict[int, list[Figures]] = {stock.count: [] for stock in stocks}
+    async with AsyncExitStack() as stack:
+        places = [(stock.count, await _releases(stack, stock, size.answers)) for stock in stocks]
+        for turn in range(size.repeat):
+            for count, place in places:
+                say(
+                    f"remises sur {count:,} accords ({turn + 1}/{size.repeat})",
+                    f"releases over {count:,} agreements ({turn + 1}/{size.repeat})",
+                )
+                found[count].append(await place.release(await place.load(size.answers)))
+    return found
 
 
-async def _releases(stock: Stock, size: Size) -> list[Figures]:
-    """As `accord bench release`, for authorisations drawn over the whole stock, in this process, before any other has the store."""
+async def _releases(stack: AsyncExitStack, stock: Stock, answers: int) -> Releases:
     engine, opener = open_sqlite(stock.places.store), Beside()
-    try:
-        connector = open_connector_keys(stock.places.connector(PROVIDER))
-        wallet = open_wallet(stock.places, stock.settings)
-        ledger = Ledger(engine, stock.keys, SystemClock(), lambda _: connector.mac, opener=opener)
-        enrolment = Ed25519PrivateKey.from_private_bytes(
-            read_or_make(stock.places.connector(PROVIDER) / "enrolment.key")
-        )
-        await introduce_provider(ledger, PROVIDER, connector, enrolment, SystemClock().now_ms())
-        await introduce_collectivity(ledger, wallet, SystemClock().now_ms())
-        held = _certificates(engine, stock, size.answers)
-        place = Releases(engine, stock.keys, ledger, wallet, connector, held)
-        return [await place.release(await place.load(size.answers)) for _ in range(size.repeat)]
-    finally:
-        await opener.aclose()
-        engine.dispose()
+    stack.callback(engine.dispose)
+    stack.push_async_callback(opener.aclose)
+    connector = open_connector_keys(stock.places.connector(PROVIDER))
+    wallet = open_wallet(stock.places, stock.settings)
+    ledger = Ledger(engine, stock.keys, SystemClock(), lambda _: connector.mac, opener=opener)
+    enrolment = Ed25519PrivateKey.from_private_bytes(read_or_make(stock.places.connector(PROVIDER) / "enrolment.key"))
+    await introduce_provider(ledger, PROVIDER, connector, enrolment, SystemClock().now_ms())
+    await introduce_collectivity(ledger, wallet, SystemClock().now_ms())
+    return Releases(engine, stock.keys, ledger, wallet, connector, _certificates(engine, stock, answers))
 
 
 def _certificates(engine: Engine, stock: Stock, most: int) -> tuple[Certificate, ...]:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from consent.core import merkle
 from consent.core.facts import CALLS_MAX, Attempt, Attempted, Authorisation, RequestKey, Submission
 from consent.core.leaves import RELEASED
-from consent.core.rules import usable
+from consent.core.rules import usable, within
 from consent.register import recipient_entries
 from consent.stores import tables as t
 from consent.stores.batch import insert_rows, select_rows
@@ -53,6 +53,10 @@ def _may_call(a: Attempt, held: Authorisation | None, done: int, now_ms: int) ->
     reason = usable(held.state, held.not_before_ms, held.not_after_ms, held.uses, held.max_uses, now_ms)
     if reason is not None:
         return reason
+    if a.key.operator not in held.operators:
+        return Code.DELEGATION_ABSENT
+    if not within(a.scopes, held.habilitated):
+        return Code.HABILITATION_ABSENT
     if a.certificate_hash != held.certificate_hash:
         return Code.CERTIFICATE_OUTDATED
     if not watch.allowed(a.watch_every_ms, 0, held.watch_every_ms):

@@ -88,6 +88,7 @@ class Ledger(Receipts, Office, Citizens):
         super().__init__(engine, keys, clock)
         self._mac, self.issuers, self._opener = mac, issuers, opener
         self._recovery = recovery.Recovery(engine, keys)
+        self._swept_ms = 0
 
     async def grant(
         self, authorisation: bytes, terms: Terms, identity: bytes, evidence: Evidence, operator: str
@@ -298,14 +299,16 @@ class Ledger(Receipts, Office, Citizens):
             raise Refused(Code.RULE_INVALID) from None
 
     async def sweep(self) -> int:
-        """Record what time has done (`consent.sweeps`); how many leaves."""
+        """Record what time has done (`consent.sweeps`), and say so where it has ended who may ask; how many leaves."""
         with self._begin() as tx:
             waiting.forget(tx)
             sweeps.destroy_retired(tx)
+            register.lapse(tx, self._swept_ms)
             done = sweeps.expire(tx) + sweeps.settle(tx)
             tx.finish()  # leaves among the rows, for what is looked up
             sweeps.leave(tx)
-            return done
+        self._swept_ms = tx.now_ms
+        return done
 
     async def rotate(self, now: bool = False, content: bool = False) -> int:
         """Release KEKs of another day, or `now`; the content KEK if asked (`consent.rotation`). How many keys moved. Others are served

@@ -102,6 +102,15 @@ def enter(tx: Transaction, entry: DirectoryEntry) -> DirectoryEntry:
     return signed
 
 
+def lapse(tx: Transaction, since_ms: int) -> None:
+    """Habilitations and delegations whose time ended after `since_ms`: whoever remembers who may ask has to ask anew."""
+    for c in (t.habilitation.c, t.delegation.c):
+        over = select(c.recipient).where(c.not_after > since_ms, c.not_after <= tx.now_ms).limit(1)
+        if tx.connection.execute(over).first() is not None:
+            tx.emit(REGISTER, 0, "")
+            return
+
+
 def directory(connection: Connection) -> list[DirectoryEntry]:
     """Every entry, oldest first."""
     rows = connection.execute(select(t.directory.c.entry).order_by(t.directory.c.at))

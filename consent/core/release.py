@@ -9,11 +9,10 @@ Left to `consent.releases`: seals (an answer that does not open is a dead letter
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from consent.core.facts import Answer, Authorisation, Awaits, Handover, RequestKey, Verdict
-from consent.core.rules import usable
+from consent.core.rules import usable, within
 from exchange.core.errors import Code
 from exchange.core.sealing import Context, answer_digest, bound_rule
 
@@ -164,17 +163,12 @@ def refusal(seen: Seen, held: Held | None, uses: int, now_ms: int) -> Code | Non
         return reason
     if operator not in a.operators or held.recipient_keys.get(operator) != context.recipient_key:
         return Code.DELEGATION_ABSENT
-    if not _within(context.scopes, a.habilitated):
+    if not within(context.scopes, a.habilitated):
         return Code.HABILITATION_ABSENT
     if context.certificate_hash != a.certificate_hash or seen.inner is None:
         return Code.CERTIFICATE_OUTDATED
     if context.rule_hash != bound_rule(a.rule_hash):
         return Code.RULE_MISMATCH
-    if not context.scopes or not _within(context.scopes, a.scopes):
+    if not context.scopes or not within(context.scopes, a.scopes):
         return Code.SCOPE_EXCEEDED
     return None
-
-
-@lru_cache(maxsize=1024)
-def _within(scopes: tuple[str, ...], allowed: tuple[str, ...]) -> bool:
-    return set(scopes) <= set(allowed)

@@ -6,6 +6,7 @@ Each cell names the state after the event and what becomes of the keys. An event
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from consent.core.facts import State
@@ -129,3 +130,9 @@ def usable(state: State, not_before_ms: int, not_after_ms: int, uses: int, max_u
     if now_ms >= not_after_ms:
         return Code.EXPIRED
     return Code.USED_UP if uses >= max_uses else None
+
+
+@lru_cache(maxsize=1024)
+def within(scopes: tuple[str, ...], allowed: tuple[str, ...]) -> bool:
+    """Whether all of these scopes are allowed."""
+    return set(scopes) <= set(allowed)

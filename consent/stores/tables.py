@@ -209,6 +209,8 @@ delegation = Table(
     _int("not_after"),
     _text("handover"),
 )
+Index("habilitation_by_end", habilitation.c.not_after)
+Index("delegation_by_end", delegation.c.not_after)
 
 directory = Table(
     "directory", metadata, _bytes("key_id", key=True), _text("kind"), _text("organisation"), _text("operator"), _int("at"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import func, select
 
-from consent.core.facts import Habilitation, State
+from consent.core.facts import REGISTER, Habilitation, State
 from consent.stores import tables as t
 from exchange.core.errors import Code
+from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.introduction import PURPOSES
-from tests.world import RECIPIENT, World
+from tests.world import OPERATOR, RECIPIENT, World
 
 DATA_SET = "cnaf.quotient-familial.v1"
 
@@ -27,6 +29,48 @@ async def test_a_revoked_habilitation_closes_what_rested_on_it(world: World) -> 
     await world.ledger.habilitate(RECIPIENT, DATA_SET, PURPOSES[0], ("cnaf_quotient_familial",), "CRPA L114-8", 2**62)
     assert (await world.ledger.lookup([closed]))[0].state == State.INVALIDATED  # type: ignore[union-attr]  # it is there
     assert [e.kind for e in await world.ledger.entries(closed)][:2] == ["given", "invalidated"]
+
+
+@pytest.mark.parametrize("right", ["delegation", "habilitation"])
+async def test_what_ends_by_its_time_ends_state_calls_too(world: World, right: str) -> None:
+    """A millisecond before the end of a delegation, or of a habilitation, the State may be called; at its end no more, whatever the gate
+    has let through, and an answer on its way is not handed over."""
+    agreement, end_ms = await world.give(), world.clock.now_ms() + 10_000
+    await ending(world, right, end_ms)
+    world.clock.advance(9_999)
+    _, answer = await world.answered(agreement)
+    world.clock.advance(1)
+    reason = Code.DELEGATION_ABSENT if right == "delegation" else Code.HABILITATION_ABSENT
+    assert (await world.attempt(world.ask(agreement))).reason == reason
+    assert (await world.told(answer)).reason == reason
+
+
+@pytest.mark.parametrize("right", ["delegation", "habilitation"])
+async def test_the_end_of_a_right_is_told_to_the_gates_once(world: World, right: str) -> None:
+    """By the first sweep after it, also by another process; what has not ended, or had before, is not told again."""
+    await ending(world, right, world.clock.now_ms() + 10_000)
+    await world.ledger.sweep()
+    told = [await changes(world)]
+    for after_ms in (9_999, 1, 30_000):
+        world.clock.advance(after_ms)
+        await world.ledger.sweep()
+        told.append(await changes(world))
+    world.restart()
+    await world.ledger.sweep()
+    assert [now - told[0] for now in (*told[1:], await changes(world))] == [0, 1, 1, 2]
+
+
+async def ending(world: World, right: str, end_ms: int) -> None:
+    if right == "delegation":
+        await world.ledger.delegate(RECIPIENT, OPERATOR, end_ms)
+    else:
+        scopes = tuple(QUOTIENT_FAMILIAL.scopes)
+        await world.ledger.habilitate(RECIPIENT, DATA_SET, PURPOSES[0], scopes, "CRPA L114-8", end_ms)
+
+
+async def changes(world: World) -> int:
+    """How often the gates were told that who may ask has changed."""
+    return sum(event.authorisation == REGISTER for event in await world.ledger.events(0, 1_000))
 
 
 async def test_retired_keys_die_once_nothing_needs_them(world: World) -> None:
