@@ -163,6 +163,16 @@ async def test_it_ends_with_the_agreement() -> None:
         assert (len(stand.api.asked_ms), stand.codes) == (3, ["released", Code.EXPIRED])
 
 
+async def test_it_ends_with_the_right_to_ask() -> None:
+    """A delegation of two and a half hours under an agreement of a year: looked at twice, told that it is over, never looked at again."""
+    async with standing() as stand:
+        ledger, bus = stand.bus.ledger, stand.bus
+        await ledger.delegate(bus.recipient, bus.operator, stand.clock.now_ms() + 5 * HOUR_MS // 2)
+        await stand.watch()
+        await stand.hours(5)
+        assert (len(stand.api.asked_ms), stand.codes) == (3, ["released", Code.DELEGATION_ABSENT])
+
+
 async def test_it_ends_when_the_application_said() -> None:
     """`until_ms`: the looks before it are made, none after; the stream of changes ends by itself and no refusal is told."""
     async with standing() as stand:
