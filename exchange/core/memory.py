@@ -25,7 +25,8 @@ from exchange.core.table import ROW, Rows, Table, Tags
 SILENCE_MAX_MS = 5_000
 SIZE_MAX = 10_000_000
 """Authorisations, in some 165 MB."""
-_TERMS_MAX = (1 << 16) - 1
+TERMS_MAX = (1 << 16) - 1
+"""Different terms: collectivities by data sets, purposes and scopes."""
 _LAST_S = (1 << 32) - 1 - 256
 """The last second there is; what comes after stands for a state."""
 _CLOSED_S = np.uint32(_LAST_S + 1)
@@ -77,7 +78,7 @@ class Memory:
 
     def _ask_terms_anew(self) -> None:
         """Of no terms is it known who may ask within them."""
-        self.terms, self._told = dict[int, Shared](), np.zeros(_TERMS_MAX + 1, np.bool_)
+        self.terms, self._told = dict[int, Shared](), np.zeros(TERMS_MAX + 1, np.bool_)
 
     def trusted(self, now_ms: int) -> bool:
         """Whether anything was heard from the ledger within 5 s; if not, nothing is remembered."""
@@ -113,15 +114,14 @@ class Memory:
         The rest is forgotten, and what was `named` while it was asked: it may have changed after the answer."""
         if REGISTER in named or not ids:
             return
-        if len(self._numbers) + len(glance.shared) > _TERMS_MAX:
-            self.forget()
         seen, now_s = np.frombuffer(glance.rows, GLANCED), now_ms // 1000
         new, state = np.zeros(len(seen), ROW), seen["state"].astype(np.uint32)
         new["tag"], new["certificate"] = self._tags(_ids(ids)), self._tags(seen["certificate"])
         new["until_s"] = np.clip(seen["not_after_ms"].astype(np.int64) // 1000, 0, _LAST_S)
         new["terms"] = np.array([0, *map(self._number, glance.shared)], np.uint16)[seen["terms"]]
         serves = (
-            (state == NUMBERS[State.LIVE])
+            (new["terms"] > 0)
+            & (state == NUMBERS[State.LIVE])
             & (seen["left"] == 1)
             & (seen["not_before_ms"] <= now_ms)
             & serving(new, now_s)
@@ -161,9 +161,12 @@ class Memory:
         return self._size_max - len(self._table)
 
     def _number(self, shared: Shared) -> int:
-        """Of these terms, whoever may ask within them."""
-        number = self._numbers.setdefault(replace(shared, operators=(), habilitated=()), len(self._numbers) + 1)
-        self.terms[number], self._told[number] = shared, True
+        """Of these terms, whoever may ask within them; 0 for one too many, whose agreements are asked for each time."""
+        alike = replace(shared, operators=(), habilitated=())
+        number = self._numbers.get(alike, len(self._numbers) + 1)
+        if number > TERMS_MAX:
+            return 0
+        self._numbers[alike], self.terms[number], self._told[number] = number, shared, True
         return number
 
     def _tags(self, ids: Ids) -> Tags:

@@ -223,6 +223,23 @@ def test_what_authorisations_have_alike_is_there_once() -> None:
     assert sorted(terms.purpose for terms in memory.terms.values()) == ["bourse", "cantine"]
 
 
+def test_of_terms_too_many_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what stands under them nor what is closed; what was known before stays known, and nothing begins anew."""
+    monkeypatch.setattr("exchange.core.memory.TERMS_MAX", 2)
+    memory = listening()
+    for number, purpose in enumerate(("bourse", "creche", "loisirs")):
+        learn(
+            memory,
+            [
+                held(id=bytes([number]) * 16, purpose=purpose),
+                held(id=bytes([9, number]) * 8, purpose=purpose, state=State.ENDED),
+            ],
+        )
+    assert known(memory, bytes(16), bytes([1]) * 16, bytes([2]) * 16) == [True, False, False]
+    assert is_closed(memory.find(columns(bytes([9, 0]) * 8, bytes([9, 1]) * 8))).tolist() == [True, False]
+    assert both(memory, 1) == [True, True] and len(memory.terms) == 2
+
+
 ids = st.binary(min_size=1, max_size=1).map(lambda byte: byte * 16)
 steps = st.lists(st.tuples(st.sampled_from(["learn", "hear"]), st.lists(st.tuples(ids, st.integers(1, 5)), max_size=8)))
 
