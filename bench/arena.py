@@ -166,11 +166,8 @@ def stocked(requests: int, authorisations: int, say: Say) -> Iterator[Stock]:
     """So many agreements, and which of them so many requests are about, in a folder of its own; nothing is left."""
     with tempfile.TemporaryDirectory(prefix="accord-bench-") as folder:
         say(f"registre de {authorisations:,} accords", f"ledger of {authorisations:,} agreements")
-        settings, places, now_ms = (
-            Settings(data=Path(folder), kafka=EMBEDDED),
-            Places(Path(folder)),
-            SystemClock().now_ms(),
-        )
+        settings, now_ms = Settings(data=Path(folder), kafka=EMBEDDED), SystemClock().now_ms()
+        places = Places(Path(folder))
         agreed, drawn = terms(settings.recipient, now_ms, max_uses=1 << 40), draw(requests, authorisations)
         keys = open_keys(places.ledger_keys, settings.origin, settings.master())
         agreements = stock(places, keys, agreed, authorisations, set(drawn))

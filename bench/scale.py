@@ -7,9 +7,10 @@ all sizes take turns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
@@ -54,6 +55,7 @@ LABELS: dict[str, Words] = {
 }
 KEPT = ("gate", "release")
 RSS_MAX_BYTES = 400_000_000
+Place = TypeVar("Place")
 
 
 @dataclass(frozen=True)
@@ -88,34 +90,34 @@ async def run(size: Size, say: Say, progress: Progress | None = None) -> Result:
 
 async def _gated(stocks: Sequence[Stock], size: Size, say: Say, progress: Progress | None) -> dict[int, list[Figures]]:
     """The gate's turns over each, by count."""
-    found: dict[int, list[Figures]] = {stock.count: [] for stock in stocks}
     async with AsyncExitStack() as stack:
-        arenas = [(stock.count, await stack.enter_async_context(running(stock, progress))) for stock in stocks]
-        for _, arena in arenas:
+        arenas = {stock.count: await stack.enter_async_context(running(stock, progress)) for stock in stocks}
+        for arena in arenas.values():
             await arena.publish()
-        for turn in range(size.repeat):
-            for count, arena in arenas:
-                say(
-                    f"portier sur {count:,} accords ({turn + 1}/{size.repeat})",
-                    f"gate over {count:,} agreements ({turn + 1}/{size.repeat})",
-                )
-                found[count].append(await arena.gate(read_first=True))
-    return found
+        return await _in_turn(arenas, size.repeat, "gate", say, lambda arena: arena.gate(read_first=True))
 
 
 async def _released(stocks: Sequence[Stock], size: Size, say: Say) -> dict[int, list[Figures]]:
     """The turns of releases over each, by count: as `accord bench release`, for authorisations drawn over the whole stock, in this process,
     before any other has the store."""
-    found: dict[int, list[Figures]] = {stock.count: [] for stock in stocks}
+
+    async def release(place: Releases) -> Figures:
+        return await place.release(await place.load(size.answers))
+
     async with AsyncExitStack() as stack:
-        places = [(stock.count, await _releases(stack, stock, size.answers)) for stock in stocks]
-        for turn in range(size.repeat):
-            for count, place in places:
-                say(
-                    f"remises sur {count:,} accords ({turn + 1}/{size.repeat})",
-                    f"releases over {count:,} agreements ({turn + 1}/{size.repeat})",
-                )
-                found[count].append(await place.release(await place.load(size.answers)))
+        places = {stock.count: await _releases(stack, stock, size.answers) for stock in stocks}
+        return await _in_turn(places, size.repeat, "release", say, release)
+
+
+async def _in_turn(
+    places: Mapping[int, Place], repeat: int, name: str, say: Say, measure: Callable[[Place], Awaitable[Figures]]
+) -> dict[int, list[Figures]]:
+    """Each measured so many times, none twice before the others."""
+    (fr, en), found = LABELS[name], {count: list[Figures]() for count in places}
+    for turn in range(1, repeat + 1):
+        for count, place in places.items():
+            say(f"{fr}, {count:,} accords ({turn}/{repeat})", f"{en}, {count:,} agreements ({turn}/{repeat})")
+            found[count].append(await measure(place))
     return found
 
 
