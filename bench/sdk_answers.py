@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.load import WrongCount
 from bench.town import CASE, PROVIDER
@@ -15,21 +15,31 @@ from connectors.answer import plain
 from connectors.contract import Found
 from connectors.core.cases import QUOTIENT_FAMILIAL
 from connectors.sandbox import FAMILIES, load_cases
+from connectors.sdk.reply import TOGETHER
 from consent.certificates import Certificate
 from consent.certificates import read as read_certificate
 from consent.core.facts import Answer, Attempt, Attempted, Outcome, Position, RequestKey
 from consent.ledger import Ledger
 from exchange import wire
+from exchange.agents.base import slices
 from exchange.clock import SystemClock
 from exchange.core import sealing, topics
 from exchange.ports import Message, Record
 from exchange.schemas import catalogue
-from exchange.sealing import AnswerKeys, open_identity, seal_answer
+from exchange.sealing import AnswerKeys, open_identity, seal_signed, sign_answers
 from exchange.trust import Trust
 from exchange.wallet import Wallet
 
 AT_ONCE = 200
 """Requests a transaction, as release has it."""
+
+
+class _Said(NamedTuple):
+    """What a request is answered, and to whom."""
+
+    context: sealing.Context
+    plain: bytes
+    recipient: bytes
 
 
 @dataclass
@@ -63,7 +73,13 @@ class Desk:
     async def _some(self, records: Sequence[Record]) -> Iterator[tuple[Record, Outcome]]:
         asked = [self._attempt(record) for record in records]
         attempted = await self.ledger.attempt([attempt for attempt, _ in asked], "bench")
-        answers = [self._seal(a, c, granted) for (a, c), granted in zip(asked, attempted, strict=True)]
+        said = [_said(a, c, granted) for (a, c), granted in zip(asked, attempted, strict=True)]
+        signed = [
+            one
+            for some in slices(said, TOGETHER)
+            for one in sign_answers([(one.context, one.plain) for one in some], self.keys.signing)
+        ]
+        answers = [self._seal(a, c, *each) for (a, c), each in zip(asked, zip(said, signed, strict=True), strict=True)]
         outcomes = await self.ledger.release(answers, [], "bench")
         released = [outcome for outcome in outcomes if isinstance(outcome, Outcome) and outcome.delivery == "key"]
         return zip(records, released, strict=True)
@@ -80,19 +96,22 @@ class Desk:
         deadline_ms = SystemClock().now_ms() + int(body["ttl_ms"].hex(), 16)
         return Attempt(key, digest, ask.scopes, schema, sealing.NO_RULE, certificate.hash, deadline_ms), certificate
 
-    def _seal(self, attempt: Attempt, certificate: Certificate, granted: Attempted) -> Answer:
-        if granted.recipient is None:
-            raise WrongCount(f"not allowed: {granted.reason}")
-        recipient = granted.recipient.public_key
-        context = sealing.Context(
-            attempt.digest, attempt.certificate_hash, sealing.key_id(recipient), attempt.schema_hash, attempt.scopes,
-            attempt.rule_hash, attempt.deadline_ms,
-        )  # fmt: skip
-        keys = AnswerKeys(recipient, certificate.public_key, self.keys.signing, self.keys.mac, certificate.suite)
-        said = plain(certificate.data_set, attempt.scopes, None, _family(), 0)
-        sealed = seal_answer(context, said, keys)
+    def _seal(self, attempt: Attempt, certificate: Certificate, said: _Said, signed: bytes) -> Answer:
+        keys = AnswerKeys(said.recipient, certificate.public_key, self.keys.signing, self.keys.mac, certificate.suite)
+        sealed = seal_signed(said.context, signed, keys)
         place = Position(topics.answers(PROVIDER), 0, 0)
         return Answer(attempt.key, PROVIDER, attempt.digest, sealed.tag, sealed.sealed_key, sealed.outer, place)
+
+
+def _said(attempt: Attempt, certificate: Certificate, granted: Attempted) -> _Said:
+    if granted.recipient is None:
+        raise WrongCount(f"not allowed: {granted.reason}")
+    recipient = granted.recipient.public_key
+    context = sealing.Context(
+        attempt.digest, attempt.certificate_hash, sealing.key_id(recipient), attempt.schema_hash, attempt.scopes,
+        attempt.rule_hash, attempt.deadline_ms,
+    )  # fmt: skip
+    return _Said(context, plain(certificate.data_set, attempt.scopes, None, _family(), 0), recipient)
 
 
 @cache

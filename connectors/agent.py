@@ -24,17 +24,17 @@ from connectors.sdk.attempts import Attempts
 from connectors.sdk.certificates import Certificates, borne
 from connectors.sdk.core.told import Told
 from connectors.sdk.lanes import Asking, Lanes, Way
+from connectors.sdk.reply import TOGETHER, Reply, reply, seal
 from connectors.sdk.task import Head, Later, Refused, Task, Unbegun
 from connectors.sdk.watch import TooLarge, secret_of, watch_of
 from connectors.sdk.watch import write as write_look
-from consent.certificates import BadCertificate, Certificate, check_entry
+from consent.certificates import BadCertificate, Certificate
 from consent.certificates import read as read_certificate
 from consent.core.facts import CALLS_MAX, Attempted, RequestKey, Submission, Verdict
 from exchange import rules, wire
-from exchange.agents.base import Outgoing, Quiet
+from exchange.agents.base import Outgoing, Quiet, slices
 from exchange.agents.retries import calls_before, calls_header
 from exchange.core import sealing
-from exchange.core.avro import BadAvro
 from exchange.core.decision import Ask
 from exchange.core.errors import Code
 from exchange.core.identity import BadIdentity
@@ -44,7 +44,7 @@ from exchange.core.topics import VERDICTS, answers, retries, tasks, watches
 from exchange.core.watch import Look, allowed, fingerprint
 from exchange.data_sets import DATA_SETS
 from exchange.ports import Clock, Ledger, Message, Outbox, Record
-from exchange.sealing import AnswerKeys, SubjectMismatch, Unopenable, open_identity, seal_answer
+from exchange.sealing import SubjectMismatch, Unopenable, open_identity
 from exchange.tracing import OutHeaders, Tracing, carried
 from exchange.trust import Trust
 
@@ -75,6 +75,22 @@ class _Said(NamedTuple):
         return 512 + len(self.message.value)
 
 
+class _Answered(NamedTuple):
+    """What the State said to a task, not yet sealed."""
+
+    reading: Reading
+    reply: Reply
+    headers: OutHeaders
+
+    @property
+    def until_ms(self) -> int:
+        return self.reply.task.head.deadline_ms
+
+    @property
+    def size_bytes(self) -> int:
+        return 4096 + len(self.reply.plain)
+
+
 class Connector(Quiet):
     """Answers for one provider by calling its State API. `api`: one for all its data sets, one for each, or its lanes."""
 
@@ -96,7 +112,7 @@ class Connector(Quiet):
         self._lanes = api if isinstance(api, Lanes) else Lanes(provider, api, clock)
         self._keys, self._trust, self._attempts = keys, trust, Attempts(ledger, worker or self.name)
         self._outbox, self._clock, self._tracing = outbox, clock, tracing
-        self._told: Told[_Said] = Told()
+        self._told: Told[_Said | _Answered] = Told()
         self.secret, self._ledger, self._certificates = secret_of(keys.sealing), ledger, Certificates(ledger, clock)
 
     async def handle(self, chunk: Sequence[Record]) -> None:
@@ -108,9 +124,10 @@ class Connector(Quiet):
                 ready.setdefault(task.same, task)  # met twice in a chunk: answered once
         until_ms = self._clock.now_ms() + int(1000 * PATIENCE_S)
         said = await asyncio.gather(*(self._once(task, until_ms) for task in ready.values()), return_exceptions=True)
-        for task, one in zip(ready.values(), said, strict=True):
-            if isinstance(one, BaseException):
-                raise one  # the chunk comes again; what was answered is kept
+        answered = [one for one in said if not isinstance(one, BaseException)]
+        if len(answered) < len(said):  # the chunk comes again; what was answered is kept
+            raise next(one for one in said if isinstance(one, BaseException))
+        for task, one in zip(ready.values(), await self._sealed(answered), strict=True):
             outgoing.add(one.topic, task.head.record, one.message)
         await outgoing.send()
 
@@ -204,7 +221,7 @@ class Connector(Quiet):
             return None
         return held.certificate if now.hash != before.hash and now.terms == before.terms else None
 
-    async def _once(self, task: Task, until_ms: int) -> _Said:
+    async def _once(self, task: Task, until_ms: int) -> _Said | _Answered:
         """What was said of this task before, or what the State says now."""
         said = self._told.get(task.same, self._clock.now_ms())
         if said is None:
@@ -212,13 +229,12 @@ class Connector(Quiet):
             self._told.keep(task.same, said, said.until_ms)
         return said
 
-    async def _answer(self, task: Task, until_ms: int) -> _Said:
+    async def _answer(self, task: Task, until_ms: int) -> _Said | _Answered:
         head = task.head
         try:
             with self._tracing.span("connector", head.record.headers, head.record.topic, head.key.request) as headers:
                 reading, granted = await self._call(task, until_ms)
-                value = self.seal(task, granted, reading)
-            return self._said(task, reading, value, headers)
+                return _Answered(reading, self.reply(task, granted, reading), headers)
         except Refused as refused:
             return self.refusal(head, refused)
         except Later as later:
@@ -226,18 +242,35 @@ class Connector(Quiet):
                 return self.refusal(head, Refused("failed", Code.PROVIDER_UNAVAILABLE, later.code))
             return _Said(retries(self.provider), _postponed(head, later), later.due_ms)
 
-    def _said(self, task: Task, reading: Reading, value: bytes, headers: OutHeaders) -> _Said:
+    async def _sealed(self, said: Sequence[_Said | _Answered]) -> list[_Said]:
+        """Each in its place; what was not sealed yet is signed together."""
+        sealed = list[_Said]()
+        for some in slices(said, TOGETHER):
+            values = iter(self.seal([one.reply for one in some if isinstance(one, _Answered)]))
+            sealed += [self._said(one, next(values)) if isinstance(one, _Answered) else one for one in some]
+            await asyncio.sleep(0)
+        return sealed
+
+    def _said(self, one: _Answered, value: bytes | Refused) -> _Said:
+        """Kept: a task met again is told the same bytes."""
+        said = self.refusal(one.reply.task.head, value) if isinstance(value, Refused) else self._message(one, value)
+        self._told.keep(one.reply.task.same, said, said.until_ms)
+        return said
+
+    def _message(self, one: _Answered, value: bytes) -> _Said:
         """The answer; of a request that watches, in the first record of its watch."""
-        head = task.head
+        (task, _, _, _), head = one.reply, one.reply.task.head
         watch = watch_of(Submission(head.key, head.digest), task.ask, head.deadline_ms)
         if watch is None:
-            message = wire.message("exchange-answer", head.key.authorisation, value, head.key.request.hex(), headers)
+            message = wire.message(
+                "exchange-answer", head.key.authorisation, value, head.key.request.hex(), one.headers
+            )
             return _Said(answers(self.provider), message, head.deadline_ms)
-        look = Look(1, 0, fingerprint(self.secret, head.digest, task.plain(reading, 0)))
+        look = Look(1, 0, fingerprint(self.secret, head.digest, task.plain(one.reading, 0)))
         try:
-            message = write_look(self.secret, watch, look, watch.due_ms(1), task.bearing(), value, headers)
+            message = write_look(self.secret, watch, look, watch.due_ms(1), task.bearing(), value, one.headers)
         except TooLarge:
-            raise Refused("failed", Code.PROVIDER_ERROR) from None
+            return self.refusal(head, Refused("failed", Code.PROVIDER_ERROR))
         return _Said(watches(self.provider), message, head.deadline_ms)
 
     async def _call(self, task: Task, until_ms: int) -> tuple[Reading, Attempted]:
@@ -283,37 +316,13 @@ class Connector(Quiet):
         left_s = (head.deadline_ms - self._clock.now_ms()) / 1000
         return await asked.fetch(left_s), granted
 
-    def seal(self, task: Task, granted: Attempted, reading: Reading) -> bytes:
-        """(9)."""
-        entry, head = granted.recipient, task.head
-        try:
-            if entry is None:
-                raise BadCertificate("no recipient key")
-            check_entry(entry, self._trust.registrar, self._clock.now_ms())
-            expected = ("recipient", task.certificate.recipient, head.key.operator)
-            if (entry.kind, entry.organisation, entry.operator) != expected:
-                raise BadCertificate("somebody else's key")
-        except BadCertificate:
-            raise Refused("refused", Code.DELEGATION_ABSENT) from None
-        try:
-            told = task.plain(reading, self._clock.now_ms())
-        except BadAvro:
-            raise Refused("failed", Code.PROVIDER_ERROR) from None
-        context = sealing.Context(
-            head.digest,
-            task.certificate.hash,
-            sealing.key_id(entry.public_key),
-            task.schema_hash,
-            task.scopes,
-            task.rule_hash,
-            head.deadline_ms,
-        )
-        own, certificate = self._keys, task.certificate
-        keys = AnswerKeys(entry.public_key, certificate.public_key, own.signing, own.mac, certificate.suite)
-        sealed = seal_answer(context, told, keys)
-        if len(sealed.outer) > wire.OUTER_MAX_BYTES:
-            raise Refused("failed", Code.PROVIDER_ERROR)
-        return wire.write_answer(head.key, head.digest, sealed.tag, sealed.sealed_key, sealed.outer)
+    def reply(self, task: Task, granted: Attempted, reading: Reading) -> Reply:
+        """(9): minimised, and to whom."""
+        return reply(task, granted, reading, self._trust.registrar, self._clock.now_ms())
+
+    def seal(self, replies: Sequence[Reply]) -> list[bytes | Refused]:
+        """(9): padded, signed together, sealed; of each its answer's bytes, or why there is none."""
+        return seal(replies, self._keys.signing, self._keys.mac)
 
     def refusal(self, head: Head, refused: Refused) -> _Said:
         key, record = head.key, head.record

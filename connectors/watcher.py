@@ -200,7 +200,9 @@ class Watcher(Prompt):
         known = fingerprint(secret, head.last.digest, said) if head.last and granted.told else b""
         if hmac.compare_digest(known, look.fingerprint):
             return self._next(one, look)
-        answer, record = self._connector.seal(task, granted, reading), one.record
+        (answer,), record = self._connector.seal([self._connector.reply(task, granted, reading)]), one.record
+        if isinstance(answer, Refused):
+            raise answer
         headers = self._tracing.mark("watch", record.headers, record.topic, head.key.request)
         after = Look(look.number + 1, look.number, fingerprint(secret, head.digest, said))
         return self._goes_on(one, after, one.watch.due_ms(after.number), answer, headers)

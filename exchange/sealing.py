@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from consent.core import merkle
 from exchange import suites
 from exchange.core import sealing as layout
 from exchange.core.encoding import join, split
@@ -86,12 +88,28 @@ class AnswerKeys:
     suite: str = layout.X25519
 
 
+def sign_answers(said: Sequence[tuple[layout.Context, bytes]], signing: Ed25519PrivateKey) -> list[bytes]:
+    """What is said under each context, padded, with what shows that this connector said it: one signature for all of them, and to each its
+    way to the root that was signed, so that it can be shown alone (ADR 0044)."""
+    if len(said) == 1:
+        ((context, plain),) = said
+        padded = layout.pad(plain)
+        return [join(signing.sign(layout.signed_bytes(layout.transcript(context), padded)), padded)]
+    hashes = [merkle.leaf_hash(layout.signed_leaf(layout.transcript(context), plain)) for context, plain in said]
+    signature = signing.sign(layout.signed_root(len(hashes), merkle.root(hashes)))
+    ways = [layout.way(place, len(hashes), path) for place, path in enumerate(merkle.inclusion_paths(hashes))]
+    return [join(signature, layout.pad(plain, len(join(way))), way) for (_, plain), way in zip(said, ways, strict=True)]
+
+
 def seal_answer(context: layout.Context, plain: bytes, keys: AnswerKeys) -> SealedAnswer:
-    """Pad, sign, seal to the recipient, encrypt under a fresh K, seal K to the authorisation, tag for the ledger."""
+    """Pad, sign, and seal."""
+    return seal_signed(context, sign_answers([(context, plain)], keys.signing)[0], keys)
+
+
+def seal_signed(context: layout.Context, signed: bytes, keys: AnswerKeys) -> SealedAnswer:
+    """Seal to the recipient what was signed, encrypt under a fresh K, seal K to the authorisation, tag for the ledger."""
     t, message_key = layout.transcript(context), os.urandom(32)
-    padded = layout.pad(plain)
-    signature = keys.signing.sign(layout.signed_bytes(t, padded))
-    inner = seal(keys.recipient_public, join(signature, padded), layout.inner_info(t))
+    inner = seal(keys.recipient_public, signed, layout.inner_info(t))
     outer = AESGCM(message_key).encrypt(_ONCE, inner, layout.outer_aad(t))
     sealed_key = seal(keys.authorisation_public, message_key, layout.release_info(t, outer), keys.suite)
     return SealedAnswer(hmac.digest(keys.mac, layout.tag_bytes(t, outer, sealed_key), "sha256"), sealed_key, outer)
@@ -118,11 +136,28 @@ def open_inner(context: layout.Context, inner: bytes, recipient: X25519PrivateKe
     t = layout.transcript(context)
     plain = unseal(recipient, inner, layout.inner_info(t), "inner")
     try:
-        signature, padded = split(plain, 2)
-        _verifying(connector_public).verify(signature, layout.signed_bytes(t, padded))
-        return layout.unpad(padded)
+        signature, padded, *way = split(plain, 2, 3)
+        said = layout.unpad(padded)
+        if way:
+            _verify_root(connector_public, signature, _signed_root(t, said, *way))
+        else:
+            _verifying(connector_public).verify(signature, layout.signed_bytes(t, padded))
     except (InvalidSignature, ValueError) as error:
         raise Unopenable("inner") from error
+    return said
+
+
+def _signed_root(t: bytes, said: bytes, way: bytes) -> bytes:
+    """What was signed, if this was said among others. ValueError where the way leads nowhere."""
+    place, size, path = layout.read_way(way)
+    root = merkle.root_from_inclusion(merkle.leaf_hash(layout.signed_leaf(t, said)), place, size, path)
+    return layout.signed_root(size, root)
+
+
+@lru_cache(maxsize=256)
+def _verify_root(public_key: bytes, signature: bytes, signed: bytes) -> None:
+    """InvalidSignature unless it is one; found out once for all that were said together."""
+    _verifying(public_key).verify(signature, signed)
 
 
 @lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
+from typing import TypeVar
 
 from exchange import wire
 from exchange.core.batches import Bodies, Numbered, Sections, bodies, body
@@ -11,6 +12,7 @@ from exchange.core.errors import Code
 from exchange.core.topics import DEAD_LETTERS
 from exchange.ports import Message, Outbox, Record, Unavailable
 
+T = TypeVar("T")
 UNHURRIED_S = 0.5
 """How long records wait for company where nobody waits for what follows from them: a fetch costs as much for one as for many."""
 
@@ -92,5 +94,5 @@ async def ended(work: Iterable[Awaitable[None]]) -> BaseException | None:
     return next((error for error in await asyncio.gather(*work, return_exceptions=True) if error is not None), None)
 
 
-def slices(items: Sequence[Record], size: int) -> list[Sequence[Record]]:
+def slices(items: Sequence[T], size: int) -> list[Sequence[T]]:
     return [items[i : i + size] for i in range(0, len(items), size)]

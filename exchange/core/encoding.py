@@ -18,10 +18,10 @@ def join(*parts: bytes) -> bytes:
     return joined
 
 
-def split(data: bytes, count: int) -> list[bytes]:
-    """The parts given to `join`; ValueError unless there are exactly `count` and nothing else."""
-    parts, at = [], 0
-    for _ in range(count):
+def split(data: bytes, *counts: int) -> list[bytes]:
+    """The parts given to `join`; ValueError unless they are as many as one of `counts`, and nothing else."""
+    parts, at, most = list[bytes](), 0, max(counts)
+    while at < len(data) and len(parts) < most:
         if at + 4 > len(data):
             raise ValueError("truncated")
         (size,) = _LENGTH.unpack_from(data, at)
@@ -29,8 +29,8 @@ def split(data: bytes, count: int) -> list[bytes]:
         if len(parts[-1]) != size:
             raise ValueError("truncated")
         at += 4 + size
-    if at != len(data):
-        raise ValueError("trailing bytes")
+    if at != len(data) or len(parts) not in counts:
+        raise ValueError("trailing bytes" if len(parts) in counts else "truncated")
     return parts
 
 

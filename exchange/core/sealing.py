@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -20,6 +20,7 @@ NO_RULE = bytes(32)
 """Stands in T for the hash of the rule where the data themselves are the answer."""
 PADDING_BYTES = 1024
 _REQUEST = b"accord.request.v1"
+_SIZE_BYTES, _HASH_BYTES = 4, 32
 
 X25519, HYBRID = "x25519", "mlkem768-x25519"
 PUBLIC_BYTES = {X25519: 32, HYBRID: 1_184 + 32}
@@ -90,9 +91,9 @@ def answer_digest(tag: bytes, sealed_key: bytes, outer: bytes) -> bytes:
     return digest(b"accord.sealed.v1", tag, sealed_key, outer)
 
 
-def pad(data: bytes) -> bytes:
-    """To the next multiple of 1,024 bytes (ISO/IEC 7816-4): found and not found look alike."""
-    return data + b"\x80" + bytes(-(len(data) + 1) % PADDING_BYTES)
+def pad(data: bytes, beside_bytes: int = 0) -> bytes:
+    """To the next multiple of 1,024 bytes (ISO/IEC 7816-4), with so many beside it: found and not found look alike."""
+    return data + b"\x80" + bytes(-(len(data) + 1 + beside_bytes) % PADDING_BYTES)
 
 
 def unpad(data: bytes) -> bytes:
@@ -128,6 +129,27 @@ def tag_bytes(t: bytes, outer: bytes, sealed_key: bytes) -> bytes:
 def signed_bytes(t: bytes, padded: bytes) -> bytes:
     """What the connector signs inside, for the collectivity."""
     return join(b"accord.signed.v1", t, padded)
+
+
+def signed_leaf(t: bytes, plain: bytes) -> bytes:
+    """The same of one answer among several: a leaf of the tree whose root is signed."""
+    return join(b"accord.signed-leaf.v1", t, plain)
+
+
+def signed_root(size: int, root: bytes) -> bytes:
+    """What is signed of several: how many leaves, and the root of their tree (RFC 6962 §2.1)."""
+    return join(b"accord.signed-root.v1", size.to_bytes(_SIZE_BYTES, "big"), root)
+
+
+def way(place: int, size: int, path: Sequence[bytes]) -> bytes:
+    """From the leaf at `place` of `size` to the root."""
+    return b"".join((place.to_bytes(_SIZE_BYTES, "big"), size.to_bytes(_SIZE_BYTES, "big"), *path))
+
+
+def read_way(data: bytes) -> tuple[int, int, list[bytes]]:
+    """Place, size and path; whether it leads anywhere is for `consent.core.merkle` to say."""
+    place, size = (int.from_bytes(data[at : at + _SIZE_BYTES], "big") for at in (0, _SIZE_BYTES))
+    return place, size, [data[at : at + _HASH_BYTES] for at in range(2 * _SIZE_BYTES, len(data), _HASH_BYTES)]
 
 
 def certificate_bytes(certificate: bytes) -> bytes:

@@ -10,17 +10,21 @@ import msgspec
 import pytest
 
 from connectors.contract import Failure, Found, NotFound, Retry, StateRefusal
-from consent.core.facts import Position, RequestKey, Verdict
+from consent.core.facts import Outcome, Position, RequestKey, Verdict
 from consent.rotation import KEY_LIFE_MS
 from exchange import wire
 from exchange.core import topics
+from exchange.core.encoding import split
 from exchange.core.errors import Code
 from exchange.core.heads import HEAD
+from exchange.core.sealing import inner_info, transcript
 from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.outcomes import Conflict, ConsentRequired, ConsentWithdrawn, Expired, ProviderUnavailable
 from exchange.ports import Message
+from exchange.receipt import context
 from exchange.schemas import catalogue
 from exchange.sdk import Request
+from exchange.sealing import unseal
 from exchange.testing import MemoryBus
 from tests.world import JEANNE, OPERATOR, PAUL, QUOTIENT, ScriptedApi, outcome_of, publish, told, until
 
@@ -133,6 +137,28 @@ async def test_a_state_that_says_too_much_is_a_failure_and_not_the_end() -> None
             outcome = await (await ask(bus, consent)).outcome()
             assert (outcome.code, outcome.reason) == ("failed", Code.PROVIDER_ERROR)
         assert (await (await ask(bus, consent)).answer()).status == "found"
+
+
+async def test_what_a_chunk_says_is_signed_at_once() -> None:
+    """Five tasks in one chunk: one is too much for a message, the others are answered under one signature, each opened by itself."""
+    api = ScriptedApi(Found({"adresse": {"destinataire": "x" * 1_000_000}}), *[Found(QUOTIENT)] * 4)
+    async with MemoryBus(api) as bus:
+        consent = await bus.give(JEANNE)
+        await bus.pause("connector.cnaf")
+        requests = [await ask(bus, consent) for _ in range(5)]
+        await until(bus, lambda: len(bus.broker.records(topics.tasks("cnaf"))) == 5 or None)
+        await bus.resume("connector.cnaf")
+        told = [(request, await request.outcome()) for request in requests]
+        answered = [one for one in told if one[1].code == "released"]
+        assert [outcome.reason for _, outcome in told if outcome.code == "failed"] == [Code.PROVIDER_ERROR]
+        assert [bus.sdk.open(*one).status for one in answered] == ["found"] * 4
+        assert len({signature_of(bus, *one) for one in answered}) == 1
+
+
+def signature_of(bus: MemoryBus, request: Request, outcome: Outcome) -> bytes:
+    """The connector's, inside the inner seal."""
+    info = inner_info(transcript(context(outcome, request.digest)))
+    return split(unseal(bus.sdk.wallet.private, outcome.inner, info, "inner"), 2, 3)[0]
 
 
 async def test_a_request_nobody_answers_expires(bus: MemoryBus) -> None:

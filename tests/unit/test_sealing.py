@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import itertools
 import os
@@ -12,7 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from consent.core import merkle
 from exchange.core import sealing
+from exchange.core.encoding import join, split
 from exchange.core.identity import Identity, canonical, commitment
 from exchange.core.sealing import Context
 from exchange.sealing import (
@@ -25,8 +28,10 @@ from exchange.sealing import (
     open_inner,
     open_outer,
     public_bytes,
+    seal,
     seal_answer,
     seal_identity,
+    sign_answers,
 )
 
 OPERATOR, A, R, ASK = "211300553", b"a" * 16, b"r" * 16, b"k" * 32
@@ -143,6 +148,77 @@ def test_an_honest_retry_is_sealed_afresh_and_is_another_sealed_answer() -> None
     assert {one.tag, one.sealed_key, one.outer}.isdisjoint({two.tag, two.sealed_key, two.outer})
     digests = {sealing.answer_digest(s.tag, s.sealed_key, s.outer) for s in (one, two)}
     assert len(digests) == 2 and all(accepted_by_ledger(CONTEXT, s) for s in (one, two))
+
+
+def said_together(count: int) -> tuple[list[Context], list[bytes]]:
+    """Contexts of so many requests, and what one connector says under them, signed at once."""
+    contexts = [
+        msgspec.structs.replace(CONTEXT, digest=sealing.request_digest(OPERATOR, A, n.to_bytes(16), ASK))
+        for n in range(count)
+    ]
+    return contexts, sign_answers([(context, b"answer %d" % n) for n, context in enumerate(contexts)], SIGNING)
+
+
+def opened(context: Context, signed: bytes, connector: Ed25519PrivateKey = SIGNING) -> bytes:
+    inner = seal(KEYS.recipient_public, signed, sealing.inner_info(sealing.transcript(context)))
+    return open_inner(context, inner, RECIPIENT, public_bytes(connector))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 64])
+def test_said_together_each_opens_alone(count: int) -> None:
+    """One signature for all; each shows by itself that the connector said it, under its own context and no other's."""
+    contexts, signed = said_together(count)
+    assert [opened(*pair) for pair in zip(contexts, signed, strict=True)] == [b"answer %d" % n for n in range(count)]
+    assert len({split(each, 2, 3)[0] for each in signed}) == 1
+    for context, each in zip(contexts, signed[1:], strict=False):
+        with pytest.raises(Unopenable, match="^inner$"):
+            opened(context, each)
+    with pytest.raises(Unopenable, match="^inner$"):
+        opened(contexts[0], signed[0], Ed25519PrivateKey.generate())
+
+
+def test_what_was_not_said_together_does_not_pass_for_it() -> None:
+    """Another answer, another way, no way, a way cut or made longer, the leaf signed as if it were a root: refused."""
+    contexts, signed = said_together(5)
+    signature, padded, way = split(signed[2], 3)
+    leaf = merkle.leaf_hash(sealing.signed_leaf(sealing.transcript(contexts[2]), b"answer 2"))
+    forged = [
+        join(signature, sealing.pad(b"answer 3"), way),
+        join(signature, padded, split(signed[1], 3)[2]),
+        join(signature, padded),
+        *(join(signature, padded, way[:cut]) for cut in (0, 1, 8, len(way) - 32, len(way) - 1)),
+        join(signature, padded, way + bytes(32)),
+        join(signature, padded, sealing.way(2, 6, sealing.read_way(way)[2])),
+        join(SIGNING.sign(leaf), padded, sealing.way(0, 1, [])),
+        join(signature, padded, way, b""),
+    ]
+    for each in forged:
+        with pytest.raises(Unopenable, match="^inner$"):
+            opened(contexts[2], each)
+    assert opened(contexts[2], signed[2]) == b"answer 2"
+
+
+def test_sha256_and_ed25519_alone_show_what_was_said_together() -> None:
+    """An answer and its way to the root convince whoever has the connector's public key, with none of our code."""
+    contexts, signed = said_together(2)
+    signature, padded, way = split(signed[1], 3)
+    said, number = padded.rstrip(b"\0")[:-1], lambda size: size.to_bytes(4, "big")
+    part = lambda *parts: b"".join(number(len(each)) + each for each in parts)  # noqa: E731  # the layout of protocol §5, written again
+    leaf = hashlib.sha256(b"\0" + part(b"accord.signed-leaf.v1", sealing.transcript(contexts[1]), said)).digest()
+    assert way[:8] == number(1) + number(2)
+    root = hashlib.sha256(b"\1" + way[8:] + leaf).digest()
+    SIGNING.public_key().verify(signature, part(b"accord.signed-root.v1", number(2), root))
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 120, 700])
+@pytest.mark.parametrize("count", [2, 5, 64])
+def test_said_among_others_looks_like_said_alone(size_bytes: int, count: int) -> None:
+    """Neither what an answer says nor among how many it was said shows in its size."""
+    among, alone = (
+        sign_answers([(CONTEXT, bytes(size_bytes))] * count, SIGNING),
+        sign_answers([(CONTEXT, b"")], SIGNING),
+    )
+    assert {len(each) for each in among} == {len(alone[0])}
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, 120, 900, 1_022])
