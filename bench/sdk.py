@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
@@ -39,6 +39,7 @@ from bench.report import (
 )
 from bench.sdk_answers import Desk
 from bench.town import DATA_SET, PROVIDER, PURPOSE, is_right, person
+from bench.watch import family_cpu_s
 from connectors.agent import ConnectorKeys
 from consent.keys import ephemeral
 from consent.ledger import Ledger
@@ -50,6 +51,7 @@ from exchange.embedded.choose import EMBEDDED, beside, open_kafka
 from exchange.embedded.jars import Progress
 from exchange.introduction import give, introduce_collectivity, introduce_provider
 from exchange.local import PARTITIONS
+from exchange.outcomes import Answer
 from exchange.sdk import Bus, Request, cursor_of
 from exchange.sealing import public_bytes
 from exchange.settings import RECIPIENT
@@ -62,7 +64,14 @@ SEAL_BYTES, INFO_BYTES = 200, 64
 """Of a request's identity and what it is bound to; an answer's inner seal is measured as it is."""
 TITLE: Words = ("ce que le SDK ajoute à sa cryptographie", "what the SDK adds to its cryptography")
 PUBLISHED: Words = ("demandes publiées", "requests published")
-OPENED: Words = ("réponses ouvertes", "answers opened")
+OPENED: Words = ("réponses ouvertes, deux processus", "answers opened, two processes")
+ALONE: Words = ("réponses ouvertes, un seul processus", "answers opened, one process")
+TWO: Words = (
+    "Le SDK ouvre les réponses nombreuses dans son processus et dans un autre à côté (ADR 0045), lancé avant la mesure : deux cœurs, quand le "
+    "scellement nu en a un. Un connecteur signe ensemble ce qu'il répond ensemble (ADR 0044), ici 64 réponses.",
+    "The SDK opens answers that are many in its process and in one beside it (ADR 0045), started before the measure: two cores, where the bare "
+    "seal has one. A connector signs together what it answers together (ADR 0044), here 64 answers.",
+)
 SEAL: Words = ("scellement HPKE nu", "bare HPKE seal")
 OPEN: Words = ("ouverture HPKE nue", "bare HPKE open")
 VERIFY: Words = ("signature Ed25519 vérifiée, nue", "bare Ed25519 verify")
@@ -89,29 +98,31 @@ async def run(size: Size, say: Say, progress: Progress | None = None) -> Result:
                 say(
                     f"publier, répondre, ouvrir ({turn}/{size.repeat})", f"publish, answer, open ({turn}/{size.repeat})"
                 )
-                turns.append(await place.turn(size.at_once))
+                turns += [await place.turn(size.at_once, alone=alone) for alone in (False, True)]
             inner_bytes = place.desk.inner_bytes
-    figures = {name: middle([turn[name] for turn in turns]) for name in turns[0]}
+    figures = {name: middle([turn[name] for turn in turns if name in turn]) for name in turns[0] | turns[1]}
     return result(size, figures, inner_bytes, before)
 
 
 def result(size: Size, figures: dict[str, Figures], inner_bytes: int, before: float) -> Result:
-    labels = {"published": PUBLISHED, "seal": SEAL, "opened": OPENED, "open": OPEN, "verify": VERIFY}
+    labels = {"published": PUBLISHED, "seal": SEAL, "opened": OPENED, "alone": ALONE, "open": OPEN, "verify": VERIFY}
     contenders = tuple(Contender(name, label, figures[name]) for name, label in labels.items())
     ratios = {
         f"{ours}_to_{bare}": ratio(figures[ours]["per_s"], figures[bare]["per_s"])
-        for ours, bare in (("published", "seal"), ("opened", "seal"), ("opened", "open"))
+        for ours, bare in (("published", "seal"), ("opened", "seal"), ("alone", "seal"), ("alone", "open"))
     }
     opening, verifying = figures["open"]["per_s"], figures["verify"]["per_s"]
     if opening and verifying:
-        ratios["opened_to_open_and_verify"] = ratio(figures["opened"]["per_s"], 1 / (1 / opening + 1 / verifying))
+        ratios["alone_to_open_and_verify"] = ratio(figures["alone"]["per_s"], 1 / (1 / opening + 1 / verifying))
     sizes: dict[str, int | str] = {
         "requests": size.requests,
         "at_once": size.at_once,
         "seal_bytes": SEAL_BYTES,
         "open_bytes": inner_bytes,
     }
-    return Result("sdk", TITLE, sizes, size.repeat, contenders, ratios, targets(ratios), machine(before), versions())
+    return Result(
+        "sdk", TITLE, sizes, size.repeat, contenders, ratios, targets(ratios), machine(before), versions(), (TWO,)
+    )
 
 
 def targets(ratios: Figures) -> tuple[Target, ...]:
@@ -132,8 +143,8 @@ class _Place:
     desk: Desk
     agreements: Sequence[bytes]
 
-    async def turn(self, at_once: int) -> dict[str, Figures]:
-        """One measure of each, by an SDK that remembers nothing and whose wallet lies on the disk."""
+    async def turn(self, at_once: int, *, alone: bool) -> dict[str, Figures]:
+        """One measure of each, by an SDK that remembers nothing and whose wallet lies on the disk; `alone`: by one process."""
         operator, count = self.wallet.operator, len(self.agreements)
         asked_from, told_from = await self._ends(topics.requests(operator)), await self._ends(topics.outcomes(operator))
         async with AsyncExitStack() as stack:
@@ -146,10 +157,12 @@ class _Place:
                 records = [record async for chunk in reader.to_end() for record in chunk]
             await outbox.send(await self.desk.answer(records, {request.key.request for request in requests}))
             await asyncio.gather(*(request.outcome() for request in requests))
-            began = perf_counter(), process_time()
-            await _opened(sdk, requests, cursor_of(told_from))
-            opened = _rates(count, began)
-        return {"published": published, "opened": opened} | _bare(count, self.desk.inner_bytes)
+            if not alone:
+                await sdk.opening.ready()
+            began = perf_counter(), family_cpu_s()
+            await (_opened_alone if alone else _opened)(sdk, requests, cursor_of(told_from))
+            opened = {"alone" if alone else "opened": _rates(count, began, family_cpu_s)}
+        return {"published": published} | opened | _bare(count, self.desk.inner_bytes)
 
     def _sdk(self, outbox: KafkaOutbox) -> Bus:
         folder = self.wallet.folder
@@ -176,20 +189,30 @@ async def _published(sdk: Bus, agreements: Sequence[bytes], at_once: int) -> lis
 
 
 async def _opened(sdk: Bus, requests: Sequence[Request], cursor: str) -> None:
-    """All of their answers, read from the topic, opened and checked. `WrongCount` for another answer, or one too many."""
-    waiting = {request.key.request: request for request in requests}
-    events = sdk.events(cursor)
-    async for event in events:
-        request = waiting.pop(event.request, None)
-        if request is None or not is_right(sdk.open(request, event.outcome)):
+    """All of their answers, read from the topic, opened and checked. `WrongCount` for another answer, or one too many or too few."""
+    told = 0
+    async for ended in sdk.answers(requests, cursor):
+        told += 1
+        if not isinstance(ended.answer, Answer) or not is_right(ended.answer):
             raise WrongCount("another answer")
-        if not waiting:
-            break
-    await events.aclose()
+    if told != len(requests):
+        raise WrongCount(f"{told} answers to {len(requests)} requests")
 
 
-def _rates(count: int, began: tuple[float, float]) -> Figures:
-    wall_s, used_s = perf_counter() - began[0], process_time() - began[1]
+async def _opened_alone(sdk: Bus, requests: Sequence[Request], cursor: str) -> None:
+    """The same, each opened when it is read."""
+    waiting = {request.key.request: request for request in requests}
+    async with aclosing(sdk.events(cursor)) as events:
+        async for event in events:
+            request = waiting.pop(event.request, None)
+            if request is None or not is_right(sdk.open(request, event.outcome)):
+                raise WrongCount("another answer")
+            if not waiting:
+                return
+
+
+def _rates(count: int, began: tuple[float, float], used: Callable[[], float] = process_time) -> Figures:
+    wall_s, used_s = perf_counter() - began[0], used() - began[1]
     return {"per_s": count / wall_s, "per_cpu_s": count / used_s}
 
 

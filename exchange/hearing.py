@@ -81,3 +81,8 @@ class Hearing:
 def awaits_person(told: Outcome | Waiting) -> bool:
     """Whether an answer is there, and waits for its person to let it through."""
     return isinstance(told, Waiting) and told.awaits == "person"
+
+
+def pulled(told: Outcome | Waiting) -> bool:
+    """Whether its answer is to be opened by asking the ledger."""
+    return isinstance(told, Waiting) or (told.code, told.delivery) == ("released", "none")

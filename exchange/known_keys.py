@@ -39,6 +39,16 @@ class KnownKeys:
                 return entry
         raise outcomes.BusUnavailable(Code.UNAVAILABLE)
 
+    def connector(self, provider: str) -> bytes:
+        """The raw public key that answers of this provider are signed with, as `known`."""
+        return self.known("connector", provider).public_key
+
+    def connectors(self) -> dict[str, bytes]:
+        """The same of each provider that has one."""
+        now_ms = self.clock.now_ms()
+        known = [entry for (kind, _), entries in self._entries.items() if kind == "connector" for entry in entries]
+        return {entry.organisation: entry.public_key for entry in known if now_ms < entry.not_after_ms}
+
     async def intake(self) -> DirectoryEntry:
         """The ledger's own key; BadCertificate unless the certificate key that is pinned signed it."""
         own = await self.ledger.intake()

@@ -11,29 +11,30 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 from consent import certificates
 from consent.core.facts import Acknowledgement, Evidence, Outcome, RequestKey, Submission, Terms, Waiting
-from exchange import outcomes, receipt, recording, rules, wire
+from exchange import many, outcomes, recording, rules, wire
 from exchange.core import sealing
 from exchange.core.decision import TTL_MAX_MS, Ask
 from exchange.core.errors import Code
 from exchange.core.heads import HEAD, varint
-from exchange.core.identity import Identity, commitment
-from exchange.core.shape import present
+from exchange.core.identity import Identity
 from exchange.core.topics import outcomes as outcomes_topic
 from exchange.core.topics import requests as requests_topic
 from exchange.data_sets import DATA_SETS
-from exchange.hearing import Hearing
+from exchange.hearing import Hearing, pulled
 from exchange.known_keys import KnownKeys
+from exchange.many import Ended
+from exchange.opened import Opening, Released, open_released, read
 from exchange.ports import LEASE_MS, Clock, Ledger, Outbox, Reader, Record, Refused, Unavailable
 from exchange.publishing import Publishing
 from exchange.schemas import catalogue
-from exchange.sealing import Unopenable, open_inner, seal_identity
+from exchange.sealing import seal_identity
 from exchange.tracing import Tracing
 from exchange.trust import Trust
 from exchange.wallet import Capsule, Wallet
@@ -119,11 +120,13 @@ class Bus:
     _pulled: set[Submission] = field(default_factory=set)
     _reading: asyncio.Task[None] | None = None
     keys: KnownKeys = field(init=False)
+    opening: Opening = field(init=False)
     _publishing: Publishing = field(init=False)
 
     def __post_init__(self) -> None:
         self.hearing, self._publishing = Hearing(self.clock), Publishing(self.outbox)
         self.keys = KnownKeys(self.ledger, self.trust, self.clock)
+        self.opening = Opening(self.wallet.private, self.trust, self.keys.connectors)
 
     async def __aenter__(self) -> Self:
         async with self.reader(outcomes_topic(self.wallet.operator), {}) as reader:
@@ -135,6 +138,7 @@ class Bus:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+        await self.opening.aclose()
 
     async def request(
         self,
@@ -290,37 +294,22 @@ class Bus:
 
     def open(self, request: Request, outcome: Outcome) -> outcomes.Answer:
         """Open and verify: receipt, T, the connector's signature. An `ExchangeError` for an outcome without an answer."""
+        released = self.released(request, outcome)
+        return read(outcome, open_released(released, self.wallet.private, self.trust, self.keys.connector))
+
+    def released(self, request: Request, outcome: Outcome) -> Released:
+        """What it takes to open the answer of an outcome. An `ExchangeError` for one without an answer."""
         if outcome.code != "released" or outcome.delivery != "key":
             raise outcomes.error(outcome)
-        receipt.verify_release(outcome, request.digest, self.trust.log)
         capsule = self.wallet.capsule(request.authorisation)
         if capsule is None:
             raise outcomes.ConsentRequired(Code.AUTHORISATION_UNKNOWN)
-        certificate = self._certificate(capsule)
-        if certificate.hash != outcome.certificate_hash:
-            raise Unopenable("answer bound to another certificate")
-        if commitment(capsule.salt, capsule.identity) != certificate.commitment:
-            raise Unopenable("answer about somebody else")
-        connector = self.keys.known("connector", certificate.provider)
-        plain = open_inner(
-            receipt.context(outcome, request.digest), outcome.inner, self.wallet.private, connector.public_key
-        )
-        if outcome.rule_hash != sealing.bound_rule(certificate.rule_hash):
-            raise Unopenable("answer of another rule")
-        if certificate.rule_hash:
-            return outcomes.ruled(request.key.request, catalogue().codec("rule-answer").decode(plain), outcome)
-        said = catalogue().codec("state-answer").decode(plain)
-        data = (
-            present(catalogue().codec_of_data_set(certificate.data_set).decode(said["data"]))
-            if said["status"] == "found"
-            else None
-        )
-        return outcomes.Answer(request.key.request, said["status"], said["code"], said["title"], data, outcome)
+        return Released(outcome, request.digest, capsule)
 
-    def _certificate(self, capsule: Capsule) -> certificates.Certificate:
-        if capsule.checked == self.trust.certificate:
-            return certificates.read_checked(capsule.certificate)
-        return certificates.read(capsule.certificate, self.trust.certificate)
+    def answers(self, requests: Iterable[Request], after: str = "") -> AsyncGenerator[Ended, None]:
+        """The answer of each of these requests, or the error that there is none, as they are told after a cursor (empty: from the oldest
+        kept); over with the last. Where many are told at once, a second process helps to open them (`exchange.opened`)."""
+        return many.answers(self, requests, after)
 
     async def events(self, after: str = "") -> AsyncGenerator[Event, None]:
         """Every outcome of this operator after a cursor (empty: from the oldest kept), and on."""
@@ -331,14 +320,23 @@ class Bus:
 
     async def told(self, after: str = "") -> AsyncGenerator[Told, None]:
         """The same, and each answer that waits, for its person or to be opened."""
+        async with aclosing(self.heard(after)) as heard:
+            async for chunk in heard:
+                for told in chunk:
+                    yield told
+
+    async def heard(self, after: str = "") -> AsyncGenerator[list[Told], None]:
+        """The same, as many at once as there are of a partition."""
         offsets = {int(p): int(o) for p, _, o in (item.partition(":") for item in after.split(",") if item)}
         async with self.reader(outcomes_topic(self.wallet.operator), offsets) as reader:
             while True:
                 for chunk in await reader.next():
+                    heard = list[Told]()
                     for record in chunk:
                         offsets[record.partition] = record.offset + 1
                         if (told := _told(record)) is not None:
-                            yield Told(cursor_of(offsets), told)
+                            heard.append(Told(cursor_of(offsets), told))
+                    yield heard
 
     async def _read(self, offsets: dict[int, int]) -> None:
         """For ever, from these offsets on: a broker that was away is read again from where it left."""
@@ -360,11 +358,6 @@ class Bus:
 def cursor_of(offsets: Mapping[int, int]) -> str:
     """Where to go on, by partition."""
     return ",".join(f"{partition}:{offset}" for partition, offset in sorted(offsets.items()))
-
-
-def pulled(told: Outcome | Waiting) -> bool:
-    """Whether its answer is to be opened by asking the ledger."""
-    return isinstance(told, Waiting) or (told.code, told.delivery) == ("released", "none")
 
 
 def _told(record: Record) -> Outcome | Waiting | None:
