@@ -158,7 +158,7 @@ class _Place:
             await outbox.send(await self.desk.answer(records, {request.key.request for request in requests}))
             await asyncio.gather(*(request.outcome() for request in requests))
             if not alone:
-                await sdk.opening.ready()
+                await sdk.opener.ready()
             began = perf_counter(), family_cpu_s()
             await (_opened_alone if alone else _opened)(sdk, requests, cursor_of(told_from))
             opened = {"alone" if alone else "opened": _rates(count, began, family_cpu_s)}

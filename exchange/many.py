@@ -82,7 +82,7 @@ async def _over(tasks: Iterable[asyncio.Future[Any]]) -> None:
 async def _ended(bus: Bus, mine: Sequence[_Mine]) -> list[Ended]:
     """In their order; those that came with their answers are opened together."""
     found = [await _found(bus, request, told) for _, request, told in mine]
-    opened = iter(await bus.opening.open([one for one in found if isinstance(one, Released)]))
+    opened = iter(await bus.opener.open([one for one in found if isinstance(one, Released)]))
     read = [_read(one, next(opened)) if isinstance(one, Released) else one for one in found]
     return [Ended(cursor, request, one) for (cursor, request, _), one in zip(mine, read, strict=True)]
 

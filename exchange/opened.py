@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -108,7 +109,7 @@ def read(outcome: Outcome, plain: Plain) -> outcomes.Answer:
     return outcomes.Answer(request, said["status"], said["code"], said["title"], data, outcome)
 
 
-class Opening:
+class Opener:
     """Of one collectivity. `keys`: connectors' keys in force, by provider."""
 
     def __init__(self, private: X25519PrivateKey, trust: Trust, keys: Callable[[], Mapping[str, bytes]]) -> None:
@@ -117,8 +118,8 @@ class Opening:
         self._starting: asyncio.Task[None] | None = None
 
     async def ready(self) -> None:
-        """Return once there is a process beside. For who knows that many will come: else it is started with the first many, which do not wait
-        for it."""
+        """Return once there is a process beside, or there can be none. For who knows that many will come: else it is started with the first
+        many, which do not wait for it."""
         self._start()
         if self._starting is not None:
             await self._starting
@@ -164,12 +165,25 @@ class Opening:
             self._starting = asyncio.create_task(self._started())
 
     async def _started(self) -> None:
-        await self.aclose()
-        process = await Process.start(__name__)
-        await process.ask(self._asked([]))
-        self._beside = process
+        """It is there once it has answered: until then it reads what it needs of Accord. Without one, all is opened here."""
+        await self._ended()
+        with suppress(OSError):
+            process = await Process.start(__name__)
+            self._beside = process if await self._answers(process) else None
+
+    async def _answers(self, process: Process) -> bool:
+        try:
+            await process.ask(self._asked([]))
+        except (OSError, asyncio.IncompleteReadError):
+            await process.close()
+        return not process.over
 
     async def aclose(self) -> None:
+        if self._starting is not None:
+            await asyncio.gather(self._starting, return_exceptions=True)
+        await self._ended()
+
+    async def _ended(self) -> None:
         beside, self._beside = self._beside, None
         if beside is not None:
             await beside.close()

@@ -30,7 +30,7 @@ from exchange.data_sets import DATA_SETS
 from exchange.hearing import Hearing, pulled
 from exchange.known_keys import KnownKeys
 from exchange.many import Ended
-from exchange.opened import Opening, Released, open_released, read
+from exchange.opened import Opener, Released, open_released, read
 from exchange.ports import LEASE_MS, Clock, Ledger, Outbox, Reader, Record, Refused, Unavailable
 from exchange.publishing import Publishing
 from exchange.schemas import catalogue
@@ -120,13 +120,13 @@ class Bus:
     _pulled: set[Submission] = field(default_factory=set)
     _reading: asyncio.Task[None] | None = None
     keys: KnownKeys = field(init=False)
-    opening: Opening = field(init=False)
+    opener: Opener = field(init=False)
     _publishing: Publishing = field(init=False)
 
     def __post_init__(self) -> None:
         self.hearing, self._publishing = Hearing(self.clock), Publishing(self.outbox)
         self.keys = KnownKeys(self.ledger, self.trust, self.clock)
-        self.opening = Opening(self.wallet.private, self.trust, self.keys.connectors)
+        self.opener = Opener(self.wallet.private, self.trust, self.keys.connectors)
 
     async def __aenter__(self) -> Self:
         async with self.reader(outcomes_topic(self.wallet.operator), {}) as reader:
@@ -138,7 +138,7 @@ class Bus:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
-        await self.opening.aclose()
+        await self.opener.aclose()
 
     async def request(
         self,

@@ -117,6 +117,26 @@ class TestAnswers:
         assert answer.data is not None
         assert answer.data["quotient_familial"]["valeur"] == 742
 
+    async def test_many(self, stand: Stand) -> None:
+        """The answers of many requests come as they are told, each once, and beside them the error of whoever has none."""
+        found, withdrawn = await stand.give(FAMILY, max_uses=100), await stand.give(FAMILY)
+        unknown = await stand.give(read_case(CASES["13-non-reference-35003"])[0])
+        await stand.withdraw(withdrawn)
+        requests = [await ask(stand, agreement) for agreement in (withdrawn, unknown, *[found] * 78)]
+        ended = [one async for one in stand.sdk.answers(requests)]
+        assert {one.request.key for one in ended} == {request.key for request in requests} and len(ended) == 80
+        by = {one.request.key: one.answer for one in ended}
+        errors = [one for one in by.values() if isinstance(one, Exception)]
+        assert [(type(one), one.code) for one in errors if isinstance(one, ExchangeError)] == [
+            (outcomes.ConsentWithdrawn, Code.WITHDRAWN)
+        ]
+        assert len(errors) == 1 and by[requests[0].key] in errors
+        statuses = [one.status for request in requests[1:] if isinstance(one := by[request.key], Answer)]
+        assert statuses == ["not_found", *["found"] * 78]
+        assert [one async for one in stand.sdk.answers([])] == []
+        last = [one async for one in stand.sdk.answers([ended[-1].request], ended[-2].cursor)]
+        assert [one.request.key for one in last] == [ended[-1].request.key]
+
     async def test_minimised(self, stand: Stand) -> None:
         """Only the scopes asked leave the connector, though the agreement has more."""
         answer = await (await ask(stand, await stand.give(FAMILY), scopes=["cnaf_quotient_familial"])).answer()
@@ -364,6 +384,15 @@ class TestPull:
         await until(stand, topics.outcomes(stand.sdk.wallet.operator), request, count=2)
         (told,) = [o for o in await outcomes_of(stand, request) if isinstance(o, Outcome)]
         assert (told.code, told.delivery, told.inner) == ("released", "none", b"")
+        assert (await stand.withdraw(agreement)).named == ()
+
+    async def test_many_opened(self, stand: Stand) -> None:
+        """Asked for together, each answer that waits is opened when it is told: a use each, and none is named by a withdrawal after."""
+        agreement = await stand.give(FAMILY)
+        requests = [await ask(stand, agreement) for _ in range(3)]
+        ended = [one async for one in stand.sdk.answers(requests)]
+        assert [one.answer.status for one in ended if isinstance(one.answer, Answer)] == ["found"] * 3
+        assert await uses(stand, agreement) == 3
         assert (await stand.withdraw(agreement)).named == ()
 
     async def test_unread_dies(self, stand: Stand) -> None:

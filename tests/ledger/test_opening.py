@@ -7,9 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import aclosing
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,6 +18,7 @@ from consent.opening import FEW, Beside, Closed, Key, Opened, here, open_answers
 from exchange import suites
 from exchange.core.sealing import HYBRID, NO_RULE, X25519, Context, key_id, transcript
 from exchange.sealing import AnswerKeys, open_inner, public_bytes, seal_answer
+from tests.beside import beside_of, said_of, until
 
 CONTEXTS: dict[bytes, Context] = {}
 """Those made, by transcript."""
@@ -131,24 +130,6 @@ def start_and_kill() -> int:
     return pid
 
 
-def said_of(pid: int, what: str) -> bytes:
-    """Nothing once it is gone."""
-    try:
-        return Path(f"/proc/{pid}/{what}").read_bytes()
-    except FileNotFoundError:
-        return b""
-
-
-async def until(true: Callable[[], object]) -> None:
-    """TimeoutError if it never is."""
-    async with asyncio.timeout(20):
-        while not true():
-            await asyncio.sleep(0.01)
-
-
 def children() -> set[int]:
     """Processes beside, of this one."""
-    found = set[int]()
-    for path in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
-        found |= {int(pid) for pid in path.read_text(encoding="ascii").split()}
-    return {pid for pid in found if b"consent.opening" in said_of(pid, "cmdline")}
+    return beside_of("consent.opening")
