@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import os
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from exchange.core.encoding import join
 from exchange.core.identity import commitment
-from exchange.core.sealing import PADDING_BYTES, Context, effective_scopes, pad, request_digest, transcript, unpad
+from exchange.core.sealing import (
+    PADDING_BYTES,
+    Context,
+    effective_scopes,
+    inner_info,
+    pad,
+    request_digest,
+    transcript,
+    unpad,
+)
 from exchange.sealing import (  # fmt: skip
     AnswerKeys,
     SealedAnswer,
@@ -21,8 +32,10 @@ from exchange.sealing import (  # fmt: skip
     open_inner,
     open_outer,
     public_bytes,
+    seal,
     seal_answer,
     seal_identity,
+    sign_answers,
 )
 from tests.properties.strategies import CONTEXTS, HASHES, IDS
 
@@ -122,6 +135,25 @@ def test_any_bytes_are_unopenable_and_nothing_worse(data: bytes) -> None:
         open_inner(SEALED_IN, data, RECIPIENT, public_bytes(SIGNING))
     with pytest.raises(Unopenable):
         open_identity(PROVIDER, bytes(32), data, bytes(32))
+
+
+@given(st.one_of(st.binary(max_size=200), st.lists(st.binary(max_size=80), max_size=4).map(lambda parts: join(*parts))))
+def test_whatever_a_connector_seals_is_an_answer_or_unopenable(inside: bytes) -> None:
+    """Any bytes inside the inner seal, in any number of parts: Unopenable and nothing worse."""
+    inner = seal(KEYS.recipient_public, inside, inner_info(transcript(SEALED_IN)))
+    with pytest.raises(Unopenable, match="^inner$"):
+        open_inner(SEALED_IN, inner, RECIPIENT, public_bytes(SIGNING))
+
+
+@settings(max_examples=40)
+@given(st.lists(st.binary(max_size=1_500), min_size=1, max_size=70))
+def test_each_of_what_is_said_together_opens(said: list[bytes]) -> None:
+    """However many, and whatever their sizes."""
+    contexts = [msgspec.structs.replace(SEALED_IN, digest=n.to_bytes(32)) for n in range(len(said))]
+    signed = sign_answers(list(zip(contexts, said, strict=True)), SIGNING)
+    for context, plain, each in list(zip(contexts, said, signed, strict=True))[:: max(1, len(said) // 5)]:
+        inner = seal(KEYS.recipient_public, each, inner_info(transcript(context)))
+        assert open_inner(context, inner, RECIPIENT, public_bytes(SIGNING)) == plain
 
 
 @settings(max_examples=40)
