@@ -124,10 +124,10 @@ class Connector(Quiet):
                 ready.setdefault(task.same, task)  # met twice in a chunk: answered once
         until_ms = self._clock.now_ms() + int(1000 * PATIENCE_S)
         said = await asyncio.gather(*(self._once(task, until_ms) for task in ready.values()), return_exceptions=True)
-        answered = [one for one in said if not isinstance(one, BaseException)]
-        if len(answered) < len(said):  # the chunk comes again; what was answered is kept
+        sealed = await self._sealed([one for one in said if not isinstance(one, BaseException)])
+        if len(sealed) < len(said):  # the chunk comes again; what was answered is kept
             raise next(one for one in said if isinstance(one, BaseException))
-        for task, one in zip(ready.values(), await self._sealed(answered), strict=True):
+        for task, one in zip(ready.values(), sealed, strict=True):
             outgoing.add(one.topic, task.head.record, one.message)
         await outgoing.send()
 
