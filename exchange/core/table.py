@@ -22,7 +22,11 @@ SHARDS, FILL = 16, 0.85
 _BITS = 28
 _REST = (1 << _BITS) - 1
 _LEAST, _AT_ONCE = 256, 1 << 16
-_NEXT = np.arange(1, 9)
+_LARGE_PAGE_BYTES = 2 << 20
+_WINDOW = 8
+_NEXT = np.arange(1, _WINDOW + 1)
+_FIRST = np.array([_WINDOW, *((bits & -bits).bit_length() - 1 for bits in range(1, 1 << _WINDOW))])
+"""Of eight places as bits the first that is set, or eight."""
 
 Tags = NDArray[np.uint32]
 Rows = NDArray[np.void]
@@ -32,12 +36,18 @@ class Table:
     """Rows (`ROW`) by tag: at most `size_max`, some more or less."""
 
     def __init__(self, size_max: int) -> None:
-        self._room = max(2, ceil(size_max / FILL / SHARDS))
+        self._room = max(_WINDOW, ceil(size_max / FILL / SHARDS))
         self._size, self._used = min(self._room, _LEAST), np.zeros(SHARDS, np.int64)
-        held = mmap.mmap(-1, SHARDS * self._room * ROW.itemsize)
-        with suppress(AttributeError, OSError):  # not all systems have huge pages
-            held.madvise(mmap.MADV_NOHUGEPAGE)  # a row here and there would else take 2 MiB each
-        self._rows = np.frombuffer(held, ROW)
+        count = SHARDS * self._room
+        self._held = mmap.mmap(-1, (count + _WINDOW) * ROW.itemsize)
+        self._rows = np.frombuffer(self._held, ROW, count)
+        self._windows = np.ndarray((count + 1,), f"V{_WINDOW * ROW.itemsize}", self._held, strides=(ROW.itemsize,))
+        self._large_pages(False)
+
+    def _large_pages(self, large: bool) -> None:
+        """Whether the system may hold it in pages of 2 MiB, of which each row here and there would take one; not all systems have them."""
+        with suppress(AttributeError, OSError):
+            self._held.madvise(mmap.MADV_HUGEPAGE if large else mmap.MADV_NOHUGEPAGE)
 
     def __len__(self) -> int:
         """How many places are taken, those of the forgotten too."""
@@ -46,19 +56,29 @@ class Table:
     def find(self, tags: Tags) -> tuple[Ints, Rows]:
         """Where each is, or would be, and what lies there."""
         base, at = self._places(tags)
-        slots = base + at
-        found = taken(self._rows, slots)
+        found = taken(self._rows, base + at)
         left = np.flatnonzero((found["terms"] != 0) & (found["tag"] != tags))
         while left.size:  # nearly all of these lie in the next few places
-            near = base[left, None] + (at[left, None] + _NEXT) % self._size
-            rows = taken(self._rows, near)
+            rows = self._next(base[left], at[left])
             here = (rows["terms"] == 0) | (rows["tag"] == tags[left, None])
-            which = np.arange(len(left)), np.where(ended := here.any(1), here.argmax(1), len(_NEXT) - 1)
-            slots[left] = near[which]
-            put(found, left, taken(rows, which))
-            at[left] = slots[left] - base[left]
-            left = left[~ended]
-        return slots, found
+            steps = _FIRST[np.packbits(here, axis=1, bitorder="little")[:, 0]]
+            on = np.minimum(steps, _WINDOW - 1)
+            put(found, left, taken(rows.reshape(-1), np.arange(0, rows.size, _WINDOW) + on))
+            at[left] = self._within(at[left] + on + 1)
+            left = left[steps == _WINDOW]
+        return base + at, found
+
+    def _next(self, base: Ints, at: Ints) -> Rows:
+        """What lies in the next eight places after each."""
+        found: Rows = self._windows[base + at + 1].view(ROW).reshape(-1, _WINDOW)
+        if (over := at >= self._size - _WINDOW).any():  # a shard goes on at its beginning
+            found[over] = taken(self._rows, base[over, None] + self._within(at[over, None] + _NEXT))
+        return found
+
+    def _within(self, at: Ints) -> Ints:
+        """A place of a shard, of one at most once around: a remainder costs as much as all the rest."""
+        within: Ints = np.where(at < self._size, at, at - self._size)
+        return within
 
     def change(self, slots: Ints, rows: Rows) -> None:
         """Other rows where these lie (`find`), of the same tags."""
@@ -73,6 +93,8 @@ class Table:
         wanted = np.bincount(new["tag"] >> _BITS, minlength=SHARDS)
         while self._size < self._room and (self._used + wanted > self._most()).any():
             before, self._size = self._size, min(2 * self._size, self._room)
+            if self._size * ROW.itemsize >= _LARGE_PAGE_BYTES > before * ROW.itemsize:
+                self._large_pages(True)
             for shard in range(SHARDS):
                 self._lay_out(shard, before)
         for shard in np.flatnonzero(self._used + wanted > self._most()).tolist():

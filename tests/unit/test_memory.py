@@ -167,11 +167,11 @@ def test_a_new_memory_trusts_nothing() -> None:
 
 def test_memory_is_bounded() -> None:
     """Never more than its size; full, it begins again."""
-    memory = Memory(SALT, size_max=20)
-    for number in range(100):
+    memory = Memory(SALT, size_max=96)
+    for number in range(1_000):
         learn(memory, [held(id=number.to_bytes(16, "big"))])
-        assert len(memory) <= 20
-    assert known(memory, (99).to_bytes(16, "big"), (0).to_bytes(16, "big")) == [True, False]
+        assert len(memory) <= 96
+    assert known(memory, (999).to_bytes(16, "big"), (0).to_bytes(16, "big")) == [True, False]
 
 
 @pytest.mark.parametrize(

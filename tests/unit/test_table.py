@@ -46,6 +46,20 @@ def test_tags_side_by_side_are_told_apart() -> None:
     assert (table.find(tags)[1]["tag"] == tags).all() and len(table) == len(tags)
 
 
+@pytest.mark.parametrize("size_max", [1, 100, 200, 3_000])
+def test_the_smallest_tables_hold_what_they_should(size_max: int) -> None:
+    """A shard no larger than what is looked at in one go, and those a little larger: all around the end of each."""
+    table = Table(size_max)
+    tags = np.concatenate(
+        [((np.arange(1, 4, dtype=np.uint32) * (1 << 28) // 3) - 1) + (n << 28) for n in range(SHARDS)]
+    )
+    tags = tags.astype(np.uint32)[: max(1, int(size_max * 0.4))]
+    for tag in tags:
+        table.add(rows(np.array([tag])))
+    assert (table.find(tags)[1]["tag"] == tags).all() and len(table) == len(tags)
+    assert (table.find(np.setdiff1d(some(1_000), tags))[1]["terms"] == 0).all()
+
+
 def test_what_is_forgotten_makes_room() -> None:
     """A shard that is full is laid out anew without it, and what was not forgotten stays."""
     table, tags = Table(16_000), some(12_000)
