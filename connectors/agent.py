@@ -259,7 +259,7 @@ class Connector(Quiet):
 
     def _message(self, one: _Answered, value: bytes) -> _Said:
         """The answer; of a request that watches, in the first record of its watch."""
-        (task, _, _, _), head = one.reply, one.reply.task.head
+        task, head = one.reply.task, one.reply.task.head
         watch = watch_of(Submission(head.key, head.digest), task.ask, head.deadline_ms)
         if watch is None:
             message = wire.message(

@@ -20,6 +20,7 @@ class KnownKeys:
     trust: Trust
     clock: Clock
     _entries: dict[tuple[str, str], list[DirectoryEntry]] = field(default_factory=dict)
+    _connectors: list[DirectoryEntry] = field(default_factory=list)
 
     async def entry(self, kind: str, organisation: str) -> DirectoryEntry:
         """The newest key in force; `BusUnavailable` without one, BadCertificate where the registrar signed another."""
@@ -29,6 +30,7 @@ class KnownKeys:
                 certificates.check_entry(entry, self.trust.registrar, 0)
             for entry in entries:
                 self._entries.setdefault((entry.kind, entry.organisation), []).append(entry)
+            self._connectors = [entry for entry in entries if entry.kind == "connector"]  # few, of all collectivities
         return self.known(kind, organisation)
 
     def known(self, kind: str, organisation: str) -> DirectoryEntry:
@@ -46,8 +48,7 @@ class KnownKeys:
     def connectors(self) -> dict[str, bytes]:
         """The same of each provider that has one."""
         now_ms = self.clock.now_ms()
-        known = [entry for (kind, _), entries in self._entries.items() if kind == "connector" for entry in entries]
-        return {entry.organisation: entry.public_key for entry in known if now_ms < entry.not_after_ms}
+        return {entry.organisation: entry.public_key for entry in self._connectors if now_ms < entry.not_after_ms}
 
     async def intake(self) -> DirectoryEntry:
         """The ledger's own key; BadCertificate unless the certificate key that is pinned signed it."""

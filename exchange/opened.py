@@ -112,7 +112,7 @@ def read(outcome: Outcome, plain: Plain) -> outcomes.Answer:
 class Opener:
     """Of one collectivity. `keys`: connectors' keys in force, by provider."""
 
-    def __init__(self, private: X25519PrivateKey, trust: Trust, keys: Callable[[], Mapping[str, bytes]]) -> None:
+    def __init__(self, private: X25519PrivateKey, trust: Trust, keys: Callable[[], dict[str, bytes]]) -> None:
         self._private, self._trust, self._keys = private, trust, keys
         self._beside: Process | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -149,7 +149,7 @@ class Opener:
         return _open(answers, self._private, self._trust, self._keys())
 
     def _asked(self, answers: Sequence[Released]) -> bytes:
-        asked = _Asked(self._private.private_bytes_raw(), self._trust, dict(self._keys()), answers)
+        asked = _Asked(self._private.private_bytes_raw(), self._trust, self._keys(), answers)
         return msgspec.msgpack.encode(asked)
 
     async def _told(self, reply: asyncio.Future[bytes], answers: Sequence[Released]) -> list[Plain | Broken]:
