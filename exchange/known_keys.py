@@ -24,14 +24,19 @@ class KnownKeys:
 
     async def entry(self, kind: str, organisation: str) -> DirectoryEntry:
         """The newest key in force; `BusUnavailable` without one, BadCertificate where the registrar signed another."""
-        if not self._entries:
-            entries = await self.ledger.directory()
-            for entry in entries:
-                certificates.check_entry(entry, self.trust.registrar, 0)
-            for entry in entries:
-                self._entries.setdefault((entry.kind, entry.organisation), []).append(entry)
-            self._connectors = [entry for entry in entries if entry.kind == "connector"]  # few, of all collectivities
+        await self.read()
         return self.known(kind, organisation)
+
+    async def read(self) -> None:
+        """The directory, unless it was read before; BadCertificate as above."""
+        if self._entries:
+            return
+        entries = await self.ledger.directory()
+        for entry in entries:
+            certificates.check_entry(entry, self.trust.registrar, 0)
+        for entry in entries:
+            self._entries.setdefault((entry.kind, entry.organisation), []).append(entry)
+        self._connectors = [entry for entry in entries if entry.kind == "connector"]  # few, of all collectivities
 
     def known(self, kind: str, organisation: str) -> DirectoryEntry:
         """The same, of what was asked for before."""

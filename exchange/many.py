@@ -43,6 +43,7 @@ class _Mine(NamedTuple):
 async def answers(bus: Bus, requests: Iterable[Request], after: str) -> AsyncGenerator[Ended, None]:
     """Each once, in the order in which they are told after this cursor; over with the last. While some are opened the next are read."""
     waiting = {request.submission: request for request in requests}
+    await bus.keys.read()  # requests may have been made in another process
     opening, hearing = deque[asyncio.Task[list[Ended]]](), None
     async with aclosing(bus.heard(after)) as heard:
         try:

@@ -52,6 +52,7 @@ class Watch:
         Ends at `until_ms`. Raises the `ExchangeError` that ended the watch: withdrawn, used up, expired, replaced…; what the bus could
         not deliver in time, or the person did not let through, is looked up again at the next look.
         """
+        await self.request.bus.keys.read()  # a watch may have been begun in another process
         after = self.cursor if after is None else after
         async with aclosing(self.request.bus.told(after)) as told:
             seen = -1

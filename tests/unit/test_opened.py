@@ -13,7 +13,9 @@ import pytest
 
 from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.opened import MANY, Broken, Opener, Plain, Released, read
+from exchange.outcomes import Answer
 from exchange.receipt import BadReceipt
+from exchange.sdk import Bus
 from exchange.sealing import Unopenable
 from exchange.testing import MemoryBus
 from tests.beside import beside_of, said_of, until
@@ -126,3 +128,13 @@ async def test_the_first_many_do_not_wait_for_it(bus: MemoryBus, released: list[
     await until(beside)
     await bus.sdk.__aexit__(None, None, None)
     await until(lambda: not beside())
+
+
+async def test_another_process_reads_the_answers(bus: MemoryBus) -> None:
+    """An SDK that has asked for nothing itself knows connectors' keys by then."""
+    consent = await bus.give(JEANNE)
+    request = await bus.sdk.request(QUOTIENT_FAMILIAL.name, consent=consent, purpose="tarification-cantine")
+    sdk = bus.sdk
+    other = Bus(sdk.wallet, sdk.outbox, sdk.reader, sdk.ledger, sdk.trust, sdk.clock)
+    (ended,) = [one async for one in other.answers([request])]
+    assert isinstance(ended.answer, Answer) and ended.answer.status == "found"

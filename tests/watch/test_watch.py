@@ -16,6 +16,7 @@ from exchange.core import topics
 from exchange.core.errors import Code
 from exchange.core.watch import number_of
 from exchange.outcomes import ConsentRequired, ConsentWithdrawn, NotEntitled
+from exchange.sdk import Bus
 from exchange.watching import BadName
 from tests.rules.rules import UNDER_650, signed
 from tests.watch.stands import DATA_SET, HOUR_MS, WATCHES, quotient, standing, take
@@ -332,7 +333,9 @@ async def test_the_application_goes_on_where_it_was() -> None:
         first = await take(watch.changes(), stand)
         stand.api.says = quotient(600)
         await stand.hours()
-        again = stand.bus.sdk.resume(watch.name)
+        sdk = stand.bus.sdk
+        other = Bus(sdk.wallet, sdk.outbox, sdk.reader, sdk.ledger, sdk.trust, sdk.clock)
+        again = other.resume(watch.name)
         changes = again.changes(after=first.cursor)
         assert (await take(changes, stand)).number == 1
         with pytest.raises(AssertionError):
