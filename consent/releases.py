@@ -267,8 +267,8 @@ def _leaves_of(tx: Transaction, rows: Sequence[Any]) -> dict[RequestKey, Leaf]:
 def tell(keys: KeyRing, now_ms: int, told: Sequence[tuple[Seen, Fate, Leaf | None]]) -> list[Result]:
     """Step (3): outcomes, with one note signed over the leaves of the chunk."""
     leaves = sorted({leaf.index: leaf.hash for _, _, leaf in told if leaf is not None}.items())
-    hashes = [h for _, h in leaves]
-    signed, paths = batch_note(keys, hashes) if hashes else "", merkle.inclusion_paths(hashes)
+    root, paths = merkle.root_and_paths([hash for _, hash in leaves])
+    signed = batch_note(keys, len(leaves), root) if leaves else ""
     places = {index: (place, paths[place], signed) for place, (index, _) in enumerate(leaves)}
     return [_told(one, fate, now_ms, leaf, places[leaf.index] if leaf else _NO_PLACE) for one, fate, leaf in told]
 
@@ -281,9 +281,9 @@ def _told(one: Seen, fate: Fate, now_ms: int, leaf: Leaf | None, batched: _Place
     return _outcome(one, fate, now_ms, leaf, batched)
 
 
-def batch_note(keys: KeyRing, hashes: Sequence[bytes]) -> str:
+def batch_note(keys: KeyRing, size: int, root: bytes) -> str:
     """A signed note: origin/batch, number of leaves, Merkle root."""
-    text = f"{keys.origin}/batch\n{len(hashes)}\n{base64.b64encode(merkle.root(hashes)).decode()}\n"
+    text = f"{keys.origin}/batch\n{size}\n{base64.b64encode(root).decode()}\n"
     return note.sign(text, keys.origin, keys.log)
 
 

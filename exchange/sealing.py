@@ -96,8 +96,9 @@ def sign_answers(said: Sequence[tuple[layout.Context, bytes]], signing: Ed25519P
         padded = layout.pad(plain)
         return [join(signing.sign(layout.signed_bytes(layout.transcript(context), padded)), padded)]
     hashes = [merkle.leaf_hash(layout.signed_leaf(layout.transcript(context), plain)) for context, plain in said]
-    signature = signing.sign(layout.signed_root(len(hashes), merkle.root(hashes)))
-    ways = [layout.way(place, len(hashes), path) for place, path in enumerate(merkle.inclusion_paths(hashes))]
+    root, paths = merkle.root_and_paths(hashes)
+    signature = signing.sign(layout.signed_root(len(hashes), root))
+    ways = [layout.way(place, len(hashes), path) for place, path in enumerate(paths)]
     return [join(signature, layout.pad(plain, len(join(way))), way) for (_, plain), way in zip(said, ways, strict=True)]
 
 

@@ -75,15 +75,17 @@ def inclusion_path(hashes: Sequence[bytes], index: int) -> list[bytes]:
     return path[::-1]
 
 
-def inclusion_paths(hashes: Sequence[bytes]) -> list[tuple[bytes, ...]]:
-    """PATH of every leaf, each node of the tree computed once."""
-    levels = [list(hashes)]
+def root_and_paths(hashes: Sequence[bytes]) -> tuple[bytes, list[tuple[bytes, ...]]]:
+    """MTH of leaf hashes, and the PATH of each, every node of the tree computed once."""
+    levels = [hashes]
     while len(levels[-1]) > 1:
         levels.append(_above(levels[-1]))
-    return [
-        tuple(level[place] for height, level in enumerate(levels) if (place := index >> height ^ 1) < len(level))
-        for index in range(len(hashes))
-    ]
+    paths: list[tuple[bytes, ...]] = [()] * len(levels[-1])
+    for level in reversed(levels[:-1]):
+        whole = len(level) & ~1
+        own = [(level[place ^ 1], *paths[place >> 1]) for place in range(whole)]
+        paths = own if whole == len(level) else [*own, paths[whole >> 1]]
+    return (levels[-1][0] if hashes else EMPTY_ROOT), paths
 
 
 def consistency_path(hashes: Sequence[bytes], old_size: int) -> list[bytes]:
