@@ -39,13 +39,14 @@ class Table:
         self._room = max(_WINDOW, ceil(size_max / FILL / SHARDS))
         self._size, self._used = min(self._room, _LEAST), np.zeros(SHARDS, np.int64)
         count = SHARDS * self._room
-        self._held = mmap.mmap(-1, (count + _WINDOW) * ROW.itemsize)
+        self._held = mmap.mmap(-1, (count + _WINDOW) * ROW.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._rows = np.frombuffer(self._held, ROW, count)
         self._windows = np.ndarray((count + 1,), f"V{_WINDOW * ROW.itemsize}", self._held, strides=(ROW.itemsize,))
         self._large_pages(False)
 
     def _large_pages(self, large: bool) -> None:
-        """Whether the system may hold it in pages of 2 MiB, of which each row here and there would take one; not all systems have them."""
+        """Whether the system may hold it in pages of 2 MiB, of which each row here and there would take one; not all systems have them, and
+        few for memory that is shared."""
         with suppress(AttributeError, OSError):
             self._held.madvise(mmap.MADV_HUGEPAGE if large else mmap.MADV_NOHUGEPAGE)
 
