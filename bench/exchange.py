@@ -1,5 +1,6 @@
 """Complete exchanges, from the SDK's `request()` to the opened answer, beside four raw Kafka hops of the same sizes and beside a
 synchronous HTTP gateway in front of the same sandbox State API. Everything on the loopback of one machine, one broker, one run.
+What seals, signatures and the State's answer cost alone, is told too (`bench.least`): no exchange can cost less.
 
 Contenders take turns; while one is measured the agents of the bus run only if they are its own. Latencies count from when a call should
 have begun (`bench.open_loop`). `per_cpu_s` is per CPU-second of all that lives for it: broker, sandbox and application included.
@@ -21,6 +22,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from bench.least import least
 from bench.load import WrongCount
 from bench.open_loop import Call, Unanswered, measured, most_per_s
 from bench.peers.hop import ID_BYTES
@@ -64,6 +66,10 @@ TITLE: Words = (
 OURS: Words = ("Accord", "Accord")
 HOPS: Words = ("quatre sauts Kafka nus", "four raw Kafka hops")
 GATEWAY: Words = ("passerelle HTTP synchrone", "synchronous HTTP gateway")
+LEAST: Words = (
+    "scellements, signatures et API de l'État seuls, sans bus (au plus, d'après le processeur)",
+    "seals, signatures and State API alone, no bus (at most, from their processor time)",
+)
 P99_MS, TO_HOPS, TO_GATEWAY = 150.0, 4.0, 3.0
 PEOPLE = 200
 FIRST_PER_S = 50.0
@@ -102,7 +108,7 @@ Turns = dict[tuple[str, int], Figures]
 
 def result(size: Size, most: dict[str, float], turns: Turns, before: float) -> Result:
     """The figures side by side."""
-    half, labels = int(most["exchange"] / 2), {"exchange": OURS, "hops": HOPS, "gateway": GATEWAY}
+    half, labels = int(most["exchange"] / 2), {"exchange": OURS, "hops": HOPS, "gateway": GATEWAY, "least": LEAST}
     sought = size.last_per_s > 0
     contenders = [Contender(name, labels[name], {"max_per_s": rate if sought else None}) for name, rate in most.items()]
     contenders += [Contender(name, labels[name], figures, per_s) for (name, per_s), figures in sorted(turns.items())]
@@ -113,6 +119,7 @@ def result(size: Size, most: dict[str, float], turns: Turns, before: float) -> R
     ratios: Figures = {
         "p50_to_hops": to_hops(size.per_s), "p50_to_hops_at_half": to_hops(half), "max_to_gateway": ratio(most["exchange"], most["gateway"]),
         "hops_max_to_gateway": ratio(most["hops"], most["gateway"]),
+        "least_max_to_gateway": ratio(turns.get(("least", 0), {}).get("max_per_s"), most["gateway"]),
     }  # fmt: skip
     p99_ms = turns["exchange", size.per_s]["p99_ms"]
     return Result(
@@ -171,7 +178,19 @@ class _Bench:
                 async with contender() as one:
                     for per_s in {self._size.per_s, half} - {0}:
                         seen.setdefault((name, per_s), []).append(await measured(one, per_s, self._size.seconds))
+            seen.setdefault(("least", 0), []).append(await self._least())
         return {at: middle(figures) for at, figures in seen.items()}
+
+    async def _least(self) -> Figures:
+        url, token = self._sandbox()
+        async with least(url, token, self._town.sdk.wallet.recipient, self._size.people) as alone:
+            return await alone.measure(self._size.seconds / 4)
+
+    def _sandbox(self) -> tuple[str, str]:
+        """Where the State's API is, and its bearer token."""
+        places = self._town.bus.places
+        url = json.loads(places.ready("sandbox").read_text(encoding="utf-8"))["url"]
+        return url, places.token.read_text(encoding="ascii")
 
     def _next(self) -> tuple[int, int]:
         """Whose turn it is, and in which month: no two like calls at the State for long."""
@@ -221,7 +240,7 @@ class _Bench:
         until_ms = SystemClock().now_ms() + DAY_MS
         recipient = self._town.sdk.wallet.recipient
         prepare(store, recipient, DATA_SET, PURPOSE, QUOTIENT_FAMILIAL.scopes, consents, until_ms)
-        port, url = _free_port(), json.loads(bus.places.ready("sandbox").read_text(encoding="utf-8"))["url"]
+        port, (url, _) = _free_port(), self._sandbox()
         argv = [
             sys.executable,
             "-m",

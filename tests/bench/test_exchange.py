@@ -24,6 +24,7 @@ def test_exchanges_beside_hops_and_gateway(tmp_path: Path) -> None:
         assert 0 < (figures["p50_ms"] or 0) <= (figures["p90_ms"] or 0) <= (figures["p99_ms"] or 0)
     for name in ("exchange", "hops", "gateway"):
         assert found.figures(name) == {"max_per_s": None}
+    assert min(figure or 0 for figure in found.figures("least").values()) > 0
     names = ["p50_to_hops", "p50_to_hops_at_half", "p99_ms", "max_to_gateway"]
     assert [target.name for target in found.targets] == names
 
@@ -70,7 +71,10 @@ def test_targets_are_ratios_of_one_run() -> None:
         ("hops", 100): figures(4),
         ("exchange", 200): figures(30),
         ("hops", 200): figures(6),
+        ("least", 0): {"max_per_s": 250.0, "per_cpu_s": 125.0},
     }
     found = result(Size(), {"exchange": 400, "hops": 800, "gateway": 100}, turns, 0.0)
-    assert found.ratios == {"p50_to_hops": 3, "p50_to_hops_at_half": 5, "max_to_gateway": 4, "hops_max_to_gateway": 8}
+    assert found.ratios == {
+        "p50_to_hops": 3, "p50_to_hops_at_half": 5, "max_to_gateway": 4, "hops_max_to_gateway": 8, "least_max_to_gateway": 2.5,
+    }  # fmt: skip
     assert [target.met for target in found.targets] == [True, False, True, True]
