@@ -189,7 +189,7 @@ class _Bench:
     def _sandbox(self) -> tuple[str, str]:
         """Where the State's API is, and its bearer token."""
         places = self._town.bus.places
-        url = json.loads(places.ready("sandbox").read_text(encoding="utf-8"))["url"]
+        url = places.awaited(places.ready("sandbox"))["url"]
         return url, places.token.read_text(encoding="ascii")
 
     def _next(self) -> tuple[int, int]:

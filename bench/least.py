@@ -77,10 +77,11 @@ class Least:
 
     async def _told(self, who: int, turn: int) -> Reading:
         """What the State says of a person, whose identity came to the connector sealed."""
-        identity, digest, salt = canonical(person(who)), os.urandom(32), os.urandom(SALT_BYTES)
+        somebody, digest, salt = person(who), os.urandom(32), os.urandom(SALT_BYTES)
+        identity = canonical(somebody)
         sealed = seal_identity(public_bytes(self._provider), digest, salt, identity)
         open_identity(self._provider, digest, sealed, commitment(salt, identity))
-        reading = await self._api.fetch(DATA_SET, person(who), self._recipient, parameters(turn))
+        reading = await self._api.fetch(DATA_SET, somebody, self._recipient, parameters(turn))
         if not isinstance(reading, Found) or reading.data["quotient_familial"]["valeur"] != VALUE:
             raise WrongCount("another answer of the State's")
         return reading

@@ -6,7 +6,6 @@ Used by `accord demo`, `accord dev` and the tests. Stopping is in reverse order;
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import sys
@@ -220,7 +219,7 @@ async def local_bus(
                 await bus.make_topics()
                 places.announce(places.broker_ready, kafka=bus.bootstrap)
                 await bus.ready("sandbox", "ledger")
-                bus.sandbox_url = json.loads(places.ready("sandbox").read_text(encoding="utf-8"))["url"]
+                bus.sandbox_url = places.awaited(places.ready("sandbox"))["url"]
                 await introduce(bus.ledger, places, wallet)
                 if portal:
                     bus.start_identity()
@@ -231,8 +230,7 @@ async def local_bus(
                 await bus.ready(*names)
                 if portal:
                     bus.portal_url, bus.demarche_url, bus.facade_url = (
-                        json.loads(places.ready(name).read_text(encoding="utf-8"))["url"]
-                        for name in ("portal", "demarche", "facade")
+                        places.awaited(places.ready(name))["url"] for name in ("portal", "demarche", "facade")
                     )
                 places.announce(places.address, **bus.addresses(), pid=os.getpid())
                 supervisor = asyncio.create_task(bus.supervise())
