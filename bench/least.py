@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from bench.load import WrongCount
 from bench.report import Figures
@@ -27,6 +26,7 @@ from exchange import suites
 from exchange.core import sealing
 from exchange.core.identity import SALT_BYTES, canonical, commitment
 from exchange.data_sets import QUOTIENT_FAMILIAL
+from exchange.hpke import KeyPair
 from exchange.sealing import (
     AnswerKeys,
     open_identity,
@@ -46,10 +46,10 @@ class Least:
 
     def __init__(self, api: RestApi, recipient: str, people: int) -> None:
         self._api, self._recipient, self._people, self._numbers = api, recipient, people, itertools.count()
-        self._own, self._provider = X25519PrivateKey.generate(), X25519PrivateKey.generate()
+        self._own, self._provider = KeyPair.generate(), KeyPair.generate()
         self._signing, self._log = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
         self._raw, public = suites.generate(sealing.X25519)
-        self._keys = AnswerKeys(public_bytes(self._own), public, self._signing, os.urandom(32))
+        self._keys = AnswerKeys(self._own.public, public, self._signing, os.urandom(32))
 
     async def measure(self, seconds: float) -> Figures:
         """As many as the cores could do in a second, from what each costs in processor, the sandbox's included."""
@@ -79,7 +79,7 @@ class Least:
         """What the State says of a person, whose identity came to the connector sealed."""
         somebody, digest, salt = person(who), os.urandom(32), os.urandom(SALT_BYTES)
         identity = canonical(somebody)
-        sealed = seal_identity(public_bytes(self._provider), digest, salt, identity)
+        sealed = seal_identity(self._provider.public, digest, salt, identity)
         open_identity(self._provider, digest, sealed, commitment(salt, identity))
         reading = await self._api.fetch(DATA_SET, somebody, self._recipient, parameters(turn))
         if not isinstance(reading, Found) or reading.data["quotient_familial"]["valeur"] != VALUE:

@@ -10,9 +10,9 @@ from time import perf_counter
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import Engine
 
+from bench import bare
 from bench.agreements import person
 from bench.load import WrongCount
 from bench.report import Figures
@@ -25,13 +25,14 @@ from consent.keys import KeyRing
 from consent.ledger import Ledger
 from consent.opening import Opener, here
 from consent.rotation import private_keys
-from exchange import suites, wire
+from exchange import wire
 from exchange.agents.release import AT_ONCE, SLICE
 from exchange.clock import SystemClock
 from exchange.core import sealing
 from exchange.core.decision import Ask
 from exchange.core.topics import answers as answers_topic
 from exchange.data_sets import QUOTIENT_FAMILIAL
+from exchange.hpke import KeyPair
 from exchange.introduction import ONLINE, introduce_collectivity, introduce_provider, terms
 from exchange.schemas import catalogue
 from exchange.sdk import uuid7
@@ -83,7 +84,7 @@ class Arena:
         )
         digest = sealing.request_digest(key.operator, key.authorisation, key.request, sealing.ask_hash(ask))
         schema = bytes.fromhex(catalogue().codec_of_data_set(QUOTIENT_FAMILIAL.name).sha256)
-        recipient, deadline_ms = public_bytes(self.wallet.private), SystemClock().now_ms() + TTL_MS
+        recipient, deadline_ms = self.wallet.private.public, SystemClock().now_ms() + TTL_MS
         context = sealing.Context(
             digest,
             certificate.hash,
@@ -106,14 +107,14 @@ class Arena:
         return attempt, Sealed(answer, certificate.hash, info)
 
     def open(self, load: Sequence[Sealed]) -> Figures:
-        """The limit: HPKE alone."""
+        """The limit: the HPKE of `cryptography` alone."""
         with self.engine.begin() as connection:
             found = private_keys(connection, self.keys, {one.answer.key.authorisation for one in load})
-        held = {certificate: suites.private_key(key.suite, key.raw) for certificate, key in found.items()}
+        held = {certificate: bare.loaded(key.raw) for certificate, key in found.items()}
         work = [(held[one.certificate_hash], one.answer.sealed_key, one.info) for one in load]
         wall_s, cpu_s = perf_counter(), family_cpu_s()
         for private, sealed_key, info in work:
-            suites.decrypt(private, sealed_key, info)
+            bare.HPKE.decrypt(sealed_key, private, info=info)
         return _rate(len(load), wall_s, cpu_s)
 
     async def release(self, load: Sequence[Sealed]) -> Figures:
@@ -145,7 +146,7 @@ def _rate(count: int, wall_s: float, cpu_s: float) -> Figures:
 
 
 async def new_arena(engine: Engine, keys: KeyRing, agreements: int, opener: Opener = here) -> Arena:
-    connector = ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
+    connector = ConnectorKeys(KeyPair.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
     clock, wallet = SystemClock(), Wallet.new(RECIPIENT, OPERATOR)
     ledger = Ledger(engine, keys, clock, lambda _: connector.mac, opener=opener)
     await introduce_provider(ledger, PROVIDER, connector, Ed25519PrivateKey.generate(), clock.now_ms())

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 
-from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from bench.bare import HPKE
 from bench.load import WrongCount
 from bench.report import (
     Contender,
@@ -49,6 +49,7 @@ from exchange.clock import SystemClock
 from exchange.core import topics
 from exchange.embedded.choose import EMBEDDED, beside, open_kafka
 from exchange.embedded.jars import Progress
+from exchange.hpke import KeyPair
 from exchange.introduction import give, introduce_collectivity, introduce_provider
 from exchange.local import PARTITIONS
 from exchange.outcomes import Answer
@@ -75,7 +76,6 @@ TWO: Words = (
 SEAL: Words = ("scellement HPKE nu", "bare HPKE seal")
 OPEN: Words = ("ouverture HPKE nue", "bare HPKE open")
 VERIFY: Words = ("signature Ed25519 vérifiée, nue", "bare Ed25519 verify")
-_HPKE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
 @dataclass(frozen=True)
@@ -222,11 +222,11 @@ def _bare(count: int, inner_bytes: int) -> dict[str, Figures]:
     public, plain = private.public_key(), os.urandom(SEAL_BYTES)
     began = perf_counter(), process_time()
     for _ in range(count):
-        _HPKE.encrypt(plain, public, info=info)
-    seal, sealed = _rates(count, began), _HPKE.encrypt(os.urandom(inner_bytes), public, info=info)
+        HPKE.encrypt(plain, public, info=info)
+    seal, sealed = _rates(count, began), HPKE.encrypt(os.urandom(inner_bytes), public, info=info)
     began = perf_counter(), process_time()
     for _ in range(count):
-        _HPKE.decrypt(sealed, private, info=info)
+        HPKE.decrypt(sealed, private, info=info)
     opened, signing = _rates(count, began), Ed25519PrivateKey.generate()
     public_half, signature = signing.public_key(), signing.sign(sealed)
     began = perf_counter(), process_time()
@@ -238,7 +238,7 @@ def _bare(count: int, inner_bytes: int) -> dict[str, Figures]:
 @asynccontextmanager
 async def _opened_place(folder: Path, requests: int, progress: Progress | None) -> AsyncIterator[_Place]:
     clock, keys = SystemClock(), ephemeral("accord.bench/sdk")
-    connector = ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
+    connector = ConnectorKeys(KeyPair.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
     ledger = Ledger(open_store(None), keys, clock, lambda _: connector.mac)
     trust = Trust(keys.verifier, public_bytes(keys.certificate), public_bytes(keys.registrar))
     wallet = Wallet.open(folder / "wallet", RECIPIENT, RECIPIENT[:9], trust.certificate)

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from connectors.contract import Failure, Reading, Retry, StateApi
 from connectors.sdk.attempts import Attempts
@@ -43,6 +42,7 @@ from exchange.core.rule import BadRule, Rule, rule_hash
 from exchange.core.topics import VERDICTS, answers, retries, tasks, watches
 from exchange.core.watch import Look, allowed, fingerprint
 from exchange.data_sets import DATA_SETS
+from exchange.hpke import KeyPair
 from exchange.ports import Clock, Ledger, Message, Outbox, Record
 from exchange.sealing import SubjectMismatch, Unopenable, open_identity
 from exchange.tracing import OutHeaders, Tracing, carried
@@ -58,7 +58,7 @@ _CAUSES = {"wrong_person": Code.WRONG_PERSON}
 class ConnectorKeys:
     """The provider's sealing key, the connector's signing key, and the secret shared with the ledger."""
 
-    sealing: X25519PrivateKey
+    sealing: KeyPair
     signing: Ed25519PrivateKey
     mac: bytes
 

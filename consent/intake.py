@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -14,21 +13,22 @@ from consent.keys import KeyRing
 from exchange.core.errors import Code
 from exchange.core.identity import BadIdentity, read
 from exchange.core.sealing import act_info, unpad
+from exchange.hpke import KeyPair
 from exchange.ports import Refused
-from exchange.sealing import Unopenable, public_bytes, unseal
+from exchange.sealing import Unopenable, unseal
 
 KEY_LIFE_MS = 90 * 86_400_000
 
 
-def private(keys: KeyRing) -> X25519PrivateKey:
+def private(keys: KeyRing) -> KeyPair:
     """Of the certificate key: whoever pins that one knows whose this is, and both are replaced together."""
     secret = keys.secrets["certificate.key"]
-    return X25519PrivateKey.from_private_bytes(HKDF(SHA256(), 32, None, b"accord.intake.v1").derive(secret))
+    return KeyPair.of(HKDF(SHA256(), 32, None, b"accord.intake.v1").derive(secret))
 
 
 def entry(keys: KeyRing, now_ms: int) -> DirectoryEntry:
     """The ledger's public key as a directory tells one: signed by the certificate key, countersigned by the registrar. It is no leaf."""
-    public = public_bytes(private(keys))
+    public = private(keys).public
     own = certificates.enrol("ledger", keys.origin, "", public, now_ms + KEY_LIFE_MS, keys.certificate)
     return certificates.countersign(own, keys.registrar)
 

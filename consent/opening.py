@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from exchange.beside import Process, serve
+from exchange.core.sealing import Context, answer_digest, transcript
 from exchange.sealing import SealedAnswer, Unopenable, check_tag, open_outer
 from exchange.suites import PrivateKey, private_key
 
@@ -28,21 +29,24 @@ class Key(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Closed(msgspec.Struct, frozen=True, array_like=True):
-    """An answer, the secret its tag was made with, and every attempt it may be of: its transcript, and the key that opens it while there
-    is one."""
+    """An answer, the secret its tag was made with, and every attempt it may be of: its context, and the key that opens it while there is
+    one."""
 
     tag: bytes
     sealed_key: bytes
     outer: bytes
     mac: bytes
-    attempts: tuple[tuple[bytes, Key | None], ...]
+    attempts: tuple[tuple[Context, Key | None], ...]
 
 
 class Opened(msgspec.Struct, frozen=True, array_like=True):
-    """Which attempt the answer is of (None: of none, or altered), and what was inside (None: no key)."""
+    """Which attempt the answer is of (None: of none, or altered), what was inside (None: no key), the attempt's transcript T, and what
+    tells this answer from another to the same request."""
 
     attempt: int | None
     inner: bytes | None
+    transcript: bytes = b""
+    answer_digest: bytes = b""
 
 
 Opener = Callable[[Sequence[Closed]], Awaitable[Sequence[Opened]]]
@@ -59,19 +63,21 @@ def open_answers(answers: Sequence[Closed]) -> list[Opened]:
 def _open(answer: Closed, loaded: dict[bytes, PrivateKey]) -> Opened:
     """The tag tells which attempt an answer is of: deadline, recipient key and certificate may differ between two."""
     sealed = SealedAnswer(answer.tag, answer.sealed_key, answer.outer)
-    for place, (transcript, key) in enumerate(answer.attempts):
+    for place, (context, key) in enumerate(answer.attempts):
+        t = transcript(context)
         try:
-            check_tag(transcript, sealed, answer.mac)
+            check_tag(t, sealed, answer.mac)
         except Unopenable:
             continue
-        if key is None:
-            return Opened(place, None)
-        if key.raw not in loaded:
-            loaded[key.raw] = private_key(key.suite, key.raw)
-        try:
-            return Opened(place, open_outer(transcript, sealed, loaded[key.raw]))
-        except Unopenable:
-            return _NOT
+        inner = None
+        if key is not None:
+            if key.raw not in loaded:
+                loaded[key.raw] = private_key(key.suite, key.raw)
+            try:
+                inner = open_outer(t, sealed, loaded[key.raw])
+            except Unopenable:
+                return _NOT
+        return Opened(place, inner, t, answer_digest(answer.tag, answer.sealed_key, answer.outer))
     return _NOT
 
 

@@ -41,7 +41,7 @@ from consent.transaction import Leaf, Transaction, read_authorisations, read_sco
 from consent.transitions import move
 from exchange.core.encoding import join, split
 from exchange.core.errors import Code
-from exchange.core.sealing import Context, key_id, transcript
+from exchange.core.sealing import Context, key_id
 from exchange.data_sets import DATA_SETS
 
 _KEY, _KEYED = ("request", "authorisation", "operator"), ("authorisation", "certificate_hash")
@@ -89,7 +89,7 @@ def met(
     held = private_keys(connection, keys, {key.authorisation for key, _ in contexts}) if opening else {}
     macs = {provider: mac(provider) for provider in {a.provider for a in answers}}
     return [
-        Met(Closed(a.tag, a.sealed_key, a.outer, macs[a.provider], tuple([(transcript(c), held.get(c.certificate_hash)) for c in own])), own)
+        Met(Closed(a.tag, a.sealed_key, a.outer, macs[a.provider], tuple([(c, held.get(c.certificate_hash)) for c in own])), own)
         for a in answers
         for own in [contexts.get((a.key, a.digest), ())]
     ]  # fmt: skip
@@ -111,7 +111,7 @@ def check(items: Sequence[Item], answers: Sequence[Met], opened: Sequence[Opened
 def _checked(answer: Answer, met: Met, opened: Opened) -> Seen | DeadLetter:
     if opened.attempt is None:
         return DeadLetter(Code.BAD_SEAL if met.contexts else Code.NO_ATTEMPT)
-    return Seen(answer, met.contexts[opened.attempt], opened.inner)
+    return Seen(answer, met.contexts[opened.attempt], opened.inner, opened.transcript, opened.answer_digest)
 
 
 def release(
@@ -193,7 +193,11 @@ def _append_leaves(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate])
         if fate.action == "insert" and fate.code == "released" and one.context is not None:
             key = one.item.key
             leaves[i] = tx.append(
-                RELEASED, key.authorisation, released_content(one.context), request=key.request, code=RELEASED
+                RELEASED,
+                key.authorisation,
+                released_content(one.context, one.transcript),
+                request=key.request,
+                code=RELEASED,
             )
     if closed:
         told = [join(seen[i].item.digest, fates[i].code.encode(), fates[i].reason.encode()) for i in closed]

@@ -12,8 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 @contextmanager
 def cursor(connection: Connection) -> Iterator[Any]:
-    """A cursor of the driver's, within the connection's transaction; errors are SQLAlchemy's."""
-    own = connection.connection.cursor()
+    """A cursor of the driver's, within the connection's transaction; errors are SQLAlchemy's. PostgreSQL answers in binary: bytes come as
+    they are, instead of twice as long in hexadecimal."""
+    binary = {"binary": True} if connection.dialect.name == "postgresql" else {}
+    own = connection.connection.cursor(**binary)
     try:
         yield own
     except connection.dialect.loaded_dbapi.Error as error:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from connectors.agent import ConnectorKeys
 from consent import certificates
@@ -18,6 +17,7 @@ from exchange.clock import SystemClock
 from exchange.core.identity import Identity, canonical
 from exchange.core.referentials import USUAL, purposes_of
 from exchange.data_sets import DATA_SETS, PROVIDERS, QUOTIENT_FAMILIAL
+from exchange.hpke import KeyPair
 from exchange.places import Places
 from exchange.ports import Ledger
 from exchange.recording import ONLINE as ONLINE
@@ -34,7 +34,7 @@ PURPOSES = USUAL
 def open_connector_keys(folder: Path) -> ConnectorKeys:
     """A connector's keys in its folder, made at the first opening; `ledger.mac` is the secret it shares with the ledger."""
     return ConnectorKeys(
-        X25519PrivateKey.from_private_bytes(read_or_make(folder / "sealing.key")),
+        KeyPair.of(read_or_make(folder / "sealing.key")),
         Ed25519PrivateKey.from_private_bytes(read_or_make(folder / "signing.key")),
         read_or_make(folder / "ledger.mac"),
     )
@@ -62,7 +62,7 @@ async def introduce_provider(
 ) -> None:
     """A provider's sealing key and its connector's signing key enter the directory."""
     known = {entry.public_key for entry in await ledger.directory()}
-    for kind, public in (("provider", public_bytes(keys.sealing)), ("connector", public_bytes(keys.signing))):
+    for kind, public in (("provider", keys.sealing.public), ("connector", public_bytes(keys.signing))):
         if public not in known:
             await ledger.enter(certificates.enrol(kind, provider, "", public, now_ms + KEY_LIFE_MS, enrolment))
 
@@ -70,7 +70,7 @@ async def introduce_provider(
 async def introduce_collectivity(ledger: Door, wallet: Wallet, now_ms: int) -> None:
     """A collectivity's recipient key, its operator's delegation, and habilitations for all data sets under their usual purposes."""
     known = {entry.public_key for entry in await ledger.directory()}
-    if public_bytes(wallet.private) in known:
+    if wallet.private.public in known:
         return
     until_ms = now_ms + KEY_LIFE_MS
     await ledger.delegate(wallet.recipient, wallet.operator, until_ms)

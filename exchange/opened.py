@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from consent import certificates
 from consent.certificates import BadCertificate
@@ -21,6 +20,7 @@ from exchange.beside import Process, serve
 from exchange.core import sealing
 from exchange.core.identity import commitment
 from exchange.core.shape import present
+from exchange.hpke import KeyPair
 from exchange.receipt import BadReceipt
 from exchange.schemas import catalogue
 from exchange.sealing import Unopenable, open_inner
@@ -73,7 +73,7 @@ class _Asked(msgspec.Struct, frozen=True, array_like=True):
 ERRORS: tuple[type[Exception], ...] = (Unopenable, BadReceipt, BadCertificate)
 
 
-def open_released(one: Released, private: X25519PrivateKey, trust: Trust, connectors: Connectors) -> Plain:
+def open_released(one: Released, private: KeyPair, trust: Trust, connectors: Connectors) -> Plain:
     """What is inside. Raises Unopenable, BadReceipt or BadCertificate, and what `connectors` raises."""
     outcome, capsule = one.outcome, one.capsule
     receipt.verify_release(outcome, one.digest, trust.log)
@@ -112,7 +112,7 @@ def read(outcome: Outcome, plain: Plain) -> outcomes.Answer:
 class Opener:
     """Of one collectivity. `keys`: connectors' keys in force, by provider."""
 
-    def __init__(self, private: X25519PrivateKey, trust: Trust, keys: Callable[[], dict[str, bytes]]) -> None:
+    def __init__(self, private: KeyPair, trust: Trust, keys: Callable[[], dict[str, bytes]]) -> None:
         self._private, self._trust, self._keys = private, trust, keys
         self._beside: Process | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -149,7 +149,7 @@ class Opener:
         return _open(answers, self._private, self._trust, self._keys())
 
     def _asked(self, answers: Sequence[Released]) -> bytes:
-        asked = _Asked(self._private.private_bytes_raw(), self._trust, self._keys(), answers)
+        asked = _Asked(self._private.private, self._trust, self._keys(), answers)
         return msgspec.msgpack.encode(asked)
 
     async def _told(self, reply: asyncio.Future[bytes], answers: Sequence[Released]) -> list[Plain | Broken]:
@@ -190,7 +190,7 @@ class Opener:
 
 
 def _open(
-    answers: Sequence[Released], private: X25519PrivateKey, trust: Trust, keys: Mapping[str, bytes]
+    answers: Sequence[Released], private: KeyPair, trust: Trust, keys: Mapping[str, bytes]
 ) -> list[Plain | Broken]:
     def connector(provider: str) -> bytes:
         if provider not in keys:
@@ -208,7 +208,7 @@ def _open(
 
 def _answer(frame: bytes) -> bytes:
     asked = msgspec.msgpack.decode(frame, type=_Asked)
-    private = X25519PrivateKey.from_private_bytes(asked.private)
+    private = KeyPair.of(asked.private)
     return msgspec.msgpack.encode(_open(asked.answers, private, asked.trust, asked.connectors))
 
 

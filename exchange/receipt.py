@@ -11,7 +11,7 @@ import base64
 from consent.core import merkle, note
 from consent.core.facts import Outcome
 from consent.core.leaves import commit, released_content
-from exchange.core.sealing import Context
+from exchange.core.sealing import Context, transcript
 from exchange.schemas import catalogue
 
 
@@ -40,7 +40,8 @@ def verify_release(outcome: Outcome, digest: bytes, verifier: note.Verifier) -> 
         size, root = int(lines[1]), base64.b64decode(lines[2], validate=True)
         if lines[0] != f"{verifier.name}/batch" or leaf["kind"] != "released":
             raise BadReceipt("not a release of this log")
-        if leaf["commitment"] != commit(outcome.leaf_salt, released_content(context(outcome, digest))):
+        told = context(outcome, digest)
+        if leaf["commitment"] != commit(outcome.leaf_salt, released_content(told, transcript(told))):
             raise BadReceipt("the leaf is about something else")
         hashed = merkle.leaf_hash(outcome.leaf)
         merkle.verify_inclusion(hashed, outcome.batch_place, size, outcome.path, root)

@@ -14,7 +14,6 @@ from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from consent.core import merkle
@@ -22,6 +21,7 @@ from exchange import suites
 from exchange.core import sealing as layout
 from exchange.core.encoding import join, split
 from exchange.core.identity import SALT_BYTES, commitment
+from exchange.hpke import KeyPair
 
 _ONCE = bytes(12)  # K seals one answer: a zero nonce is used once
 
@@ -42,7 +42,7 @@ def unseal(private_key: suites.PrivateKey, sealed: bytes, info: bytes, what: str
         raise Unopenable(what) from error
 
 
-def public_bytes(key: X25519PrivateKey | Ed25519PrivateKey) -> bytes:
+def public_bytes(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes_raw()
 
 
@@ -51,7 +51,7 @@ def seal_identity(provider_public: bytes, digest: bytes, salt: bytes, identity: 
     return seal(provider_public, join(salt, identity), layout.identity_info(digest))
 
 
-def open_identity(provider: X25519PrivateKey, digest: bytes, sealed: bytes, committed: bytes) -> bytes:
+def open_identity(provider: KeyPair, digest: bytes, sealed: bytes, committed: bytes) -> bytes:
     """The canonical identity, if it is that of the person the authorisation is about; else Unopenable or `SubjectMismatch`."""
     plain = unseal(provider, sealed, layout.identity_info(digest), "identity")
     try:
@@ -132,7 +132,7 @@ def open_outer(t: bytes, answer: SealedAnswer, authorisation: suites.PrivateKey)
         raise Unopenable("outer") from error
 
 
-def open_inner(context: layout.Context, inner: bytes, recipient: X25519PrivateKey, connector_public: bytes) -> bytes:
+def open_inner(context: layout.Context, inner: bytes, recipient: KeyPair, connector_public: bytes) -> bytes:
     """What the connector sealed, signature checked."""
     t = layout.transcript(context)
     plain = unseal(recipient, inner, layout.inner_info(t), "inner")

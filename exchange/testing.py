@@ -20,7 +20,6 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from connectors import contract
 from connectors.agent import Connector, ConnectorKeys
@@ -46,6 +45,7 @@ from exchange.core.batches import Read
 from exchange.core.identity import Identity
 from exchange.core.memory import Memory
 from exchange.data_sets import PROVIDERS
+from exchange.hpke import KeyPair
 from exchange.introduction import KEY_LIFE_MS, ONLINE, give, introduce_collectivity, introduce_provider
 from exchange.journal.store import JournalStore
 from exchange.ports import Agent, Batches, Record, Unavailable
@@ -296,7 +296,7 @@ class MemoryBus:
         self.broker.create(topics.specs([self.operator], PROVIDERS, partitions=2, cluster=False))
         self.keys = keys or ephemeral("accord.test/memory")
         self.connector_keys = {
-            each: ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
+            each: ConnectorKeys(KeyPair.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
             for each in self._providers
         }
         self.ledger = Ledger(open_sqlite(None), self.keys, self.clock, lambda of: self.connector_keys[of].mac)

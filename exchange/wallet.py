@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -26,8 +25,9 @@ from consent.core.facts import DirectoryEntry
 from consent.keys import read_or_make, sources
 from exchange.core.encoding import join, split
 from exchange.core.sealing import capsule_info
+from exchange.hpke import KeyPair
 from exchange.schemas import catalogue
-from exchange.sealing import Unopenable, public_bytes, unseal
+from exchange.sealing import Unopenable, unseal
 
 _NAME = re.compile(r"[0-9a-f]{32}")
 _OPENED_MAX = 16_384
@@ -54,7 +54,7 @@ class Wallet:
 
     recipient: str
     operator: str
-    private: X25519PrivateKey
+    private: KeyPair
     enrolment: Ed25519PrivateKey
     folder: Path | None = None
     issuer: bytes = b""
@@ -62,19 +62,19 @@ class Wallet:
 
     @classmethod
     def new(cls, recipient: str, operator: str) -> Wallet:
-        return cls(recipient, operator, X25519PrivateKey.generate(), Ed25519PrivateKey.generate())
+        return cls(recipient, operator, KeyPair.generate(), Ed25519PrivateKey.generate())
 
     @classmethod
     def open(cls, folder: Path, recipient: str, operator: str, issuer: bytes = b"") -> Wallet:
         """The wallet in `folder`, its keys made at the first opening."""
-        private = X25519PrivateKey.from_private_bytes(read_or_make(folder / "recipient.key"))
+        private = KeyPair.of(read_or_make(folder / "recipient.key"))
         enrolment = Ed25519PrivateKey.from_private_bytes(read_or_make(folder / "enrolment.key"))
         return cls(recipient, operator, private, enrolment, folder / "capsules", issuer)
 
     def entry(self, not_after_ms: int) -> DirectoryEntry:
         """The directory entry of the recipient key, signed by the collectivity, naming the operator."""
         return certificates.enrol(
-            "recipient", self.recipient, self.operator, public_bytes(self.private), not_after_ms, self.enrolment
+            "recipient", self.recipient, self.operator, self.private.public, not_after_ms, self.enrolment
         )
 
     def keep(self, authorisation: bytes, sealed: bytes) -> None:
@@ -151,7 +151,7 @@ class Wallet:
 
     @cached_property
     def _own(self) -> AESGCM:
-        return AESGCM(HKDF(SHA256(), 32, None, b"accord.wallet.v1").derive(self.private.private_bytes_raw()))
+        return AESGCM(HKDF(SHA256(), 32, None, b"accord.wallet.v1").derive(self.private.private))
 
     def _place(self, authorisation: bytes) -> bytes:
         return join(b"accord.kept.v1", self.recipient.encode(), authorisation)

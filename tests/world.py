@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from connectors.agent import ConnectorKeys
 from connectors.contract import Found, Reading
@@ -40,6 +39,7 @@ from exchange.core.decision import Ask
 from exchange.core.heads import HEAD, varint
 from exchange.core.identity import Identity, canonical
 from exchange.data_sets import QUOTIENT_FAMILIAL
+from exchange.hpke import KeyPair
 from exchange.introduction import PURPOSES, give, introduce_collectivity, introduce_provider
 from exchange.schemas import catalogue
 from exchange.sealing import AnswerKeys, public_bytes, seal_answer, seal_identity
@@ -103,7 +103,7 @@ class World:
 
     def __init__(self, store: Path | str | None = None, keys: KeyRing | None = None) -> None:
         self.clock, self.keys = SetClock(), keys or ephemeral("accord.test/ledger")
-        self.connector = ConnectorKeys(X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
+        self.connector = ConnectorKeys(KeyPair.generate(), Ed25519PrivateKey.generate(), os.urandom(32))
         self.wallet = Wallet.new(RECIPIENT, OPERATOR)
         self.engine = open_store(store)
         self._numbers = itertools.count(1)
@@ -150,7 +150,7 @@ class World:
         return (await self.ledger.attempt([asked.attempt]))[0]
 
     def context(self, asked: Asked) -> sealing.Context:
-        a, recipient_key = asked.attempt, sealing.key_id(public_bytes(self.wallet.private))
+        a, recipient_key = asked.attempt, sealing.key_id(self.wallet.private.public)
         return sealing.Context(
             a.digest, a.certificate_hash, recipient_key, a.schema_hash, a.scopes, a.rule_hash, a.deadline_ms
         )
@@ -158,7 +158,7 @@ class World:
     def answer(self, asked: Asked, plain: bytes = b"found", mac: bytes | None = None) -> Answer:
         """The State's answer, sealed afresh at each call."""
         keys = AnswerKeys(
-            public_bytes(self.wallet.private),
+            self.wallet.private.public,
             asked.certificate.public_key,
             self.connector.signing,
             mac or self.connector.mac,
@@ -219,9 +219,7 @@ async def outcome_of(bus: MemoryBus, request: bytes) -> Outcome:
     return await until(bus, lambda: next(iter(told(bus, request)), None))
 
 
-async def publish(
-    bus: MemoryBus, authorisation: bytes, identity: Identity, provider: X25519PrivateKey | None = None
-) -> bytes:
+async def publish(bus: MemoryBus, authorisation: bytes, identity: Identity, provider: KeyPair | None = None) -> bytes:
     """A request made by hand, for whoever `identity` is, sealed to `provider` or else to the real one; its id."""
     capsule = bus.wallet.capsule(authorisation)
     assert capsule is not None
@@ -231,7 +229,7 @@ async def publish(
     key = RequestKey(bus.operator, authorisation, os.urandom(16))
     digest = sealing.request_digest(key.operator, authorisation, key.request, sealing.ask_hash(ask))
     entries = await bus.ledger.directory()
-    sealed_to = public_bytes(provider) if provider else next(e.public_key for e in entries if e.kind == "provider")
+    sealed_to = provider.public if provider else next(e.public_key for e in entries if e.kind == "provider")
     identity_sealed = seal_identity(sealed_to, digest, capsule.salt, canonical(identity))
     head = HEAD.pack(
         catalogue().prefix("exchange-request"),

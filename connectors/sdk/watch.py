@@ -5,14 +5,13 @@ from __future__ import annotations
 import hmac
 from typing import Any, NamedTuple
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
 from consent.core.facts import Submission
 from exchange import wire
 from exchange.core.decision import Ask
 from exchange.core.errors import Code
 from exchange.core.sealing import ask_hash, request_digest
 from exchange.core.watch import Look, Watch, tag
+from exchange.hpke import KeyPair
 from exchange.ports import Message, Record
 from exchange.tracing import OutHeaders
 
@@ -39,9 +38,9 @@ class TooLarge(ValueError):
     """A record that no topic takes."""
 
 
-def secret_of(private: X25519PrivateKey) -> bytes:
+def secret_of(private: KeyPair) -> bytes:
     """The key of fingerprints and tags: this provider's connector alone has it, and loses it when it changes its sealing key."""
-    return hmac.digest(private.private_bytes_raw(), b"accord.watch.v1", "sha256")
+    return hmac.digest(private.private, b"accord.watch.v1", "sha256")
 
 
 def watch_of(first: Submission, ask: Ask, deadline_ms: int) -> Watch | None:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from consent.core.facts import Answer, Authorisation, Awaits, Handover, RequestKey, Verdict
 from consent.core.rules import usable, within
 from exchange.core.errors import Code
-from exchange.core.sealing import Context, answer_digest, bound_rule
+from exchange.core.sealing import Context, bound_rule
 
 FateCode = Literal["released", "refused", "failed", "expired", "cancelled"]
 
@@ -44,11 +44,14 @@ class Held(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """An item after the checks made without locks. `inner` is None where no key opened it."""
+    """An item after the checks made without locks. `inner` is None where no key opened it. Of an answer: the transcript of its context, and
+    what tells it from another to the same request (`answer_digest`)."""
 
     item: Answer | Verdict
     context: Context | None = None
     inner: bytes | None = None
+    transcript: bytes = b""
+    answer_digest: bytes = b""
 
 
 class Fate(NamedTuple):
@@ -110,7 +113,7 @@ def _fate(
     if isinstance(seen.item, Verdict):
         return _judged(seen.item, row, now_ms)
     assert seen.context is not None  # an answer without an attempt is a dead letter
-    told = answer_digest(seen.item.tag, seen.item.sealed_key, seen.item.outer)
+    told = seen.answer_digest
     if row is not None and told != row.answer_digest:
         return DROP  # the one that waits came first
     if now_ms >= seen.context.deadline_ms:
@@ -145,8 +148,7 @@ def _met_again(seen: Seen, row: Row, held: Held | None, *, waits: bool) -> Fate:
         return DROP
     if row.code != "released" and row.code != "waiting":
         return Fate("again", row.code, reason=row.reason, provider_code=row.provider_code)
-    item = seen.item
-    if waits or isinstance(item, Verdict) or answer_digest(item.tag, item.sealed_key, item.outer) != row.answer_digest:
+    if waits or isinstance(seen.item, Verdict) or seen.answer_digest != row.answer_digest:
         return DROP
     opened = seen.inner is not None and seen.context is not None
     keyed = opened and held is not None and seen.context.certificate_hash in held.keyed  # type: ignore[union-attr]  # opened says context is there

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -20,6 +19,7 @@ from consent.stores import tables as t
 from exchange import suites
 from exchange.core.errors import Code
 from exchange.core.sealing import HYBRID, PUBLIC_BYTES, X25519, Context, transcript
+from exchange.hpke import KeyPair
 from exchange.introduction import terms
 from exchange.sealing import AnswerKeys, SealedAnswer, Unopenable, open_inner, open_outer, public_bytes, seal_answer
 from exchange.testing import START_MS, MemoryBus
@@ -28,12 +28,12 @@ from tests.world import JEANNE, RECIPIENT, ScriptedApi, World
 
 SUITES = (X25519, HYBRID)
 HALF = PUBLIC_BYTES[HYBRID] - PUBLIC_BYTES[X25519]
-SIGNING, TO = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
+SIGNING, TO = Ed25519PrivateKey.generate(), KeyPair.generate()
 PAIRS = {suite: suites.generate(suite) for suite in SUITES}
 
 
 def keys_of(suite: str) -> AnswerKeys:
-    return AnswerKeys(public_bytes(TO), PAIRS[suite][1], SIGNING, bytes(32), suite)
+    return AnswerKeys(TO.public, PAIRS[suite][1], SIGNING, bytes(32), suite)
 
 
 def private_of(suite: str) -> suites.PrivateKey:
@@ -88,9 +88,7 @@ async def test_an_answer_sealed_in_another_suite_is_a_dead_letter(world: World) 
     asked, honest = await world.answered(await world.give())
     public = asked.certificate.public_key
     for claimed, key in ((X25519, public[HALF:]), (X25519, public[:32])):
-        keys = AnswerKeys(
-            public_bytes(world.wallet.private), key, world.connector.signing, world.connector.mac, claimed
-        )
+        keys = AnswerKeys(world.wallet.private.public, key, world.connector.signing, world.connector.mac, claimed)
         sealed = seal_answer(world.context(asked), b"found", keys)
         (result,) = await world.release(moved(honest, sealed))
         assert result == DeadLetter(Code.BAD_SEAL)
@@ -128,7 +126,7 @@ def test_a_certificate_of_an_unknown_suite_or_size_is_none(suite: str, size_byte
 def test_raw_keys_come_back(suite: str) -> None:
     """Private and public halves have one size each, and belong together; two are never the same."""
     private, public = suites.generate(suite)
-    assert (len(private), len(public)) == ({X25519: 32, HYBRID: 96}[suite], PUBLIC_BYTES[suite])
+    assert (len(private), len(public)) == ({X25519: 64, HYBRID: 96}[suite], PUBLIC_BYTES[suite])
     sealed = suites.encrypt(suite, public, b"plain", b"info")
     assert suites.decrypt(suites.private_key(suite, private), sealed, b"info") == b"plain"
     assert suites.generate(suite) != (private, public)

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from exchange.core.encoding import join
 from exchange.core.errors import Code
 from exchange.core.identity import canonical
 from exchange.core.sealing import act_info, pad
+from exchange.hpke import KeyPair
 from exchange.introduction import terms as usual
 from exchange.known_keys import KnownKeys
 from exchange.ports import Refused
@@ -131,7 +131,7 @@ async def test_the_key_is_the_one_whose_signature_is_pinned(world: World) -> Non
     trust = Trust(keys.verifier, public_bytes(keys.certificate), public_bytes(keys.registrar))
     assert await KnownKeys(world.ledger, trust, world.clock).intake() == await world.ledger.intake()
     theirs = Ed25519PrivateKey.generate()
-    public = public_bytes(X25519PrivateKey.generate())
+    public = KeyPair.generate().public
     forged = certificates.enrol("ledger", keys.origin, "", public, first.not_after_ms, theirs)
     with pytest.raises(Refused, match=Code.CERTIFICATE_INVALID):
         await world.ledger.enter(forged)

@@ -12,38 +12,35 @@ from contextlib import aclosing
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from consent.opening import FEW, Beside, Closed, Key, Opened, here, open_answers
 from exchange import suites
-from exchange.core.sealing import HYBRID, NO_RULE, X25519, Context, key_id, transcript
+from exchange.core.sealing import HYBRID, NO_RULE, X25519, Context, answer_digest, key_id, transcript
+from exchange.hpke import KeyPair
 from exchange.sealing import AnswerKeys, open_inner, public_bytes, seal_answer
 from tests.beside import beside_of, said_of, until
 
-CONTEXTS: dict[bytes, Context] = {}
-"""Those made, by transcript."""
-RECIPIENT, SIGNING, MAC = X25519PrivateKey.generate(), Ed25519PrivateKey.generate(), os.urandom(32)
+RECIPIENT, SIGNING, MAC = KeyPair.generate(), Ed25519PrivateKey.generate(), os.urandom(32)
 
 
 def context(number: int) -> Context:
-    ids = (number.to_bytes(32, "big"), os.urandom(32), key_id(public_bytes(RECIPIENT)), bytes(32))
-    made = Context(*ids, ("one", "two"), NO_RULE, 1_900_000_000_000)
-    return CONTEXTS.setdefault(transcript(made), made)
+    ids = (number.to_bytes(32, "big"), os.urandom(32), key_id(RECIPIENT.public), bytes(32))
+    return Context(*ids, ("one", "two"), NO_RULE, 1_900_000_000_000)
 
 
 def sealed(number: int, suite: str = X25519) -> Closed:
     """An answer whose second attempt is the one it is of."""
     raw, public = suites.generate(suite)
-    keys, own = AnswerKeys(public_bytes(RECIPIENT), public, SIGNING, MAC, suite), context(number)
+    keys, own = AnswerKeys(RECIPIENT.public, public, SIGNING, MAC, suite), context(number)
     made = seal_answer(own, f"answer {number}".encode(), keys)
-    attempts = ((transcript(context(number + 1_000)), Key(suite, raw)), (transcript(own), Key(suite, raw)))
+    attempts = ((context(number + 1_000), Key(suite, raw)), (own, Key(suite, raw)))
     return Closed(made.tag, made.sealed_key, made.outer, MAC, attempts)
 
 
 def read(answer: Closed, opened: Opened) -> bytes:
     assert opened.attempt is not None
     assert opened.inner is not None
-    return open_inner(CONTEXTS[answer.attempts[opened.attempt][0]], opened.inner, RECIPIENT, public_bytes(SIGNING))
+    return open_inner(answer.attempts[opened.attempt][0], opened.inner, RECIPIENT, public_bytes(SIGNING))
 
 
 @pytest.mark.parametrize("suite", [X25519, HYBRID])
@@ -66,7 +63,10 @@ def test_what_does_not_open_is_told_so() -> None:
         (replace(good, tag=bytes(32)), Opened(None, None)),
         (replace(good, outer=good.outer[:-1] + bytes([good.outer[-1] ^ 1])), Opened(None, None)),
         (replace(good, attempts=()), Opened(None, None)),
-        (replace(good, attempts=((own, None),)), Opened(0, None)),
+        (
+            replace(good, attempts=((own, None),)),
+            Opened(0, None, transcript(own), answer_digest(good.tag, good.sealed_key, good.outer)),
+        ),
         (replace(good, attempts=((own, Key(X25519, suites.generate(X25519)[0])),)), Opened(None, None)),
     ]
     found = open_answers([*(case for case, _ in cases), good])

@@ -70,7 +70,8 @@ def _seen(message: Message, standing: Standing) -> Seen:
     if message[0] != "answer":
         return Seen(Verdict(answer.key, answer.digest, deadline_ms, _KINDS[message[0]], ""))  # type: ignore[arg-type]
     context = Context(answer.digest, CERTIFICATE, RECIPIENT_KEY, b"schema", SCOPES, NO_RULE, deadline_ms)
-    return Seen(answer, context, b"inner" if standing.opened else None)
+    digest = answer_digest(answer.tag, answer.sealed_key, answer.outer)
+    return Seen(answer, context, b"inner" if standing.opened else None, b"T", digest)
 
 
 def _row(row: Row, message: Message, standing: Standing) -> CoreRow:

@@ -7,7 +7,6 @@ import os
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from exchange.core.sealing import (
     transcript,
     unpad,
 )
+from exchange.hpke import KeyPair
 from exchange.sealing import (  # fmt: skip
     AnswerKeys,
     SealedAnswer,
@@ -39,9 +39,9 @@ from exchange.sealing import (  # fmt: skip
 )
 from tests.properties.strategies import CONTEXTS, HASHES, IDS
 
-AUTHORISATION, RECIPIENT, PROVIDER = (X25519PrivateKey.generate() for _ in range(3))
+AUTHORISATION, RECIPIENT, PROVIDER = (KeyPair.generate() for _ in range(3))
 SIGNING, MAC = Ed25519PrivateKey.generate(), os.urandom(32)
-KEYS = AnswerKeys(public_bytes(RECIPIENT), public_bytes(AUTHORISATION), SIGNING, MAC)
+KEYS = AnswerKeys(RECIPIENT.public, AUTHORISATION.public, SIGNING, MAC)
 
 
 @given(st.binary(max_size=5_000))
@@ -163,7 +163,7 @@ def test_an_identity_opens_for_its_request_and_its_person_only(
 ) -> None:
     """Under another D it does not open; under another commitment it is somebody else."""
     salt = bytes(range(32))
-    sealed = seal_identity(public_bytes(PROVIDER), digest, salt, identity)
+    sealed = seal_identity(PROVIDER.public, digest, salt, identity)
     assert open_identity(PROVIDER, digest, sealed, commitment(salt, identity)) == identity
     if other != digest:
         with pytest.raises(Unopenable):

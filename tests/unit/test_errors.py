@@ -16,7 +16,6 @@ from typing import Any
 import httpx
 import pytest
 import typer
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from starlette.applications import Starlette
 from typer.testing import CliRunner
 
@@ -45,6 +44,7 @@ from exchange.datapass.desk import Desk
 from exchange.datapass.memory import Memory
 from exchange.datapass.server import Receiver
 from exchange.franceconnect import FranceConnect, NotIdentified
+from exchange.hpke import KeyPair
 from exchange.introduction import record, terms
 from exchange.locks import InUse
 from exchange.outcomes import (
@@ -300,7 +300,7 @@ async def identity(code: Code) -> str:
     async with MemoryBus(ScriptedApi(Found(QUOTIENT))) as bus:
         mismatch = code is Code.SUBJECT_MISMATCH
         request = await publish(
-            bus, await bus.give(JEANNE), PAUL if mismatch else JEANNE, None if mismatch else X25519PrivateKey.generate()
+            bus, await bus.give(JEANNE), PAUL if mismatch else JEANNE, None if mismatch else KeyPair.generate()
         )
         return (await outcome_of(bus, request)).reason
 

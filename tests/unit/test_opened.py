@@ -119,7 +119,7 @@ async def test_it_is_told_no_secret_but_by_its_pipe(
         assert len(await both.open(released)) == COUNT
         (pid,) = beside()
         assert b"secret-of-the-ledger" not in said_of(pid, "environ")
-        assert bus.sdk.wallet.private.private_bytes_raw().hex().encode() not in said_of(pid, "cmdline")
+        assert bus.sdk.wallet.private.private.hex().encode() not in said_of(pid, "cmdline")
 
 
 async def test_the_first_many_do_not_wait_for_it(bus: MemoryBus, released: list[Released]) -> None:

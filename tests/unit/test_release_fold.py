@@ -17,13 +17,20 @@ SCOPES = ("adresse", "quotient")
 ANSWER = Answer(KEY, "cnaf", D, b"t" * 32, b"s" * 80, b"outer", Position("answers.cnaf.v1", 0, 7))
 OTHER_ANSWER = msgspec.structs.replace(ANSWER, outer=b"another")
 CONTEXT = Context(D, CERTIFICATE, RECIPIENT_KEY, b"h" * 32, SCOPES, NO_RULE, DEADLINE_MS)
-VALID = Seen(ANSWER, CONTEXT, b"inner")
 AUTHORISATION = Authorisation(
     A, 1, State.LIVE, "21130055300016", "cnaf", "cnaf.quotient-familial.v1", "cantine", SCOPES, 500, 5_000, 0, 10,
     b"certificate", CERTIFICATE, (OPERATOR,), SCOPES,
 )  # fmt: skip
 HELD = Held(AUTHORISATION, {OPERATOR: RECIPIENT_KEY}, frozenset({CERTIFICATE}))
 WITHDRAWN = Held(msgspec.structs.replace(AUTHORISATION, state=State.WITHDRAWN), HELD.recipient_keys, frozenset())
+
+
+def seen(answer: Answer = ANSWER, context: Context = CONTEXT, inner: bytes | None = b"inner") -> Seen:
+    """As it leaves the checks made without locks."""
+    return Seen(answer, context, inner, b"T", answer_digest(answer.tag, answer.sealed_key, answer.outer))
+
+
+VALID = seen()
 
 
 def verdict(code: str, digest: bytes = D) -> Seen:
@@ -77,7 +84,7 @@ ROWS = {
     CONFIRMED: row("released", confirmed=True),
 }
 MESSAGES = {
-    YES: VALID, NO: Seen(ANSWER, CONTEXT, None), OTHER: Seen(OTHER_ANSWER, CONTEXT, b"inner"), REFUSED: verdict("refused"),
+    YES: VALID, NO: seen(inner=None), OTHER: seen(OTHER_ANSWER), REFUSED: verdict("refused"),
     BROKEN: verdict("failed"), CANCELLED: verdict("cancelled"), EXPIRED: verdict("expired"),
 }  # fmt: skip
 
@@ -96,8 +103,8 @@ def test_each_cell(known: str, message: str, expected: str) -> None:
 def test_other_bytes_under_a_known_id_are_a_conflict(known: str, confirmed: bool, message: str) -> None:
     """Any row, another digest: conflict for that submission, and the row is untouched."""
     context = CONTEXT.__class__(OTHER_D, *msgspec.structs.astuple(CONTEXT)[1:])
-    seen = Seen(msgspec.structs.replace(ANSWER, digest=OTHER_D), context, b"inner")
-    items = [seen if message == "answer" else verdict("failed", OTHER_D), VALID]
+    other = seen(msgspec.structs.replace(ANSWER, digest=OTHER_D), context)
+    items = [other if message == "answer" else verdict("failed", OTHER_D), VALID]
     (found, same), uses = fold(items, {KEY: row(known, confirmed=confirmed)}, {A: HELD}, NOW_MS)
     assert found == Fate("conflict", reason=Code.CONFLICT) and uses == {}
     assert same.code == known or same == DROP
@@ -178,7 +185,7 @@ def test_an_expiry_proposed_too_early_is_dropped(now_ms: int, expected: str) -> 
 
 def request(number: int) -> Seen:
     key = RequestKey(OPERATOR, A, number.to_bytes(16, "big"))
-    return Seen(msgspec.structs.replace(ANSWER, key=key), CONTEXT, b"inner")
+    return seen(msgspec.structs.replace(ANSWER, key=key))
 
 
 SHOWN = HELD._replace(preview=True)

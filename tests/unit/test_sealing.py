@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from consent.core import merkle
 from exchange.core import sealing
 from exchange.core.encoding import join, split
 from exchange.core.identity import Identity, canonical, commitment
 from exchange.core.sealing import Context
+from exchange.hpke import KeyPair
 from exchange.sealing import (
     AnswerKeys,
     SealedAnswer,
@@ -35,9 +35,9 @@ from exchange.sealing import (
 )
 
 OPERATOR, A, R, ASK = "211300553", b"a" * 16, b"r" * 16, b"k" * 32
-AUTHORISATION, RECIPIENT, PROVIDER, OTHER = (X25519PrivateKey.generate() for _ in range(4))
+AUTHORISATION, RECIPIENT, PROVIDER, OTHER = (KeyPair.generate() for _ in range(4))
 SIGNING, MAC = Ed25519PrivateKey.generate(), os.urandom(32)
-KEYS = AnswerKeys(public_bytes(RECIPIENT), public_bytes(AUTHORISATION), SIGNING, MAC)
+KEYS = AnswerKeys(RECIPIENT.public, AUTHORISATION.public, SIGNING, MAC)
 CONTEXT = Context(
     sealing.request_digest(OPERATOR, A, R, ASK), b"c" * 32, sealing.key_id(KEYS.recipient_public), b"h" * 32,
     ("adresse", "quotient"), sealing.NO_RULE, 1_800_000_000_000,
@@ -46,7 +46,7 @@ JEANNE = canonical(Identity("MARTIN", prenoms=("Jeanne",), date_naissance="1980-
 PAUL = canonical(Identity("DURAND", prenoms=("Paul",), date_naissance="1979-11-30"))
 
 
-def accepted_by_ledger(context: Context, sealed: SealedAnswer, authorisation: X25519PrivateKey = AUTHORISATION) -> bool:
+def accepted_by_ledger(context: Context, sealed: SealedAnswer, authorisation: KeyPair = AUTHORISATION) -> bool:
     try:
         check_tag(sealing.transcript(context), sealed, MAC)
         open_outer(sealing.transcript(context), sealed, authorisation)
@@ -245,7 +245,7 @@ DIGEST = CONTEXT.digest
 
 def test_the_right_person_is_accepted() -> None:
     """Identity and salt under their own request and commitment."""
-    sealed = seal_identity(public_bytes(PROVIDER), DIGEST, SALT, JEANNE)
+    sealed = seal_identity(PROVIDER.public, DIGEST, SALT, JEANNE)
     assert open_identity(PROVIDER, DIGEST, sealed, commitment(SALT, JEANNE)) == JEANNE
 
 
@@ -264,21 +264,21 @@ def test_the_right_person_is_accepted() -> None:
 )
 def test_somebody_else_under_an_agreement_is_a_mismatch(salt: bytes, identity: bytes) -> None:
     """The attack of §6: whoever is sealed in, only the agreement's own person and salt match."""
-    sealed = seal_identity(public_bytes(PROVIDER), DIGEST, salt, identity)
+    sealed = seal_identity(PROVIDER.public, DIGEST, salt, identity)
     with pytest.raises(SubjectMismatch):
         open_identity(PROVIDER, DIGEST, sealed, commitment(SALT, JEANNE))
 
 
 def test_a_salt_of_another_size_is_a_mismatch_even_if_it_is_committed_to() -> None:
     """32 bytes, so that nobody borrows bytes between salt and identity."""
-    sealed = seal_identity(public_bytes(PROVIDER), DIGEST, SALT[:31], JEANNE)
+    sealed = seal_identity(PROVIDER.public, DIGEST, SALT[:31], JEANNE)
     with pytest.raises(SubjectMismatch):
         open_identity(PROVIDER, DIGEST, sealed, commitment(SALT[:31], JEANNE))
 
 
 def test_an_identity_sealed_to_another_provider_or_request_does_not_open() -> None:
     """Not a mismatch: unopenable, nothing is learnt."""
-    sealed = seal_identity(public_bytes(PROVIDER), DIGEST, SALT, JEANNE)
+    sealed = seal_identity(PROVIDER.public, DIGEST, SALT, JEANNE)
     for provider, digest in ((OTHER, DIGEST), (PROVIDER, bytes(32))):
         with pytest.raises(Unopenable) as refused:
             open_identity(provider, digest, sealed, commitment(SALT, JEANNE))
