@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, aclosing
 
 from bench import postgres
+from bench.bare import OURS
 from bench.ledger import store
 from bench.release_arena import new_arena
 from bench.release_pair import CORES, two_and_one
@@ -108,6 +109,7 @@ def result(
         ))  # fmt: skip
     else:
         contenders += [Contender(name, label, figures) for (name, label), figures in zip(_PAIR, pair, strict=True)]
+    remarks.append(OURS)
     ratios["two_to_one"] = ratio(pair[0]["per_s"], pair[1]["per_s"]) if pair else None
     label = ("deux registres à la fois / un seul", "two ledgers at once / one")
     targets.append(at_least("two_to_one", label, ratios["two_to_one"], 1.7))

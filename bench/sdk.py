@@ -21,7 +21,7 @@ from time import perf_counter, process_time
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from bench.bare import HPKE
+from bench.bare import HPKE, OURS
 from bench.load import WrongCount
 from bench.report import (
     Contender,
@@ -121,7 +121,7 @@ def result(size: Size, figures: dict[str, Figures], inner_bytes: int, before: fl
         "open_bytes": inner_bytes,
     }
     return Result(
-        "sdk", TITLE, sizes, size.repeat, contenders, ratios, targets(ratios), machine(before), versions(), (TWO,)
+        "sdk", TITLE, sizes, size.repeat, contenders, ratios, targets(ratios), machine(before), versions(), (TWO, OURS)
     )
 
 

@@ -107,7 +107,7 @@ class Stand:
         digest = sealing.request_digest(bus.operator, agreement, request, sealing.ask_hash(written))
         asked = DATA_SETS.get(str(wanted["data_set"]), QUOTIENT_FAMILIAL)
         keys = bus.connector_keys.get(asked.provider, bus.connector_keys[bus.provider])
-        provider = keys.sealing.public_key().public_bytes_raw()
+        provider = keys.sealing.public
         identity = seal_identity(provider, digest, capsule.salt, capsule.identity)
         relied = certificates.certificate_hash(capsule.certificate)
         head = HEAD.pack(catalogue().prefix("exchange-request"), request, agreement, relied, ask.get("ttl_ms", 300_000))
