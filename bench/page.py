@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from textwrap import wrap
 
-from bench.report import Contender, Figures, Result, Target
+from bench.report import Contender, Figures, Result, Target, Words
 
 COMMANDS = {
     "gate": "accord bench gate",
@@ -26,7 +27,9 @@ _KINDS = {
 }  # fmt: skip
 """What one plot shows: figures of one unit."""
 _SHADES = ("#1f4e8c", "#7fa8d6", "#c3d7ee")
-_LABEL_PX, _BAR_PX, _VALUE_PX, _THICK_PX, _GAP_PX, _TOP_PX = 250, 380, 90, 13, 9, 46
+_LABEL_PX, _BAR_PX, _VALUE_PX, _THICK_PX, _GAP_PX, _TOP_PX = 250, 380, 90, 13, 9, 62
+_LABEL_CHARS = 38
+"""What fits beside the bars; more goes on below."""
 
 
 def plots(result: Result) -> dict[str, str]:
@@ -35,31 +38,35 @@ def plots(result: Result) -> dict[str, str]:
     for kind, (names, unit) in _KINDS.items():
         rows = [(_who(c), [c.figures.get(name) for name in names]) for c in result.contenders if _has(c.figures, names)]
         if rows:
-            found[f"{result.bench}-{kind}.svg"] = bars(" · ".join(result.title), unit, rows)
+            found[f"{result.bench}-{kind}.svg"] = bars(result.title, unit, rows)
     return found
 
 
-def bars(title: str, unit: str, rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:
+def bars(title: Words, unit: str, rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:
     """Horizontal bars from zero, a group of shades for each row, each with its value; what was not measured has no bar."""
     most = max((value for _, values in rows for value in values if value), default=1.0)
     parts, y = list[str](), _TOP_PX
     for label, values in rows:
-        parts.append(_text(_LABEL_PX - 8, y + 11, label, "end"))
+        lines, top = wrap(label, _LABEL_CHARS), y
+        parts += [_text(_LABEL_PX - 8, top + 11 + n * (_THICK_PX + 2), line, "end") for n, line in enumerate(lines)]
         for shade, value in zip(_SHADES, values, strict=False):
             if value is not None:
                 width = max(_BAR_PX * value / most, 1)
                 parts.append(f'<rect x="{_LABEL_PX}" y="{y}" width="{width:.1f}" height="{_THICK_PX}" fill="{shade}"/>')
                 parts.append(_text(_LABEL_PX + width + 5, y + 11, number(value)))
                 y += _THICK_PX + 2
-        y += _GAP_PX
+        y = max(y, top + len(lines) * (_THICK_PX + 2)) + _GAP_PX
     wide = _LABEL_PX + _BAR_PX + _VALUE_PX
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {y}" width="{wide}" height="{y}" role="img" '
-        f'font-family="sans-serif" font-size="12" fill="#1b1b1b"><title>{escape(title)} — {escape(unit)}</title>'
+        f'font-family="sans-serif" font-size="12" fill="#1b1b1b"><title>{escape(" · ".join(title))} — {escape(unit)}</title>'
     )
     paper = f'<rect width="{wide}" height="{y}" fill="#ffffff"/>'
-    said = f'<text x="8" y="18" font-size="14" font-weight="bold">{escape(title)}</text>{_text(8, 34, unit)}'
-    return "\n".join([head, paper, said, *parts, "</svg>\n"])
+    said = [
+        f'<text x="8" y="{18 + 16 * n}" font-size="14" font-weight="bold">{escape(line)}</text>'
+        for n, line in enumerate(title)
+    ]
+    return "\n".join([head, paper, *said, _text(8, 50, unit), *parts, "</svg>\n"])
 
 
 def page(results: Mapping[str, Result], folder: str = "bench") -> str:

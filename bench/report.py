@@ -32,7 +32,7 @@ Say = Callable[[str, str], None]
 """What is being done, in French and in English."""
 Figures = dict[str, float | None]
 """Name with its unit last (`per_s`, `per_cpu_s`, `p50_ms`, `rss_bytes`…) → value; None where the system does not tell."""
-_LIBRARIES = ("aiokafka", "cryptography", "faust-streaming", "sqlalchemy")
+_LIBRARIES = ("aiokafka", "cryptography", "faust-streaming", "pynacl", "sqlalchemy")
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,18 @@ def test_a_plot_is_an_image_of_every_figure() -> None:
     assert {"gate & co", "20 000", "10 000", "40 000"} <= texts
 
 
+def test_nothing_that_is_written_in_a_plot_is_cut() -> None:
+    """A long name goes on below, and the next row begins under it; each language of the title has its line."""
+    long = "what seals, signatures and the State's answer cost alone, without a bus"
+    rows: list[tuple[str, list[float | None]]] = [(long, [1.0]), ("next", [2.0])]
+    root = ET.fromstring(page.bars(("le titre", "the title"), "ms", rows))
+    texts = {one.text or "": float(one.get("y", 0)) for one in root.iter() if one.tag.endswith("text")}
+    named = [line for line in texts if line in long]
+    assert " ".join(named) == long and all(len(line) <= 38 for line in named)
+    assert texts["le titre"] < texts["the title"] < texts["ms"] < texts[named[0]]
+    assert [texts[line] - texts[named[0]] for line in (*named, "next")] == [0.0, 15.0, 39.0]
+
+
 def test_latencies_and_sizes_have_plots_of_their_own() -> None:
     """One plot for each unit; a contender at several sizes is named with its size."""
     figures: Figures = {"p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.5}
