@@ -27,7 +27,7 @@ _KINDS = {
 }  # fmt: skip
 """What one plot shows: figures of one unit."""
 _SHADES = ("#1f4e8c", "#7fa8d6", "#c3d7ee")
-_LABEL_PX, _BAR_PX, _VALUE_PX, _THICK_PX, _GAP_PX, _TOP_PX = 250, 380, 90, 13, 9, 62
+_LABEL_PX, _BAR_PX, _VALUE_PX, _THICK_PX, _LINE_PX, _GAP_PX, _TOP_PX = 250, 380, 90, 13, 15, 9, 62
 _LABEL_CHARS = 38
 """What fits beside the bars; more goes on below."""
 
@@ -48,14 +48,14 @@ def bars(title: Words, unit: str, rows: Sequence[tuple[str, Sequence[float | Non
     parts, y = list[str](), _TOP_PX
     for label, values in rows:
         lines, top = wrap(label, _LABEL_CHARS), y
-        parts += [_text(_LABEL_PX - 8, top + 11 + n * (_THICK_PX + 2), line, "end") for n, line in enumerate(lines)]
+        parts += [_text(_LABEL_PX - 8, top + 11 + n * _LINE_PX, line, "end") for n, line in enumerate(lines)]
         for shade, value in zip(_SHADES, values, strict=False):
             if value is not None:
                 width = max(_BAR_PX * value / most, 1)
                 parts.append(f'<rect x="{_LABEL_PX}" y="{y}" width="{width:.1f}" height="{_THICK_PX}" fill="{shade}"/>')
                 parts.append(_text(_LABEL_PX + width + 5, y + 11, number(value)))
-                y += _THICK_PX + 2
-        y = max(y, top + len(lines) * (_THICK_PX + 2)) + _GAP_PX
+                y += _LINE_PX
+        y = max(y, top + len(lines) * _LINE_PX) + _GAP_PX
     wide = _LABEL_PX + _BAR_PX + _VALUE_PX
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {y}" width="{wide}" height="{y}" role="img" '

@@ -1,5 +1,5 @@
-"""Sealed answers opened: by the ledger's process where they are few, else by one beside it. An opening holds the interpreter and costs
-about what all the rest of a release does, so that the two overlap on two cores.
+"""Sealed answers opened: by the ledger's process where they are few, else by one beside it. An opening costs about
+what all the rest of a release does, so that the two overlap on two cores.
 
 The process beside has no key of its own: it is handed those of one chunk, forgets them with it, writes nothing down, and ends with the
 ledger's, whose child it is.

@@ -1,6 +1,6 @@
 """Seals opened and closed: HPKE (`exchange.suites`), AES-256-GCM, Ed25519, HMAC.
 
-`cryptography`'s HPKE is single-shot and takes `info` only; `info` carries all of the context (`exchange.core.sealing`).
+HPKE is single-shot and takes `info` only, which carries all of the context (`exchange.core.sealing`).
 Whatever does not open raises `Unopenable`, whose text says which seal, never what was in it.
 """
 

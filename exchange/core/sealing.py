@@ -53,7 +53,7 @@ def request_digests(operator: str, asked: Iterable[tuple[bytes, bytes, bytes]]) 
 
 @lru_cache(maxsize=8192)
 def transcript(context: Context) -> bytes:
-    """T; kept a while, for each step of a release asks for it."""
+    """T; kept a while: who signs and seals asks for it twice, and so does who verifies and opens."""
     return digest(
         b"accord.answer.v1",
         context.digest,
