@@ -193,8 +193,7 @@ class Ledger(Receipts, Office, Citizens):
         with self._begin() as tx:
             if tx.clock_went_back:
                 raise Unavailable("ledger clock went back: no release")
-            releases.confirm(tx, confirmed)  # first: what is met again with its own confirmation is dropped
-            told = releases.release(tx, checked, worker, pulled=pulled)
+            told = releases.release(tx, checked, worker, confirmed, pulled=pulled)
         results: list[Outcome | Waiting | Dropped | DeadLetter] = [Dropped()] * len(items)
         for place, result in zip(checked.places, releases.tell(self._keys, tx.now_ms, told), strict=True):
             results[place] = result
@@ -236,11 +235,9 @@ class Ledger(Receipts, Office, Citizens):
         with self._reading() as connection:
             return releases.unconfirmed(connection, submissions)
 
-    async def overdue(self, age_ms: int) -> int:
-        late = t.unconfirmed_before(self._clock.now_ms() - age_ms)
-        query = select(func.count()).select_from(t.terminal).where(late)
-        with reading(self._engine) as connection:
-            return int(connection.execute(query).scalar() or 0)
+    async def overdue(self, submissions: Sequence[Submission], age_ms: int) -> list[bool]:
+        with self._reading() as connection:
+            return releases.overdue(connection, submissions, self._clock.now_ms() - age_ms)
 
     async def events(self, after: int, limit: int) -> list[Event]:
         query = select(t.outbox).where(t.outbox.c.sequence > after).order_by(t.outbox.c.sequence).limit(limit)

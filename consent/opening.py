@@ -11,9 +11,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from exchange.beside import Process, serve
 from exchange.core.sealing import Context, answer_digest, transcript
+from exchange.mac import keyed
 from exchange.sealing import SealedAnswer, Unopenable, check_tag, open_outer
 from exchange.suites import PrivateKey, private_key
 
@@ -57,16 +59,17 @@ _NOT = Opened(None, None)
 def open_answers(answers: Sequence[Closed]) -> list[Opened]:
     """Each key is loaded once."""
     loaded: dict[bytes, PrivateKey] = {}
-    return [_open(answer, loaded) for answer in answers]
+    tagging = {mac: keyed(mac) for mac in {answer.mac for answer in answers}}
+    return [_open(answer, tagging[answer.mac], loaded) for answer in answers]
 
 
-def _open(answer: Closed, loaded: dict[bytes, PrivateKey]) -> Opened:
+def _open(answer: Closed, tagging: HMAC, loaded: dict[bytes, PrivateKey]) -> Opened:
     """The tag tells which attempt an answer is of: deadline, recipient key and certificate may differ between two."""
     sealed = SealedAnswer(answer.tag, answer.sealed_key, answer.outer)
     for place, (context, key) in enumerate(answer.attempts):
         t = transcript(context)
         try:
-            check_tag(t, sealed, answer.mac)
+            check_tag(t, sealed, tagging)
         except Unopenable:
             continue
         inner = None

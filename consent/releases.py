@@ -43,6 +43,7 @@ from exchange.core.encoding import join, split
 from exchange.core.errors import Code
 from exchange.core.sealing import Context, key_id
 from exchange.data_sets import DATA_SETS
+from exchange.driver import pipelined
 
 _KEY, _KEYED = ("request", "authorisation", "operator"), ("authorisation", "certificate_hash")
 _ATTEMPT = (
@@ -115,31 +116,32 @@ def _checked(answer: Answer, met: Met, opened: Opened) -> Seen | DeadLetter:
 
 
 def release(
-    tx: Transaction, checked: Checked, worker: str, *, pulled: bool = False
+    tx: Transaction, checked: Checked, worker: str, confirmed: Sequence[Confirmation] = (), *, pulled: bool = False
 ) -> list[tuple[Seen, Fate, Leaf | None]]:
-    """Step (2): the fates of a chunk, written. `pulled` answers wait no longer (but for their person), and are told again as often as they
-    are asked for."""
+    """Step (2): the fates of a chunk, written, and that these outcomes are `confirmed`: what is met again with its own confirmation is
+    dropped. `pulled` answers wait no longer (but for their person), and are told again as often as they are asked for."""
     items = [one.item for one in checked.seen]
     requests = [i.key.request for i in items]
     rows = {row_key(r): r for r in by_request(tx.connection, t.terminal, requests)}
-    settled = {
-        key: Row(
-            r.digest, r.code, r.reason, r.provider_code, r.answer_digest, r.confirmed_at is not None and not pulled
-        )
-        for key, r in rows.items()
-    }
+    settled = _settled(rows, confirmed, pulled=pulled)
     held = _held(tx, items, rows)
     if any(one.pulling or one.preview for one in held.values()):
         settled = waiting.rows(tx.connection, requests) | settled
     fates, uses = fold(checked.seen, settled, held, tx.now_ms, pulled=pulled)
-    leaves = _append_leaves(tx, checked.seen, fates)
-    _write(tx, checked.seen, fates, leaves, worker)
+    conflicting = _conflicting(tx, confirmed)
+    with pipelined(tx.connection):
+        _confirm(tx, confirmed, conflicting)
+        leaves = _append_leaves(tx, checked.seen, fates)
+        tx.finish()
+        _write(tx, checked.seen, fates, leaves, worker)
+        update_values(tx.connection, t.authorisation, ("uses",), ("id",), [(n, i) for i, n in uses.items()])
+    _tell_again(tx, checked.seen, fates, worker)
     waiting.keep(tx, checked.seen, fates)
     if pulled and any(one.preview for one in held.values()):
         waiting.passed_on(
             tx, [Submission(i.key, i.digest) for i, f in zip(items, fates, strict=True) if f.action != "wait"]
         )
-    _count(tx, uses, held)
+    _retire(tx, uses, held)
     made = {one.item.key: leaf for one, leaf in zip(checked.seen, leaves, strict=True) if leaf is not None}
     again = [rows[i.key] for i, fate in zip(items, fates, strict=True) if fate.action == "again" and i.key in rows]
     kept = _leaves_of(tx, again)
@@ -150,6 +152,20 @@ def release(
             leaf = kept[one.item.key]
         told.append((one, fate, leaf if fate.action in ("insert", "again") else None))
     return told
+
+
+def _settled(
+    rows: Mapping[RequestKey, Any], confirmed: Sequence[Confirmation], *, pulled: bool
+) -> dict[RequestKey, Row]:
+    """The terminal rows of a chunk as the rule takes them, once these are confirmed."""
+    now = {(c.key, c.digest) for c in confirmed} if rows else set()
+    return {
+        key: Row(
+            r.digest, r.code, r.reason, r.provider_code, r.answer_digest,
+            not pulled and (r.confirmed_at is not None or (key, r.digest) in now),
+        )
+        for key, r in rows.items()
+    }  # fmt: skip
 
 
 def _held(tx: Transaction, items: Sequence[Item], settled: Collection[RequestKey]) -> dict[bytes, Held]:
@@ -188,17 +204,12 @@ def _met_again(items: Sequence[Item], settled: Collection[RequestKey]) -> set[by
 def _append_leaves(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate]) -> list[Leaf | None]:
     """A leaf for each release; one for all other fates of the chunk together."""
     leaves: list[Leaf | None] = [None] * len(seen)
-    closed = [i for i, fate in enumerate(fates) if fate.action == "insert" and fate.code != "released"]
-    for i, (one, fate) in enumerate(zip(seen, fates, strict=True)):
-        if fate.action == "insert" and fate.code == "released" and one.context is not None:
-            key = one.item.key
-            leaves[i] = tx.append(
-                RELEASED,
-                key.authorisation,
-                released_content(one.context, one.transcript),
-                request=key.request,
-                code=RELEASED,
-            )
+    inserted = [i for i, fate in enumerate(fates) if fate.action == "insert"]
+    released = [i for i in inserted if fates[i].code == RELEASED]
+    closed = [i for i in inserted if fates[i].code != RELEASED]
+    made = tx.append_all(RELEASED, [_released(seen[i]) for i in released], RELEASED)
+    for i, leaf in zip(released, made, strict=True):
+        leaves[i] = leaf
     if closed:
         told = [join(seen[i].item.digest, fates[i].code.encode(), fates[i].reason.encode()) for i in closed]
         leaf = tx.append("closed", b"", merkle.root([merkle.leaf_hash(entry) for entry in told]))
@@ -207,10 +218,15 @@ def _append_leaves(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate])
     return leaves
 
 
+def _released(one: Seen) -> tuple[bytes, bytes, bytes]:
+    assert one.context is not None  # an answer without an attempt is a dead letter
+    return one.item.key.authorisation, released_content(one.context, one.transcript), one.item.key.request
+
+
 def _write(
     tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate], leaves: Sequence[Leaf | None], worker: str
 ) -> None:
-    inserts, conflicts, again, now_ms = [], [], [], tx.now_ms
+    inserts, conflicts, now_ms = [], [], tx.now_ms
     for one, fate, leaf in zip(seen, fates, leaves, strict=True):
         item, key = one.item, one.item.key
         if fate.action == "insert" and leaf is not None:
@@ -221,11 +237,18 @@ def _write(
             ))  # fmt: skip
         elif fate.action == "conflict":
             conflicts.append((key.request, key.authorisation, key.operator, item.digest, now_ms, None))
-        elif fate.action == "again":
-            again.append({f"b_{k}": v for k, v in key_values(key).items()})
     insert_values(tx.connection, t.terminal, inserts)
     insert_values(tx.connection, t.conflict, conflicts, ignore=True)
-    if again:  # a hand-over writes, so that a deposed primary cannot do it
+
+
+def _tell_again(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate], worker: str) -> None:
+    """A hand-over writes, so that a deposed primary cannot do it."""
+    again = [
+        {f"b_{k}": v for k, v in key_values(one.item.key).items()}
+        for one, fate in zip(seen, fates, strict=True)
+        if fate.action == "again"
+    ]
+    if again:
         changes = {"handed_at": tx.now_ms, "worker": _workers(worker)}
         tx.connection.execute(update(t.terminal).where(_same(t.terminal)).values(changes), again)
 
@@ -251,9 +274,8 @@ def _deadline(one: Seen) -> int:
     return one.item.deadline_ms if isinstance(one.item, Verdict) else one.context.deadline_ms if one.context else 0
 
 
-def _count(tx: Transaction, uses: Mapping[bytes, int], held: Mapping[bytes, Held]) -> None:
+def _retire(tx: Transaction, uses: Mapping[bytes, int], held: Mapping[bytes, Held]) -> None:
     """Uses are `released` leaves, always; the last one retires the key."""
-    update_values(tx.connection, t.authorisation, ("uses",), ("id",), [(n, i) for i, n in uses.items()])
     spent = [i for i, n in uses.items() if n >= held[i].authorisation.max_uses]
     move(tx, select_rows(tx.connection, t.authorisation, "id", spent), Happening.USED_UP)
 
@@ -324,11 +346,16 @@ def over(tx: Transaction, mac: Callable[[str], bytes], worker: str) -> list[Outc
     ]
 
 
-def confirm(tx: Transaction, confirmed: Sequence[Confirmation]) -> None:
+def _conflicting(tx: Transaction, confirmed: Sequence[Confirmation]) -> set[bytes]:
+    """The requests among these of which a conflict was told."""
+    requests = [c.key.request for c in confirmed]
+    return {row.request for row in select_rows(tx.connection, t.conflict, "request", requests, ("request",))}
+
+
+def _confirm(tx: Transaction, confirmed: Sequence[Confirmation], conflicting: Collection[bytes]) -> None:
     """The broker acknowledged these outcomes. A release met again and confirmed twice keeps its first confirmation; one that was pulled
     says itself whether it has its key."""
-    requests, now_ms, only = [c.key.request for c in confirmed], tx.now_ms, "confirmed_at IS NULL"
-    conflicting = {row.request for row in select_rows(tx.connection, t.conflict, "request", requests, ("request",))}
+    now_ms, only = tx.now_ms, "confirmed_at IS NULL"
     ends = [(now_ms, c.with_key, c.key.request, c.key.authorisation, c.key.operator, c.digest) for c in confirmed]
     conflicts = [(at, *told) for at, _, *told in ends if told[0] in conflicting]
     pulled = [(at, *told) for at, with_key, *told in ends if with_key is None]
@@ -348,3 +375,14 @@ def unconfirmed(connection: Connection, submissions: Sequence[Submission]) -> li
         if row.confirmed_at is not None
     }
     return [(s.key, s.digest) not in done for s in submissions]
+
+
+def overdue(connection: Connection, submissions: Sequence[Submission], before_ms: int) -> list[bool]:
+    """Which submissions were released before `before_ms` without anybody having said that it was published."""
+    rows = by_request(connection, t.terminal, [s.key.request for s in submissions])
+    late = {
+        (row_key(row), row.digest)
+        for row in rows
+        if row.code == RELEASED and row.confirmed_at is None and row.at < before_ms
+    }
+    return [(s.key, s.digest) in late for s in submissions]

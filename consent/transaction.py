@@ -32,6 +32,7 @@ from exchange.core.rule import rule_hash
 from exchange.schemas import catalogue
 
 CLOCK_BACK_MAX_MS = 5_000
+_SALT_BYTES = 32
 
 _LOCK = """UPDATE log SET last_time = CASE WHEN last_time > ? THEN last_time ELSE ? END WHERE id = 1
 RETURNING size, last_time, frontier, sequence"""
@@ -68,12 +69,20 @@ class Transaction:
     def append(self, kind: str, authorisation: bytes, content: bytes, *, request: bytes = b"", code: str = "") -> Leaf:
         """A leaf: salted commitment in the log, salted content beside it, encrypted under the authorisation's content key if it is about
         what a person said."""
-        salt = self.keys.entropy(32)
-        data = self._leaf_head(kind) + self.locator(authorisation) + commit(salt, content)
-        leaf = Leaf(self.size + len(self._leaves), data, merkle.leaf_hash(data), salt)
-        kept = self._kept(kind, authorisation, salt, content)
-        self._add((leaf.index, kind, self.now_ms, authorisation, request, code, data, leaf.hash, kept))
-        return leaf
+        return self.append_all(kind, [(authorisation, content, request)], code)[0]
+
+    def append_all(self, kind: str, told: Sequence[tuple[bytes, bytes, bytes]], code: str = "") -> list[Leaf]:
+        """A leaf for each, of its authorisation, its content and its request, in their order."""
+        head, leaves, at_ms, first = self._leaf_head(kind), list[Leaf](), self.now_ms, self.size + len(self._leaves)
+        salts = self.keys.entropy(_SALT_BYTES * len(told))
+        for place, (authorisation, content, request) in enumerate(told):
+            salt = salts[place * _SALT_BYTES : (place + 1) * _SALT_BYTES]
+            data = head + self.locator(authorisation) + commit(salt, content)
+            leaf = Leaf(first + place, data, merkle.leaf_hash(data), salt)
+            kept = self._kept(kind, authorisation, salt, content)
+            self._add((leaf.index, kind, at_ms, authorisation, request, code, data, leaf.hash, kept))
+            leaves.append(leaf)
+        return leaves
 
     def _add(self, row: tuple[Any, ...]) -> None:
         """Values in the order of `_LEAF`."""

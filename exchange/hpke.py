@@ -6,13 +6,14 @@ key that it is given, though whoever keeps one has both (ADR 0046). Names and cl
 
 from __future__ import annotations
 
-import hmac
 import os
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
 from nacl.exceptions import CryptoError
+
+from exchange.mac import keyed, mac
 
 KEY_BYTES = 32
 _KEM = b"KEM" + (0x0020).to_bytes(2, "big")  # DHKEM(X25519, HKDF-SHA256), §7.1
@@ -60,15 +61,12 @@ def _labelled(suite: bytes, label: bytes, size_bytes: int = 0) -> bytes:
     return (size_bytes.to_bytes(2, "big") if size_bytes else b"") + b"HPKE-v1" + suite + label
 
 
-def _hmac(key: bytes, data: bytes) -> bytes:
-    """HKDF's Extract, and its Expand for one block, whose number is the last byte of `data` (RFC 5869 §2.2, §2.3)."""
-    return hmac.digest(key, data, "sha256")
-
-
-_NO_SALT, _BLOCK = bytes(32), b"\1"
+_BLOCK = b"\1"
+"""HKDF's Extract is one HMAC, and so is its Expand for one block, whose number is the last byte (RFC 5869 §2.2, §2.3)."""
+_NO_SALT = keyed(bytes(32))
 _EAE_PRK, _SHARED_SECRET = _labelled(_KEM, b"eae_prk"), _labelled(_KEM, b"shared_secret", 32)
 _INFO_HASH, _SECRET = _labelled(_SUITE, b"info_hash"), _labelled(_SUITE, b"secret")
-_BASE = b"\0" + _hmac(_NO_SALT, _labelled(_SUITE, b"psk_id_hash"))
+_BASE = b"\0" + mac(_NO_SALT, _labelled(_SUITE, b"psk_id_hash"))
 """The mode, and the hash of no PSK's id: what each context of this mode begins with."""
 _KEY, _NONCE = _labelled(_SUITE, b"key", 32) + _BASE, _labelled(_SUITE, b"base_nonce", _NONCE_BYTES) + _BASE
 
@@ -81,10 +79,10 @@ def _shared_secret(private: bytes, public: bytes, context: bytes) -> bytes:
         dh = crypto_scalarmult(private, public)
     except CryptoError as error:
         raise ValueError("not a public key of X25519") from error
-    return _hmac(_hmac(_NO_SALT, _EAE_PRK + dh), _SHARED_SECRET + context + _BLOCK)
+    return mac(keyed(mac(_NO_SALT, _EAE_PRK + dh)), _SHARED_SECRET + context + _BLOCK)
 
 
 def _key_schedule(shared_secret: bytes, info: bytes) -> tuple[AESGCM, bytes]:
     """KeySchedule (§5.1): the key and the nonce of the first message, which is the only one."""
-    secret, bound = _hmac(shared_secret, _SECRET), _hmac(_NO_SALT, _INFO_HASH + info) + _BLOCK
-    return AESGCM(_hmac(secret, _KEY + bound)), _hmac(secret, _NONCE + bound)[:_NONCE_BYTES]
+    secret, bound = keyed(mac(keyed(shared_secret), _SECRET)), mac(_NO_SALT, _INFO_HASH + info) + _BLOCK
+    return AESGCM(mac(secret, _KEY + bound)), mac(secret, _NONCE + bound)[:_NONCE_BYTES]

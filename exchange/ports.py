@@ -247,8 +247,8 @@ class Ledger(Protocol):
     async def unconfirmed(self, submissions: Sequence[Submission]) -> list[bool]:
         """Which of these submissions have no confirmed outcome yet."""
 
-    async def overdue(self, age_ms: int) -> int:
-        """How many releases have been unconfirmed for longer than `age_ms`: an alarm."""
+    async def overdue(self, submissions: Sequence[Submission], age_ms: int) -> list[bool]:
+        """Which of these were released longer ago than `age_ms` and are not confirmed: an alarm."""
 
     async def events(self, after: int, limit: int) -> list[Event]:
         """The outbox, in order, after a sequence number."""

@@ -15,6 +15,7 @@ from functools import lru_cache
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from consent.core import merkle
 from exchange import suites
@@ -22,6 +23,7 @@ from exchange.core import sealing as layout
 from exchange.core.encoding import join, split
 from exchange.core.identity import SALT_BYTES, commitment
 from exchange.hpke import KeyPair
+from exchange.mac import mac
 
 _ONCE = bytes(12)  # K seals one answer: a zero nonce is used once
 
@@ -116,9 +118,9 @@ def seal_signed(context: layout.Context, signed: bytes, keys: AnswerKeys) -> Sea
     return SealedAnswer(hmac.digest(keys.mac, layout.tag_bytes(t, outer, sealed_key), "sha256"), sealed_key, outer)
 
 
-def check_tag(t: bytes, answer: SealedAnswer, mac: bytes) -> None:
-    """Unopenable unless this provider's connector tagged this answer for the transcript `t`."""
-    expected = hmac.digest(mac, layout.tag_bytes(t, answer.outer, answer.sealed_key), "sha256")
+def check_tag(t: bytes, answer: SealedAnswer, tagging: HMAC) -> None:
+    """Unopenable unless this provider's connector, whose MAC key is `tagging`, tagged this answer for the transcript `t`."""
+    expected = mac(tagging, layout.tag_bytes(t, answer.outer, answer.sealed_key))
     if not hmac.compare_digest(answer.tag, expected):
         raise Unopenable("tag")
 

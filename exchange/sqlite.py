@@ -12,6 +12,9 @@ from sqlalchemy.pool import StaticPool
 
 from exchange.driver import cursor
 
+sqlite3.register_adapter(bytes, bytes)
+"""As they are: without it the driver looks, in vain, for how to adapt each value that is bytes, a tenth of a microsecond."""
+
 _PRAGMAS = ("busy_timeout=3000", "synchronous=FULL", "secure_delete=ON")
 _WAL_PATIENCE_S, _WAL_PAUSE_S = 3.0, 0.01
 

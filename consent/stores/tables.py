@@ -152,13 +152,6 @@ terminal = Table(
 _fated = text("code <> 'released'")
 Index("terminal_by_authorisation", terminal.c.authorisation, sqlite_where=_fated, postgresql_where=_fated)
 Index("terminal_by_time", terminal.c.at)
-_unconfirmed = text("code = 'released' AND confirmed_at IS NULL")
-Index("terminal_unconfirmed", terminal.c.at, sqlite_where=_unconfirmed, postgresql_where=_unconfirmed)
-
-
-def unconfirmed_before(at_ms: int) -> ColumnElement[bool]:
-    """The answers released before `at_ms` of which nobody has said that they were published."""
-    return and_(terminal.c.at < at_ms, _unconfirmed)
 
 
 def releases(authorisation: Any) -> ColumnElement[bool]:

@@ -10,9 +10,11 @@ from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, selec
 from consent.core import merkle
 from consent.core.tiles import HEIGHT, Node, Tile, Tree, pack_hashes, unpack_hashes
 from consent.stores import tables as t
-from consent.stores.batch import insert_rows
+from consent.stores.batch import insert_rows, read
 from consent.stores.engine import available, durable, snapshot
 
+_LEAVES = "SELECT hash FROM leaf WHERE idx >= ? AND idx < ? ORDER BY idx"
+_NODES = "SELECT hash FROM node WHERE level = ? AND number >= ? AND number < ? ORDER BY number"
 _WHOLE = select(t.tile.c.hashes).where(t.tile.c.level == bindparam("level"), t.tile.c.number == bindparam("number"))
 
 
@@ -28,11 +30,10 @@ def hashes(connection: Connection, tile: Tile) -> list[bytes]:
 def loose(connection: Connection, tile: Tile) -> list[bytes]:
     """The same, from the leaves and nodes themselves."""
     if tile.level == 0:
-        place, query = t.leaf.c.idx, select(t.leaf.c.hash)
+        found = read(connection, _LEAVES, tile.start, tile.stop)
     else:
-        place, query = t.node.c.number, select(t.node.c.hash).where(t.node.c.level == tile.level)
-    within = query.where(place >= tile.start, place < tile.stop).order_by(place)
-    return list(map(bytes, connection.execute(within).scalars().all()))
+        found = read(connection, _NODES, tile.level, tile.start, tile.stop)
+    return [bytes(hash) for (hash,) in found]
 
 
 def tiles_under(

@@ -2,7 +2,7 @@
 
 It watches publication, not the terminal row: a zombie may have committed a row and frozen (protocol §3.6). The proposer's clock
 decides nothing: the ledger drops a proposal that comes too early. What is pending is held back from the commit, so a restart
-reads it again.
+reads it again; what of it was released and is not confirmed a minute later is an alarm.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Deadline(Prompt):
         self._prefix = catalogue().prefix("exchange-request")
         self._pending: dict[tuple[str, int], dict[int, _Pending]] = {}
         self._looks: list[tuple[int, _Place]] = []
+        self._late: set[_Place] = set()
         self._alarm_at_ms = 0
 
     async def handle(self, chunk: Sequence[Record]) -> None:
@@ -77,7 +78,7 @@ class Deadline(Prompt):
             await self._look(now_ms)
         if now_ms >= self._alarm_at_ms:
             self._alarm_at_ms = now_ms + AGAIN_MS
-            if late := await self._ledger.overdue(ALARM_MS):
+            if late := len(self._late):
                 structlog.get_logger().warning("released_unconfirmed", count=late, older_than_s=ALARM_MS // 1000)
 
     async def _look(self, now_ms: int) -> None:
@@ -86,12 +87,16 @@ class Deadline(Prompt):
         while self._looks and self._looks[0][0] <= now_ms and len(looks) < BATCH:
             looks.append(heapq.heappop(self._looks))
         watched = [(place, found) for _, place in looks if (found := self._pending.get(place[:2], {}).get(place[2]))]
+        asked = [found.submission for _, found in watched]
         try:
-            open_ones = await self._ledger.unconfirmed([found.submission for _, found in watched])
+            open_ones = await self._ledger.unconfirmed(asked)
+            late = await self._ledger.overdue(asked, ALARM_MS) if any(open_ones) else open_ones
         except Unavailable:
             for look in looks:
                 heapq.heappush(self._looks, look)
             raise
+        self._late -= {place for place, _ in watched}
+        self._late |= {place for (place, _), yes in zip(watched, late, strict=True) if yes}
         outgoing = Outgoing(self._outbox)
         for (place, found), still_open in zip(watched, open_ones, strict=True):
             if not still_open:
@@ -117,6 +122,7 @@ class Deadline(Prompt):
     def revoked(self, partitions: set[tuple[str, int]]) -> None:
         for place in partitions:
             self._pending.pop(place, None)
+        self._late = {place for place in self._late if place[:2] not in partitions}
 
 
 class _Here(NamedTuple):

@@ -225,14 +225,21 @@ async def test_two_requests_of_other_authorisations_do_not_meet(world: World) ->
     assert codes(await world.release(one, two)) == ["released", "released"]
 
 
-async def test_what_is_overdue_is_counted(world: World) -> None:
-    """Released and unconfirmed for longer than asked: an alarm; confirmed: none."""
-    _, answer = await world.answered(await world.give())
-    outcome = await world.told(answer)
-    world.clock.advance(60_001)
-    assert await world.ledger.overdue(60_000) == 1
+async def test_what_is_overdue_is_told(world: World) -> None:
+    """Released and unconfirmed for longer than asked: an alarm. Confirmed, refused, not ended, younger or unknown: none."""
+    a, withdrawn = await world.give(), await world.give()
+    (_, sent), (_, held), (_, waits) = [await world.answered(of) for of in (a, withdrawn, a)]
+    await world.ledger.withdraw(withdrawn, "withdrawn")
+    outcome = await world.told(sent)
+    assert codes(await world.release(held)) == ["refused"]
+    asked = [Submission(one.key, one.digest) for one in (sent, held, waits)]
+    asked.append(Submission(sent.key, bytes(32)))
+    world.clock.advance(60_000)
+    assert await world.ledger.overdue(asked, 60_000) == [False] * 4
+    world.clock.advance(1)
+    assert await world.ledger.overdue(asked, 60_000) == [True, False, False, False]
     await world.confirm(outcome)
-    assert await world.ledger.overdue(60_000) == 0
+    assert await world.ledger.overdue(asked, 60_000) == [False] * 4
 
 
 async def test_events_carry_growing_versions(world: World) -> None:

@@ -137,6 +137,7 @@ async def test_nothing_known_is_unavailable_at_the_caller(served: Served) -> Non
         call("proof", 10**9),
         call("proof", -1),
         call("overdue", -(1 << 63)),
+        call("overdue", [], "long"),
         call("delegate", "x", "y", (1 << 64) - 1),
         call("delegate", "x"),
         call(7),

@@ -23,6 +23,7 @@ from exchange.core.sealing import (
     unpad,
 )
 from exchange.hpke import KeyPair
+from exchange.mac import keyed
 from exchange.sealing import (  # fmt: skip
     AnswerKeys,
     SealedAnswer,
@@ -80,7 +81,7 @@ def test_two_requests_never_share_a_digest(
 def test_an_answer_opens_in_its_own_context(context: Context, plain: bytes) -> None:
     """Tag, outer and inner open one after the other, and give what was sealed."""
     sealed = seal_answer(context, plain, KEYS)
-    check_tag(transcript(context), sealed, MAC)
+    check_tag(transcript(context), sealed, keyed(MAC))
     inner = open_outer(transcript(context), sealed, AUTHORISATION)
     assert open_inner(context, inner, RECIPIENT, public_bytes(SIGNING)) == plain
 
@@ -92,7 +93,7 @@ def test_an_answer_opens_in_no_other_context(context: Context, other: Context) -
     assume(context != other)
     sealed = seal_answer(context, b"found", KEYS)
     with pytest.raises(Unopenable, match="^tag$"):
-        check_tag(transcript(other), sealed, MAC)
+        check_tag(transcript(other), sealed, keyed(MAC))
     with pytest.raises(Unopenable, match="^message key$"):
         open_outer(transcript(other), sealed, AUTHORISATION)
     inner = open_outer(transcript(context), sealed, AUTHORISATION)
@@ -113,7 +114,7 @@ def test_no_changed_byte_is_accepted(part: str, data: st.DataObject) -> None:
     for changed in (whole[:at] + flip + whole[at + 1 :], whole[:at], whole + b"\0"):
         parts = {"tag": SEALED.tag, "sealed_key": SEALED.sealed_key, "outer": SEALED.outer, part: changed}
         with pytest.raises(Unopenable):
-            check_tag(transcript(SEALED_IN), SealedAnswer(**parts), MAC)
+            check_tag(transcript(SEALED_IN), SealedAnswer(**parts), keyed(MAC))
         if part != "tag":
             with pytest.raises(Unopenable):
                 open_outer(transcript(SEALED_IN), SealedAnswer(**parts), AUTHORISATION)
@@ -128,7 +129,7 @@ def test_any_bytes_are_unopenable_and_nothing_worse(data: bytes) -> None:
         SealedAnswer(SEALED.tag, data, SEALED.outer),
     ):
         with pytest.raises(Unopenable):
-            check_tag(transcript(SEALED_IN), rubbish, MAC)
+            check_tag(transcript(SEALED_IN), rubbish, keyed(MAC))
         with pytest.raises(Unopenable):
             open_outer(transcript(SEALED_IN), rubbish, AUTHORISATION)
     with pytest.raises(Unopenable):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from connectors.agent import Connector
 from connectors.watcher import Watcher
 from consent.core.facts import Answer, Outcome
 from exchange import wire
 from exchange.agents.base import Quiet
-from exchange.agents.deadline import AGAIN_MS, Deadline
+from exchange.agents.deadline import AGAIN_MS, ALARM_MS, Deadline
 from exchange.agents.gate import Gate
 from exchange.agents.journal import Journal
 from exchange.agents.release import Release
@@ -137,18 +138,19 @@ async def test_an_outcome_without_key_has_no_lease() -> None:
 
 
 class MutedLedger:
-    """Answers nothing while `muted`, then that every submission is open or told."""
+    """Answers nothing while `muted`, then that every submission is open or told, and overdue where it is `late`."""
 
     def __init__(self) -> None:
-        self.muted, self.open = True, True
+        self.muted, self.open, self.late = True, True, False
 
     async def unconfirmed(self, submissions: list[Any]) -> list[bool]:
         if self.muted:
             raise Unavailable("muted")
         return [self.open] * len(submissions)
 
-    async def overdue(self, age_ms: int) -> int:
-        return 0
+    async def overdue(self, submissions: list[Any], age_ms: int) -> list[bool]:
+        assert age_ms == ALARM_MS
+        return [self.late] * len(submissions)
 
 
 REQUEST = HEAD.pack(catalogue().prefix("exchange-request"), b"r" * 16, b"a" * 16, bytes(32), 3_000) + b"\x00\x00"
@@ -217,6 +219,31 @@ async def test_a_chunk_met_twice_and_a_partition_taken_away_stop_nobody(watched:
     clock.advance(3_000)
     await agent.tick()
     assert (outbox.written, agent.held(topics.requests(OPERATOR), 0)) == ([], None)
+
+
+async def test_what_was_released_and_nobody_confirms_is_an_alarm(watched: Watched) -> None:
+    """Again and again, as long as it is so and the partition is ours; no more once it is confirmed, or another worker's."""
+    agent, ledger, _, clock = watched
+    ledger.muted, ledger.late = False, True
+    await agent.handle([request(0), request(1)])
+
+    async def alarms() -> list[int]:
+        clock.advance(AGAIN_MS)
+        with capture_logs() as logs:
+            await agent.tick()
+        return [line["count"] for line in logs if line["event"] == "released_unconfirmed"]
+
+    assert [await alarms(), await alarms()] == [[2], [2]]
+    ledger.late = False
+    assert await alarms() == []
+    ledger.late = True
+    assert await alarms() == [2]
+    agent.revoked({(topics.requests(OPERATOR), 0)})
+    assert await alarms() == []
+    await agent.handle([request(2)])
+    assert await alarms() == [1]
+    ledger.open = False
+    assert await alarms() == []
 
 
 @pytest.mark.parametrize("agent", [Gate, Connector, Watcher, Release, Deadline, Retries, Journal])

@@ -18,6 +18,7 @@ from exchange.core.encoding import join, split
 from exchange.core.identity import Identity, canonical, commitment
 from exchange.core.sealing import Context
 from exchange.hpke import KeyPair
+from exchange.mac import keyed
 from exchange.sealing import (
     AnswerKeys,
     SealedAnswer,
@@ -48,7 +49,7 @@ PAUL = canonical(Identity("DURAND", prenoms=("Paul",), date_naissance="1979-11-3
 
 def accepted_by_ledger(context: Context, sealed: SealedAnswer, authorisation: KeyPair = AUTHORISATION) -> bool:
     try:
-        check_tag(sealing.transcript(context), sealed, MAC)
+        check_tag(sealing.transcript(context), sealed, keyed(MAC))
         open_outer(sealing.transcript(context), sealed, authorisation)
     except Unopenable:
         return False
@@ -111,7 +112,7 @@ def test_no_other_key_opens() -> None:
     """Another MAC, authorisation, recipient or connector: refused, each by its own seal."""
     sealed = seal_answer(CONTEXT, b"found", KEYS)
     with pytest.raises(Unopenable, match="^tag$"):
-        check_tag(sealing.transcript(CONTEXT), sealed, os.urandom(32))
+        check_tag(sealing.transcript(CONTEXT), sealed, keyed(os.urandom(32)))
     with pytest.raises(Unopenable, match="^message key$"):
         open_outer(sealing.transcript(CONTEXT), sealed, OTHER)
     inner = open_outer(sealing.transcript(CONTEXT), sealed, AUTHORISATION)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 
 from exchange.ports import BadStore
 
-HEAD = "0009"
+HEAD = "0010"
 _HERE = Path(__file__).parent
 
 
