@@ -193,7 +193,8 @@ class Ledger(Receipts, Office, Citizens):
         with self._begin() as tx:
             if tx.clock_went_back:
                 raise Unavailable("ledger clock went back: no release")
-            told = releases.release(tx, checked, worker, confirmed, pulled=pulled)
+            releases.confirm(tx, confirmed)  # first: what is met again with its own confirmation is dropped
+            told = releases.release(tx, checked, worker, pulled=pulled)
         results: list[Outcome | Waiting | Dropped | DeadLetter] = [Dropped()] * len(items)
         for place, result in zip(checked.places, releases.tell(self._keys, tx.now_ms, told), strict=True):
             results[place] = result

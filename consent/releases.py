@@ -43,7 +43,6 @@ from exchange.core.encoding import join, split
 from exchange.core.errors import Code
 from exchange.core.sealing import Context, key_id
 from exchange.data_sets import DATA_SETS
-from exchange.driver import pipelined
 
 _KEY, _KEYED = ("request", "authorisation", "operator"), ("authorisation", "certificate_hash")
 _ATTEMPT = (
@@ -116,32 +115,31 @@ def _checked(answer: Answer, met: Met, opened: Opened) -> Seen | DeadLetter:
 
 
 def release(
-    tx: Transaction, checked: Checked, worker: str, confirmed: Sequence[Confirmation] = (), *, pulled: bool = False
+    tx: Transaction, checked: Checked, worker: str, *, pulled: bool = False
 ) -> list[tuple[Seen, Fate, Leaf | None]]:
-    """Step (2): the fates of a chunk, written, and that these outcomes are `confirmed`: what is met again with its own confirmation is
-    dropped. `pulled` answers wait no longer (but for their person), and are told again as often as they are asked for."""
+    """Step (2): the fates of a chunk, written. `pulled` answers wait no longer (but for their person), and are told again as often as they
+    are asked for."""
     items = [one.item for one in checked.seen]
     requests = [i.key.request for i in items]
     rows = {row_key(r): r for r in by_request(tx.connection, t.terminal, requests)}
-    settled = _settled(rows, confirmed, pulled=pulled)
+    settled = {
+        key: Row(
+            r.digest, r.code, r.reason, r.provider_code, r.answer_digest, r.confirmed_at is not None and not pulled
+        )
+        for key, r in rows.items()
+    }
     held = _held(tx, items, rows)
     if any(one.pulling or one.preview for one in held.values()):
         settled = waiting.rows(tx.connection, requests) | settled
     fates, uses = fold(checked.seen, settled, held, tx.now_ms, pulled=pulled)
-    conflicting = _conflicting(tx, confirmed)
-    with pipelined(tx.connection):
-        _confirm(tx, confirmed, conflicting)
-        leaves = _append_leaves(tx, checked.seen, fates)
-        tx.finish()
-        _write(tx, checked.seen, fates, leaves, worker)
-        update_values(tx.connection, t.authorisation, ("uses",), ("id",), [(n, i) for i, n in uses.items()])
-    _tell_again(tx, checked.seen, fates, worker)
+    leaves = _append_leaves(tx, checked.seen, fates)
+    _write(tx, checked.seen, fates, leaves, worker)
     waiting.keep(tx, checked.seen, fates)
     if pulled and any(one.preview for one in held.values()):
         waiting.passed_on(
             tx, [Submission(i.key, i.digest) for i, f in zip(items, fates, strict=True) if f.action != "wait"]
         )
-    _retire(tx, uses, held)
+    _count(tx, uses, held)
     made = {one.item.key: leaf for one, leaf in zip(checked.seen, leaves, strict=True) if leaf is not None}
     again = [rows[i.key] for i, fate in zip(items, fates, strict=True) if fate.action == "again" and i.key in rows]
     kept = _leaves_of(tx, again)
@@ -152,20 +150,6 @@ def release(
             leaf = kept[one.item.key]
         told.append((one, fate, leaf if fate.action in ("insert", "again") else None))
     return told
-
-
-def _settled(
-    rows: Mapping[RequestKey, Any], confirmed: Sequence[Confirmation], *, pulled: bool
-) -> dict[RequestKey, Row]:
-    """The terminal rows of a chunk as the rule takes them, once these are confirmed."""
-    now = {(c.key, c.digest) for c in confirmed} if rows else set()
-    return {
-        key: Row(
-            r.digest, r.code, r.reason, r.provider_code, r.answer_digest,
-            not pulled and (r.confirmed_at is not None or (key, r.digest) in now),
-        )
-        for key, r in rows.items()
-    }  # fmt: skip
 
 
 def _held(tx: Transaction, items: Sequence[Item], settled: Collection[RequestKey]) -> dict[bytes, Held]:
@@ -226,7 +210,7 @@ def _released(one: Seen) -> tuple[bytes, bytes, bytes]:
 def _write(
     tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate], leaves: Sequence[Leaf | None], worker: str
 ) -> None:
-    inserts, conflicts, now_ms = [], [], tx.now_ms
+    inserts, conflicts, again, now_ms = [], [], [], tx.now_ms
     for one, fate, leaf in zip(seen, fates, leaves, strict=True):
         item, key = one.item, one.item.key
         if fate.action == "insert" and leaf is not None:
@@ -237,18 +221,11 @@ def _write(
             ))  # fmt: skip
         elif fate.action == "conflict":
             conflicts.append((key.request, key.authorisation, key.operator, item.digest, now_ms, None))
+        elif fate.action == "again":
+            again.append({f"b_{k}": v for k, v in key_values(key).items()})
     insert_values(tx.connection, t.terminal, inserts)
     insert_values(tx.connection, t.conflict, conflicts, ignore=True)
-
-
-def _tell_again(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate], worker: str) -> None:
-    """A hand-over writes, so that a deposed primary cannot do it."""
-    again = [
-        {f"b_{k}": v for k, v in key_values(one.item.key).items()}
-        for one, fate in zip(seen, fates, strict=True)
-        if fate.action == "again"
-    ]
-    if again:
+    if again:  # a hand-over writes, so that a deposed primary cannot do it
         changes = {"handed_at": tx.now_ms, "worker": _workers(worker)}
         tx.connection.execute(update(t.terminal).where(_same(t.terminal)).values(changes), again)
 
@@ -274,8 +251,9 @@ def _deadline(one: Seen) -> int:
     return one.item.deadline_ms if isinstance(one.item, Verdict) else one.context.deadline_ms if one.context else 0
 
 
-def _retire(tx: Transaction, uses: Mapping[bytes, int], held: Mapping[bytes, Held]) -> None:
+def _count(tx: Transaction, uses: Mapping[bytes, int], held: Mapping[bytes, Held]) -> None:
     """Uses are `released` leaves, always; the last one retires the key."""
+    update_values(tx.connection, t.authorisation, ("uses",), ("id",), [(n, i) for i, n in uses.items()])
     spent = [i for i, n in uses.items() if n >= held[i].authorisation.max_uses]
     move(tx, select_rows(tx.connection, t.authorisation, "id", spent), Happening.USED_UP)
 
@@ -346,16 +324,11 @@ def over(tx: Transaction, mac: Callable[[str], bytes], worker: str) -> list[Outc
     ]
 
 
-def _conflicting(tx: Transaction, confirmed: Sequence[Confirmation]) -> set[bytes]:
-    """The requests among these of which a conflict was told."""
-    requests = [c.key.request for c in confirmed]
-    return {row.request for row in select_rows(tx.connection, t.conflict, "request", requests, ("request",))}
-
-
-def _confirm(tx: Transaction, confirmed: Sequence[Confirmation], conflicting: Collection[bytes]) -> None:
+def confirm(tx: Transaction, confirmed: Sequence[Confirmation]) -> None:
     """The broker acknowledged these outcomes. A release met again and confirmed twice keeps its first confirmation; one that was pulled
     says itself whether it has its key."""
-    now_ms, only = tx.now_ms, "confirmed_at IS NULL"
+    requests, now_ms, only = [c.key.request for c in confirmed], tx.now_ms, "confirmed_at IS NULL"
+    conflicting = {row.request for row in select_rows(tx.connection, t.conflict, "request", requests, ("request",))}
     ends = [(now_ms, c.with_key, c.key.request, c.key.authorisation, c.key.operator, c.digest) for c in confirmed]
     conflicts = [(at, *told) for at, _, *told in ends if told[0] in conflicting]
     pulled = [(at, *told) for at, with_key, *told in ends if with_key is None]

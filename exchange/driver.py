@@ -17,29 +17,8 @@ def cursor(connection: Connection) -> Iterator[Any]:
     binary = {"binary": True} if connection.dialect.name == "postgresql" else {}
     own = connection.connection.cursor(**binary)
     try:
-        with _errors(connection):
-            yield own
+        yield own
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise DBAPIError.instance(None, None, error, connection.dialect.loaded_dbapi.Error) from error
     finally:
         own.close()
-
-
-@contextmanager
-def pipelined(connection: Connection) -> Iterator[None]:
-    """Within, PostgreSQL works on a statement while the next is being made: what writes is sent and not waited for, what reads waits for
-    all before it. An error comes with a later statement, or at the end, where all is done. Statements of `cursor` only: SQLAlchemy asks
-    of each what came of it. SQLite has nobody to wait for."""
-    if connection.dialect.name != "postgresql":
-        yield
-        return
-    session: Any = connection.connection.driver_connection
-    with _errors(connection), session.pipeline():
-        yield
-
-
-@contextmanager
-def _errors(connection: Connection) -> Iterator[None]:
-    kind = connection.dialect.loaded_dbapi.Error
-    try:
-        yield
-    except kind as error:
-        raise DBAPIError.instance(None, None, error, kind) from error
