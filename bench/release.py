@@ -2,7 +2,8 @@
 included, and the confirmation that each was published.
 
 Each answer is sealed as a connector seals it, for an agreement of its own key, and was attempted for. The limit is one core doing nothing
-but HPKE `open` on the same sealed keys, its private keys loaded beforehand, in the same run and in turn.
+but HPKE `open` on the same sealed keys, its private keys loaded beforehand, in the same run and in turn. Each ledger has released a slice
+before anything counts: the process that opens beside it has started.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ async def run(answers: int, agreements: int, repeat: int, say: Say, server: str 
         arenas = [
             await new_arena(engine, ephemeral("accord.bench/release"), agreements, opener) for engine, _ in places
         ]
+        for arena in arenas:
+            await arena.begin()
         for turn in range(repeat):
             for name, arena in zip(names, arenas, strict=True):
                 say(

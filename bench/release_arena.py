@@ -67,6 +67,10 @@ class Arena:
     connector: ConnectorKeys
     certificates: tuple[Certificate, ...]
 
+    async def begin(self) -> None:
+        """A slice released before anything counts: the process that opens beside the ledger has started."""
+        await self.release(await self.load(SLICE))
+
     async def load(self, count: int) -> list[Sealed]:
         """As many answers, each attempted for, of the agreements in turn."""
         sealed = [self._sealed(self.certificates[number % len(self.certificates)]) for number in range(count)]

@@ -67,6 +67,7 @@ async def _child(answers: int, agreements: int) -> None:
     async with aclosing(Beside()) as opener:
         with store("") as (engine, _):
             place = await new_arena(engine, ephemeral("accord.bench/release"), agreements, opener)
+            await place.begin()
             while True:
                 load = await place.load(answers)
                 print(READY.decode(), flush=True)

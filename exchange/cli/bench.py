@@ -70,7 +70,7 @@ def release(
     agreements: Annotated[
         int, typer.Option("--authorisations", help="Accords différents. / Different agreements.", min=1)
     ] = 5_000,
-    repeat: Repeat = 3,
+    repeat: Repeat = 5,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
