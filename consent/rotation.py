@@ -22,6 +22,7 @@ from consent.opening import Key
 from consent.stores import tables as t
 from consent.stores.batch import select_rows, update_rows
 from consent.transaction import Transaction
+from exchange.suites import whole
 
 EPOCH_MS = 86_400_000
 KEY_LIFE_MS = 30 * EPOCH_MS
@@ -58,7 +59,7 @@ def _batch(begin: Begin, current: int, at_once: int) -> int:
             if private is None or row.authorisation in served:
                 lost.append(row)
             else:
-                again = tx.keys.wrap_release(row.authorisation, row.epoch, private, row.suite)
+                again = tx.keys.wrap_release(row.authorisation, row.epoch, whole(row.suite, private), row.suite)
                 key = {"authorisation": row.authorisation, "epoch": row.epoch}
                 wrapped.append(key | {"wrapped": again, "kek_epoch": current})
         update_rows(tx.connection, t.release_key, ("authorisation", "epoch"), wrapped)

@@ -40,6 +40,12 @@ def private_key(suite: str, raw: bytes) -> PrivateKey:
     return wide.MLKEM768X25519PrivateKey(lattice, X25519PrivateKey.from_private_bytes(curve))
 
 
+def whole(suite: str, raw: bytes) -> bytes:
+    """A private key in the raw form of today; ValueError as above."""
+    key = private_key(suite, raw)
+    return key.private + key.public if isinstance(key, KeyPair) else raw
+
+
 def encrypt(suite: str, public_key: bytes, plain: bytes, info: bytes) -> bytes:
     """`enc ‖ ciphertext` to a raw public key; ValueError for bytes that are not a key of this suite."""
     if suite == X25519:

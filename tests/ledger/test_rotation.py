@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from consent.core.facts import State
 from consent.keys import KeyRing, open_keys
@@ -245,6 +245,27 @@ async def test_rotation_works_on_every_store(world: World) -> None:
     world.keys.release.epochs.clear()
     assert await world.ledger.rotate() == 1
     assert (await held(world, a)).version == 2
+
+
+async def test_a_key_kept_without_its_public_half_is_kept_whole(world: World) -> None:
+    """As keys were until 2026-12: it opens before the rotation and after, which adds the public half."""
+    a, c = await world.give(), t.release_key.c
+
+    def kept() -> bytes:
+        with world.engine.begin() as connection:
+            (key,) = private_keys(connection, world.keys, [a]).values()
+        return key.raw
+
+    whole = kept()
+    half = whole[: len(whole) // 2]
+    with world.engine.begin() as connection:
+        epoch = connection.execute(select(c.epoch).where(c.authorisation == a)).scalar_one()
+        old = update(t.release_key).where(c.authorisation == a).values(wrapped=world.keys.wrap_release(a, epoch, half))
+        connection.execute(old)
+    (_, before), (_, after) = await world.answered(a), await world.answered(a)
+    assert kept() == half and (await world.told(before)).delivery == "key"
+    assert await world.ledger.rotate(now=True) == 1
+    assert kept() == whole and (await world.told(after)).delivery == "key"
 
 
 async def test_what_is_granted_while_keys_move_is_under_the_newest(kept: Kept) -> None:
