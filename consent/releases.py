@@ -203,6 +203,7 @@ def _append_leaves(tx: Transaction, seen: Sequence[Seen], fates: Sequence[Fate])
 
 
 def _released(one: Seen) -> tuple[bytes, bytes, bytes]:
+    """What the leaf of a release is of (`Transaction.append_all`)."""
     assert one.context is not None  # an answer without an attempt is a dead letter
     return one.item.key.authorisation, released_content(one.context, one.transcript), one.item.key.request
 

@@ -73,6 +73,8 @@ class Transaction:
 
     def append_all(self, kind: str, told: Sequence[tuple[bytes, bytes, bytes]], code: str = "") -> list[Leaf]:
         """A leaf for each, of its authorisation, its content and its request, in their order."""
+        if not told:
+            return []
         head, leaves, at_ms, first = self._leaf_head(kind), list[Leaf](), self.now_ms, self.size + len(self._leaves)
         salts = self.keys.entropy(_SALT_BYTES * len(told))
         for place, (authorisation, content, request) in enumerate(told):

@@ -14,8 +14,8 @@ def keyed(key: bytes) -> HMAC:
     return HMAC(key, _SHA256)
 
 
-def mac(keyed: HMAC, data: bytes) -> bytes:
+def mac(key: HMAC, data: bytes) -> bytes:
     """32 bytes. What is keyed is left as it was."""
-    one = keyed.copy()
+    one = key.copy()
     one.update(data)
     return one.finalize()

@@ -32,11 +32,12 @@ _Place = tuple[str, int, int]
 
 
 class _Pending(NamedTuple):
-    """A request being watched: where it lies, and when its time is over."""
+    """A request being watched: where it lies, since when, and when its time is over."""
 
     topic: str
     partition: int
     submission: Submission
+    asked_ms: int
     deadline_ms: int
 
 
@@ -69,7 +70,7 @@ class Deadline(Prompt):
             digest = request_digest(operator, head.authorisation, head.request, ask_hash(head.ask))
             submission = Submission(RequestKey(operator, head.authorisation, head.request), digest)
             deadline_ms = record.timestamp + min(head.ttl_ms, TTL_MAX_MS)
-            pending[record.offset] = _Pending(record.topic, record.partition, submission, deadline_ms)
+            pending[record.offset] = _Pending(record.topic, record.partition, submission, record.timestamp, deadline_ms)
             heapq.heappush(self._looks, (min(first_ms, deadline_ms), (record.topic, record.partition, record.offset)))
 
     async def tick(self) -> None:
@@ -87,16 +88,16 @@ class Deadline(Prompt):
         while self._looks and self._looks[0][0] <= now_ms and len(looks) < BATCH:
             looks.append(heapq.heappop(self._looks))
         watched = [(place, found) for _, place in looks if (found := self._pending.get(place[:2], {}).get(place[2]))]
-        asked = [found.submission for _, found in watched]
         try:
-            open_ones = await self._ledger.unconfirmed(asked)
-            late = await self._ledger.overdue(asked, ALARM_MS) if any(open_ones) else open_ones
+            open_ones = await self._ledger.unconfirmed([found.submission for _, found in watched])
+            late = await self._overdue(
+                [one for one, still_open in zip(watched, open_ones, strict=True) if still_open], now_ms
+            )
         except Unavailable:
             for look in looks:
                 heapq.heappush(self._looks, look)
             raise
-        self._late -= {place for place, _ in watched}
-        self._late |= {place for (place, _), yes in zip(watched, late, strict=True) if yes}
+        self._late = self._late - {place for place, _ in watched} | late
         outgoing = Outgoing(self._outbox)
         for (place, found), still_open in zip(watched, open_ones, strict=True):
             if not still_open:
@@ -109,6 +110,14 @@ class Deadline(Prompt):
                 self._looks, (now_ms + AGAIN_MS if due else min(found.deadline_ms, now_ms + 4 * AGAIN_MS), place)
             )
         await outgoing.send()
+
+    async def _overdue(self, waiting: Sequence[tuple[_Place, _Pending]], now_ms: int) -> set[_Place]:
+        """Those that were released too long ago; who was asked since was not, so that as a rule nobody is asked about."""
+        old = [(place, found) for place, found in waiting if found.asked_ms < now_ms - ALARM_MS]
+        if not old:
+            return set()
+        late = await self._ledger.overdue([found.submission for _, found in old], ALARM_MS)
+        return {place for (place, _), yes in zip(old, late, strict=True) if yes}
 
     def _propose(self, outgoing: Outgoing, found: _Pending) -> None:
         key = found.submission.key

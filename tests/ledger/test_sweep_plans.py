@@ -6,42 +6,40 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
-from consent.core.facts import State
+from consent.core.facts import State, Submission
 from consent.core.rules import Happening
 from consent.stores import tables as t
 from tests.world import World, held
 
-FEW = {"unsettled", "waiting", "log", "aside"}
-"""Tables that hold what is under way, not what was."""
+FEW = {"unsettled", "waiting", "log", "aside", "checkpoint"}
+"""Tables that hold what is under way, not what was; of heads, those that are not published yet and two more."""
 
 
 async def test_what_is_asked_again_and_again_scans_no_table_that_grows(tmp_path: Path) -> None:
-    """A sweep, the relay's look: SQLite's own plan of each statement searches by an index, but for the lists of what is under way; what is
-    searched by an index of its own is nothing but what is sought."""
+    """A sweep, the looks for what nobody confirmed, the relay's: SQLite's own plan of each statement, the driver's too, searches by an index,
+    but for the lists of what is under way; what is searched by an index of its own is nothing but what is sought."""
     world = await World.open(tmp_path / "store")
     for _ in range(3):
         await world.give()
-    said: list[tuple[str, Any]] = []
-
-    def hear(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-        if not many and statement.split()[0] in ("SELECT", "DELETE", "UPDATE"):
-            said.append((statement, parameters))
-
-    event.listen(world.engine, "before_cursor_execute", hear)
-    await world.ledger.sweep()
-    await world.ledger.events(0, 10)
-    event.remove(world.engine, "before_cursor_execute", hear)
+    asked, answer = await world.answered(await world.give())
+    await world.told(answer)
+    submissions, said = [Submission(asked.key, asked.digest)], list[str]()
     with world.engine.connect() as connection:
-        plans = [
-            row[3]
-            for statement, parameters in said
-            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        ]
+        driver: Any = connection.connection.driver_connection
+    driver.set_trace_callback(said.append)
+    await world.ledger.sweep()
+    await world.ledger.unconfirmed(submissions)
+    await world.ledger.overdue(submissions, 60_000)
+    await world.ledger.events(0, 10)
+    driver.set_trace_callback(None)
+    said = [statement for statement in said if statement.split()[0] in ("SELECT", "DELETE", "UPDATE")]
+    plans = [row[3] for statement in said for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}")]
     world.engine.dispose()
     scanned = {plan.split()[1] for plan in plans if plan.startswith("SCAN") and "CONSTANT" not in plan}
-    assert len(said) >= 6 and scanned <= FEW, plans
+    assert len(said) >= 7 and scanned <= FEW, plans
+    assert any("SEARCH terminal" in plan for plan in plans)
     assert any("authorisation_by_end" in plan for plan in plans)
 
 
