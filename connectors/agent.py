@@ -31,7 +31,7 @@ from consent.certificates import BadCertificate, Certificate
 from consent.certificates import read as read_certificate
 from consent.core.facts import CALLS_MAX, Attempted, RequestKey, Submission, Verdict
 from exchange import rules, wire
-from exchange.agents.base import Outgoing, Quiet, slices
+from exchange.agents.base import Outgoing, Quiet, side_by_side, slices
 from exchange.agents.retries import calls_before, calls_header
 from exchange.core import sealing
 from exchange.core.decision import Ask
@@ -123,7 +123,7 @@ class Connector(Quiet):
             if task := self._prepared(head, body, borne(body, certificates), outgoing):
                 ready.setdefault(task.same, task)  # met twice in a chunk: answered once
         until_ms = self._clock.now_ms() + int(1000 * PATIENCE_S)
-        said = await asyncio.gather(*(self._once(task, until_ms) for task in ready.values()), return_exceptions=True)
+        said = await side_by_side(self._once(task, until_ms) for task in ready.values())
         sealed = await self._sealed([one for one in said if not isinstance(one, BaseException)])
         if len(sealed) < len(said):  # the chunk comes again; what was answered is kept
             raise next(one for one in said if isinstance(one, BaseException))
@@ -246,9 +246,10 @@ class Connector(Quiet):
         """Each in its place; what was not sealed yet is signed together."""
         sealed = list[_Said]()
         for some in slices(said, TOGETHER):
+            if sealed:
+                await asyncio.sleep(0)
             values = iter(self.seal([one.reply for one in some if isinstance(one, _Answered)]))
             sealed += [self._said(one, next(values)) if isinstance(one, _Answered) else one for one in some]
-            await asyncio.sleep(0)
         return sealed
 
     def _said(self, one: _Answered, value: bytes | Refused) -> _Said:

@@ -179,13 +179,13 @@ class _Client(driver.AIOKafkaConsumerThread):
         }
 
     def _chunk(self, place: Place, records: Fetched) -> Chunk:
-        return Chunk(self.chunks.hand(place, records[0].offset, records[-1].offset + 1), place, records)
+        return Chunk(self.chunks.hand(place, records.first, records.last[0] + 1), place, records)
 
     def rewind(self, chunk: Chunk) -> None:
         """Read this chunk again later. Nothing to do once its assignment is over: the next one starts at the commit."""
         if self._assignment() is self.assignment_of_log and self.chunks.live(chunk.ticket):
-            self.chunks.rewind(chunk.place, chunk.records[0].offset)
-            self._ensure_consumer().seek(aiokafka.TopicPartition(*chunk.place), chunk.records[0].offset)
+            self.chunks.rewind(chunk.place, chunk.records.first)
+            self._ensure_consumer().seek(aiokafka.TopicPartition(*chunk.place), chunk.records.first)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """False when it cannot be known to be done: the next round commits again, so no error here ends the worker."""
@@ -269,8 +269,8 @@ class Consumer(driver.Consumer):
         return False
 
     def _event(self, chunks: tuple[Chunk, ...], generation: int) -> ConsumerMessage:
-        tp, last, value = TP(*chunks[-1].place), chunks[-1].records[-1], cast(Any, chunks)
-        at = (tp.topic, tp.partition, last.offset, last.timestamp / 1000)
+        tp, (offset, at_ms), value = TP(*chunks[-1].place), chunks[-1].records.last, cast(Any, chunks)
+        at = (tp.topic, tp.partition, offset, at_ms / 1000)
         return ConsumerMessage(*at, 0, None, None, value, None, tp=tp, generation_id=generation)
 
     def settle(self, chunk: Chunk) -> None:
@@ -318,8 +318,8 @@ class Consumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Nothing: aiokafka starts every assignment at its committed offsets."""
 
-    def verify_event_path(self, now: float, tp: TP) -> None:
-        """Nothing: the runner's watchdog compares with the broker's own offsets."""
+    async def verify_all_partitions_active(self) -> None:
+        """Nothing: the runner's watchdog compares with the broker's own offsets. Faust's own sleeps once for each partition."""
 
     def progress(self) -> dict[Place, Progress]:
         """How far each assigned partition is."""

@@ -65,7 +65,7 @@ def typed(schema: Any, value: Any) -> Any:
     """``value`` as the Avro type ``schema`` documents it, undocumented fields left out. Raises ``Undocumented``."""
     if isinstance(schema, list):
         return None if value is None else typed(next(branch for branch in schema if branch != "null"), value)
-    kind = schema["type"] if isinstance(schema, Mapping) else schema
+    kind = schema["type"] if isinstance(schema, dict) else schema
     if kind == "record":
         return _fields(schema, value)
     if kind == "array":

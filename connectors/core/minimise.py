@@ -21,7 +21,7 @@ def _documented(schema: Any, value: Any) -> Any:
     """What of ``value`` the schema documents, ``None`` where nothing is."""
     if isinstance(schema, list):
         schema = next(branch for branch in schema if branch != "null")
-    kind = schema["type"] if isinstance(schema, Mapping) else schema
+    kind = schema["type"] if isinstance(schema, dict) else schema
     if kind == "record":
         return _fields(schema, value)
     if kind == "array":

@@ -6,21 +6,21 @@ Nothing here is logged, and no error holds a secret.
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import httpx
 import msgspec
 
 from connectors.contract import Failure, Reading, Retry
 from connectors.core.dgfip import SCOPES, SFIP, TOKEN_PATH
+from connectors.rest.http import Http, Place, Sent, TooLarge
 from consent.keys import BadKeyFile
 from consent.keys.files import read as read_secret
-from exchange.core.urls import secure_url
 
 TOKEN_MAX_BYTES = 64 << 10
 EARLY_S = 30.0
@@ -38,7 +38,7 @@ class NoAccess(Exception):
 class Access(Protocol):
     """Where a family of State APIs is, and what each call of it carries."""
 
-    url: str
+    at: Place
 
     async def headers(self, path: str) -> dict[str, str]:
         """The headers of one call. Raises ``NoAccess``, or httpx's errors."""
@@ -53,7 +53,7 @@ class Bearer:
     """A token of API Particulier or API Entreprise."""
 
     def __init__(self, url: str, token: str) -> None:
-        self.url, self._authorization = secure_url(url), f"Bearer {token}"
+        self.at, self._authorization = Place.of(url), f"Bearer {token}"
 
     async def headers(self, path: str) -> dict[str, str]:
         return {"authorization": self._authorization}
@@ -88,8 +88,8 @@ class _Token(msgspec.Struct):
 class Gateway:
     """The DGFiP's gateway. One token at a time, fetched by the first call that needs it; ``now_s`` is monotonic."""
 
-    def __init__(self, client: httpx.AsyncClient, account: Account, now_s: Callable[[], float]) -> None:
-        self.url, self._client, self._account, self._now_s = secure_url(account.url), client, account, now_s
+    def __init__(self, http: Http, account: Account, now_s: Callable[[], float]) -> None:
+        self.at, self._http, self._account, self._now_s = Place.of(account.url), http, account, now_s
         self._token, self._until_s, self._fetching = "", 0.0, asyncio.Lock()
 
     async def headers(self, path: str) -> dict[str, str]:
@@ -110,30 +110,19 @@ class Gateway:
     async def _fetch(self) -> None:
         asked_s, account = self._now_s(), self._account
         form = {"grant_type": "client_credentials", "scope": SCOPES}
-        status, body = await self._post(form, httpx.BasicAuth(account.identifier, account.secret))
-        if status != 200:
+        basic = base64.b64encode(f"{account.identifier}:{account.secret}".encode()).decode()
+        try:
+            sent = Sent(TOKEN_PATH, {"authorization": f"Basic {basic}"}, form=form)
+            answer = await self._http.call(self.at, sent, TOKEN_MAX_BYTES)
+        except TooLarge:
+            raise NoAccess(Failure("", "token")) from None
+        if (status := answer.status) != 200:
             raise NoAccess(Retry("", 0.0, "token") if status == 429 or status >= 500 else Failure("", "token"))
         try:
-            token = msgspec.json.decode(body, type=_Token)
+            token = msgspec.json.decode(answer.body, type=_Token)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise NoAccess(Failure("", "token")) from None
         if not token.access_token.isascii() or not token.access_token.isprintable() or not token.access_token:
             raise NoAccess(Failure("", "token"))
         self._token = token.access_token
         self._until_s = asked_s + max(token.expires_in - EARLY_S, token.expires_in / 2)
-
-    async def _post(self, form: Mapping[str, str], auth: httpx.Auth) -> tuple[int, bytes]:
-        async with self._client.stream(
-            "POST",
-            self.url + TOKEN_PATH,
-            data=form,
-            auth=auth,
-            headers={"accept-encoding": "identity"},
-            follow_redirects=False,
-        ) as answer:
-            body = bytearray()
-            async for chunk in answer.aiter_raw():
-                body += chunk
-                if len(body) > TOKEN_MAX_BYTES:
-                    raise NoAccess(Failure("", "token"))
-            return answer.status_code, bytes(body)

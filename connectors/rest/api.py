@@ -17,7 +17,8 @@ from connectors.core.description import Description
 from connectors.core.reading import interpret
 from connectors.rest.access import Access, Account, Bearer, Gateway, NoAccess
 from connectors.rest.descriptions import descriptions
-from connectors.rest.kept import KeptConnections
+from connectors.rest.http import Http, Sent, ThroughHttpx, TooLarge
+from connectors.rest.kept import Kept
 
 BODY_MAX_BYTES: Final = 1 << 20
 ACCEPT: Final = "application/json, application/vnd.api+json"
@@ -51,10 +52,8 @@ class RestApi:
         account: Account | None = None,
     ) -> None:
         bearer = Bearer(base_url, token)
-        self._owned = client is None
-        # trust_env: a proxy found in the environment would read the query of a loopback call.
-        self._client = client or httpx.AsyncClient(transport=KeptConnections(), trust_env=False)
-        gateway = Gateway(self._client, account or Account(base_url, "accord", token), time.monotonic)
+        self._http: Http = ThroughHttpx(client) if client else Kept()
+        gateway = Gateway(self._http, account or Account(base_url, "accord", token), time.monotonic)
         self._access: Mapping[str, Access] = {"apistration": bearer, "dgfip": gateway}
         self._timeout_s = timeout_s
         self._described = descriptions() if described is None else described
@@ -72,6 +71,8 @@ class RestApi:
             return Failure("", "identity")
         except NoAccess as none:
             return none.reading
+        except TooLarge:
+            return Failure("", "too_large")
         except (TimeoutError, httpx.TimeoutException):
             return Retry("", 0.0, "timeout")
         except (httpx.NetworkError, httpx.RemoteProtocolError):
@@ -80,26 +81,16 @@ class RestApi:
             return Failure("", "client")
 
     async def _call(self, description: Description, asked: Call, identity: Identity) -> Reading:
-        params: list[tuple[str, str | int | float | bool | None]] = [*asked.query]
         access, accept = self._access[description.family], asked.operation.media_type or ACCEPT
-        headers = await access.headers(asked.path) | {"accept": accept, "accept-encoding": "identity"}
-        async with self._client.stream(
-            "GET", access.url + asked.path, params=params, headers=headers, follow_redirects=False
-        ) as answer:
-            body = bytearray()
-            async for chunk in answer.aiter_raw():
-                body += chunk
-                if len(body) > BODY_MAX_BYTES:
-                    return Failure("", "too_large")
-            reading = interpret(description, answer.status_code, answer.headers, bytes(body), identity)
-            if answer.status_code == 401:
-                access.refused()
+        headers = await access.headers(asked.path) | {"accept": accept}
+        answer = await self._http.call(access.at, Sent(asked.path, headers, asked.query), BODY_MAX_BYTES)
+        reading = interpret(description, answer.status, answer.headers, answer.body, identity)
+        if answer.status == 401:
+            access.refused()
             # A token refused is the way to the State, not this file: the circuit breaker must know.
-            return (
-                replace(reading, cause="token") if answer.status_code == 401 and isinstance(reading, Retry) else reading
-            )
+            return replace(reading, cause="token") if isinstance(reading, Retry) else reading
+        return reading
 
     async def close(self) -> None:
-        """Close the client made here."""
-        if self._owned:
-            await self._client.aclose()
+        """Close the connections made here."""
+        await self._http.close()

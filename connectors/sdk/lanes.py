@@ -157,7 +157,10 @@ class Asking:
     async def fetch(self, left_s: float) -> Reading:
         """The calls that are left, within their time and the request's, and what they make. Never raises (cancellation excepted)."""
         left = self._left
-        read = await asyncio.gather(*(lane.fetch(*self._asked, left_s) for lane in left.values()))
+        calls = [lane.fetch(*self._asked, left_s) for lane in left.values()]
+        read = (
+            [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
+        )  # one alone needs no task of its own
         self._readings |= zip(left, read, strict=True)
         return self._made(self._readings)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -12,25 +11,18 @@ import httpx
 from connectors.contract import Reading
 from connectors.core.state_errors import FAMILIES, refused
 from connectors.rest.api import BODY_MAX_BYTES
-from connectors.rest.kept import KeptConnections
-from exchange.core.urls import secure_url
-
-
-class TooLarge(Exception):
-    """An answer over the size allowed."""
+from connectors.rest.http import Http, Place, Received, Sent, ThroughHttpx
+from connectors.rest.kept import Kept
 
 
 class BadAnswer(Exception):
     """An answer that is not what it should be; says nothing of what it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the State answered."""
+class Said(Received):
+    """What the State received."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+    __slots__ = ()
 
     def json(self) -> Any:
         """Raises BadAnswer for what is not declared as JSON, or is not."""
@@ -58,24 +50,13 @@ class StateHttp:
     """A State API over HTTP. https, or http on the loopback (ValueError). A `client` given stays its owner's to close."""
 
     def __init__(self, base_url: str, token: str, client: httpx.AsyncClient | None = None) -> None:
-        self._url, self._owned = secure_url(base_url), client is None
-        self._headers = {"authorization": f"Bearer {token}", "accept-encoding": "identity"}
-        # no time of its own: the lane keeps it
-        self._client = client or httpx.AsyncClient(transport=KeptConnections(), trust_env=False)
+        self._at, self._headers = Place.of(base_url), {"authorization": f"Bearer {token}"}
+        self._http: Http = ThroughHttpx(client) if client else Kept()
 
     async def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Said:
-        """One GET. Raises httpx's errors, or TooLarge."""
-        params: list[tuple[str, str | int | float | bool | None]] = [*query]
-        async with self._client.stream(
-            "GET", self._url + path, params=params, headers=self._headers, follow_redirects=False
-        ) as answer:
-            body = bytearray()
-            async for chunk in answer.aiter_raw():
-                body += chunk
-                if len(body) > BODY_MAX_BYTES:
-                    raise TooLarge
-            return Said(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, bytes(body))
+        """One GET, without a time of its own: the lane keeps it. Raises httpx's errors, or TooLarge."""
+        received = await self._http.call(self._at, Sent(path, self._headers, query), BODY_MAX_BYTES)
+        return Said(received.status, received.headers, received.body)
 
     async def close(self) -> None:
-        if self._owned:
-            await self._client.aclose()
+        await self._http.close()

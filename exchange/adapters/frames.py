@@ -18,6 +18,8 @@ from aiokafka.protocol import produce
 from aiokafka.protocol.types import String
 from aiokafka.util import wait_for
 
+from exchange.adapters import arrays
+
 SIZE_BYTES = 4
 _TEXT, _COUNT = String("utf-8"), struct.Struct(">i")
 _HEAD, _BATCH = struct.Struct(">hii"), struct.Struct(">ii")
@@ -137,4 +139,5 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # nothing of a
 
 def use() -> None:
     """For every connection that aiokafka opens from now on in this process."""
+    arrays.use()
     conn.AIOKafkaProtocol, conn.AIOKafkaConnection = Frames, Connection

@@ -89,9 +89,19 @@ async def partitions(outbox: Outbox, topic: str) -> int:
     return outbox.partitions(topic)
 
 
+async def side_by_side(work: Iterable[Awaitable[T]]) -> list[T | BaseException]:
+    """What each leads to, or raises, once all have ended; one alone needs no task of its own."""
+    if len(all_of_it := list(work)) != 1:
+        return await asyncio.gather(*all_of_it, return_exceptions=True)
+    try:
+        return [await all_of_it[0]]
+    except Exception as error:
+        return [error]
+
+
 async def ended(work: Iterable[Awaitable[None]]) -> BaseException | None:
     """Wait until each has ended; the first error, if any."""
-    return next((error for error in await asyncio.gather(*work, return_exceptions=True) if error is not None), None)
+    return next((error for error in await side_by_side(work) if error is not None), None)
 
 
 def slices(items: Sequence[T], size: int) -> list[Sequence[T]]:

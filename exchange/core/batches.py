@@ -113,6 +113,17 @@ class Fetched(Sequence[Record]):
     def __iter__(self) -> Iterator[Record]:
         return map(self._record, self.entries)
 
+    @property
+    def first(self) -> int:
+        """The offset of the first."""
+        return self.entries[0][0]
+
+    @property
+    def last(self) -> tuple[int, int]:
+        """The offset of the last, and its time (ms)."""
+        offset, at_ms, *_ = self.entries[-1]
+        return offset, at_ms
+
     def _record(self, entry: Entry) -> Record:
         offset, timestamp, key, at, value_end, end = entry
         value = self.data[at:value_end] if at >= 0 else None

@@ -11,15 +11,19 @@ from consent.core.facts import Handover
 def complete(schema: Any, value: Any) -> Any:
     """`value` with every absent field that has a default filled in; unknown fields are left for the codec to refuse."""
     if isinstance(schema, list):
-        branches = [branch for branch in schema if branch != "null"]
-        return None if value is None else complete(branches[0], value)
-    if isinstance(schema, Mapping) and schema.get("type") == "array" and isinstance(value, list):
+        return None if value is None else complete(next(branch for branch in schema if branch != "null"), value)
+    kind = schema["type"] if isinstance(schema, dict) else schema
+    if kind == "array" and isinstance(value, list):
         return [complete(schema["items"], item) for item in value]
-    if isinstance(schema, Mapping) and schema.get("type") == "record" and isinstance(value, Mapping):
-        absent = {f["name"]: f["default"] for f in schema["fields"] if f["name"] not in value and "default" in f}
-        types = {f["name"]: f["type"] for f in schema["fields"]}
-        return absent | {name: complete(types[name], item) if name in types else item for name, item in value.items()}
-    return value
+    if kind != "record" or not isinstance(value, dict):
+        return value
+    completed = {**value}
+    for field in schema["fields"]:
+        if (name := field["name"]) in value:
+            completed[name] = complete(field["type"], value[name])
+        elif "default" in field:
+            completed[name] = field["default"]
+    return completed
 
 
 def present(value: Mapping[str, Any]) -> dict[str, Any]:
