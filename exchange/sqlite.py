@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Pool, create_engine, event
 from sqlalchemy.pool import StaticPool
 
-from exchange.driver import cursor
+from exchange.driver import execute
 
 sqlite3.register_adapter(bytes, bytes)
 """As they are: without it the driver looks, in vain, for how to adapt each value that is bytes, a tenth of a microsecond."""
@@ -36,8 +36,7 @@ def sqlite_engine(path: Path | None, pool: type[Pool] = StaticPool, more: tuple[
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         reading = connection.get_execution_options().get("reading")
-        with cursor(connection) as driver:
-            driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
+        execute(connection, "BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
@@ -163,34 +162,30 @@ def dump(world: World) -> list[str]:
 
 def crash_at(world: World, position: int) -> Callable[[], None]:
     """Raise after the write of that number, by SQLAlchemy or beneath it; returns what takes the trap away, once or twice."""
-    seen, beneath = itertools.count(), batch.cursor
+    seen, beneath = itertools.count(), {name: getattr(batch, name) for name in ("execute", "execute_many", "fetch")}
 
     def after(_c: object, _k: object, statement: str, *_: object) -> None:
         if statement.startswith(("INSERT", "UPDATE", "DELETE")) and next(seen) == position:
             raise Crash
 
-    class Cursor(NamedTuple):
-        own: Any
+    def watched(work: Callable[..., Any]) -> Callable[..., Any]:
+        def then(connection: Connection, statement: str, *values: Any) -> Any:
+            done = work(connection, statement, *values)
+            after(None, None, statement)
+            return done
 
-        def __getattr__(self, name: str) -> Any:
-            def call(*given: Any) -> Any:
-                done = getattr(self.own, name)(*given)
-                after(None, None, *map(str, given[:1] or ("",)))
-                return done
+        return then
 
-            return call
-
-    @contextmanager
-    def watched(connection: Connection) -> Iterator[Any]:
-        with beneath(connection) as cursor:
-            yield Cursor(cursor)
+    def put(works: Mapping[str, Callable[..., Any]]) -> None:
+        for name, work in works.items():
+            setattr(batch, name, work)
 
     def disarm() -> None:
-        batch.cursor = beneath
+        put(beneath)
         if event.contains(world.engine, "after_cursor_execute", after):
             event.remove(world.engine, "after_cursor_execute", after)
 
-    batch.cursor = watched
+    put({name: watched(work) for name, work in beneath.items()})
     event.listen(world.engine, "after_cursor_execute", after)
     return disarm
 
