@@ -186,7 +186,7 @@ async def running(stock: Stock, progress: Progress | None) -> AsyncIterator[Aren
 
 async def _running(stack: AsyncExitStack, stock: Stock, progress: Progress | None) -> Arena:
     settings, places, agreed = stock.settings, stock.places, stock.agreed
-    bus = LocalBus(settings, places)
+    bus = LocalBus(settings, places, partitions=PARTITIONS)
     bus.bootstrap = await stack.enter_async_context(beside(open_kafka(EMBEDDED, places.broker, progress, train=False)))
     stack.push_async_callback(bus.close)
     bus.start_ledger()

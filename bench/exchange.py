@@ -53,7 +53,7 @@ from exchange.core.topics import TopicSpec
 from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.embedded import process
 from exchange.embedded.jars import Progress
-from exchange.local import PARTITIONS, STOP_S
+from exchange.local import FEW_PARTITIONS, STOP_S
 from exchange.outcomes import ExchangeError
 from exchange.ports import Unavailable
 
@@ -219,7 +219,7 @@ class _Bench:
         """As many processes as an exchange has between its records, which are as large as its own."""
         bus, sizes = self._town.bus, list((await self._town.hops()).values())
         names = [f"hop.{next(self._numbers)}.v1" for _ in sizes]
-        await create_topics(bus.bootstrap, [TopicSpec(name, PARTITIONS) for name in names])
+        await create_topics(bus.bootstrap, [TopicSpec(name, FEW_PARTITIONS) for name in names])
         async with AsyncExitStack() as stack:
             for source, (sink, size_bytes) in zip(names, zip(names[1:], sizes[1:], strict=True), strict=False):
                 argv = [sys.executable, "-m", "bench.peers.hop", bus.bootstrap, source, sink, str(size_bytes)]
@@ -341,7 +341,7 @@ async def _ends(bootstrap: str, source: str, size_bytes: int, sink: str) -> Asyn
         try:
             async with asyncio.timeout(PATIENCE_S):
                 value = id + os.urandom(size_bytes - ID_BYTES)
-                await producer.send_and_wait(source, value, partition=number % PARTITIONS)
+                await producer.send_and_wait(source, value, partition=number % FEW_PARTITIONS)
                 await awaited[id]
         except TimeoutError:
             raise Unanswered("a record lost") from None

@@ -45,6 +45,9 @@ AWAY = 4
 STOP_S = 8.0
 RESTART_S = 1.0
 PARTITIONS = 4
+"""Of each topic on a broker of somebody's own, where nobody says."""
+FEW_PARTITIONS = 2
+"""On a broker of one machine: a worker a core, and every fetch names all the partitions of its reader, whether they bring anything or not."""
 
 
 @dataclass
@@ -61,6 +64,8 @@ class LocalBus:
     cases: Sequence[Path] = ()
     notices: list[str] = field(default_factory=list)
     nursery: Nursery | None = None
+    partitions: int = FEW_PARTITIONS
+    """Of each topic, where the broker is this bus's own."""
     children: dict[str, process.Child] = field(default_factory=dict)
     _commands: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -165,7 +170,8 @@ class LocalBus:
     async def make_topics(self) -> None:
         operator = self.settings.operator_of(self.settings.recipient)
         cluster = bool(self.settings.broker)
-        wanted = topics.specs([operator], PROVIDERS, partitions=PARTITIONS, cluster=cluster)
+        partitions = PARTITIONS if cluster else self.partitions
+        wanted = topics.specs([operator], PROVIDERS, partitions=partitions, cluster=cluster)
         await create_topics(self.bootstrap, wanted)
 
     def start_agents(self, apart: tuple[str, ...] = ()) -> list[str]:
