@@ -17,8 +17,8 @@ from connectors.core.description import Description
 from connectors.core.reading import interpret
 from connectors.rest.access import Access, Account, Bearer, Gateway, NoAccess
 from connectors.rest.descriptions import descriptions
-from connectors.rest.http import Http, Sent, ThroughHttpx, TooLarge
-from connectors.rest.kept import Kept
+from connectors.rest.http import Sent, TooLarge
+from connectors.rest.kept import http_over
 
 BODY_MAX_BYTES: Final = 1 << 20
 ACCEPT: Final = "application/json, application/vnd.api+json"
@@ -52,7 +52,7 @@ class RestApi:
         account: Account | None = None,
     ) -> None:
         bearer = Bearer(base_url, token)
-        self._http: Http = ThroughHttpx(client) if client else Kept()
+        self._http = http_over(client)
         gateway = Gateway(self._http, account or Account(base_url, "accord", token), time.monotonic)
         self._access: Mapping[str, Access] = {"apistration": bearer, "dgfip": gateway}
         self._timeout_s = timeout_s

@@ -43,17 +43,11 @@ class Place(NamedTuple):
     @classmethod
     def of(cls, url: str) -> Place:
         """ValueError for another URL."""
-        parsed = httpx.URL(secure_url(url))
-        secure = parsed.scheme == "https"
+        base = secure_url(url)
+        parsed = httpx.URL(base)
+        secure, path = parsed.scheme == "https", parsed.raw_path.decode().rstrip("/")
         port = parsed.port or (443 if secure else 80)
-        return cls(
-            secure_url(url),
-            secure,
-            parsed.raw_host.decode(),
-            port,
-            parsed.netloc.decode(),
-            parsed.raw_path.decode().rstrip("/"),
-        )
+        return cls(base, secure, parsed.raw_host.decode(), port, parsed.netloc.decode(), path)
 
     def target(self, path: str, query: Sequence[tuple[str, str]]) -> str:
         """What is asked of the host, escaped where need be; a query given stands for one of the path's."""
@@ -61,8 +55,9 @@ class Place(NamedTuple):
         return f"{escaped.partition('?')[0] or '/'}?{urlencode(query)}" if query else escaped or "/"
 
 
-class Sent(NamedTuple):
-    """One call."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Sent:
+    """One call. Its path and query may say who somebody is, its headers who we are: it has no words for itself."""
 
     path: str
     headers: Mapping[str, str]

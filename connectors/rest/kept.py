@@ -18,13 +18,18 @@ from typing import Final
 import h11
 import httpx
 
-from connectors.rest.http import HEADERS, Place, Received, Sent, TooLarge
+from connectors.rest.http import HEADERS, Http, Place, Received, Sent, ThroughHttpx, TooLarge
 
 KEEP_S: Final = 4.0
 """How long an unused connection is kept: servers leave theirs after 5 s or more."""
 HEAD_MAX_BYTES: Final = 100 << 10
 READ_BYTES: Final = 64 << 10
 _Origin = tuple[bool, str, int]
+
+
+def http_over(client: httpx.AsyncClient | None) -> Http:
+    """Over a client of httpx, which stays its owner's to close, or over connections of our own."""
+    return ThroughHttpx(client) if client else Kept()
 
 
 class Kept:

@@ -11,8 +11,8 @@ import httpx
 from connectors.contract import Reading
 from connectors.core.state_errors import FAMILIES, refused
 from connectors.rest.api import BODY_MAX_BYTES
-from connectors.rest.http import Http, Place, Received, Sent, ThroughHttpx
-from connectors.rest.kept import Kept
+from connectors.rest.http import Place, Received, Sent
+from connectors.rest.kept import http_over
 
 
 class BadAnswer(Exception):
@@ -20,7 +20,7 @@ class BadAnswer(Exception):
 
 
 class Said(Received):
-    """What the State received."""
+    """What the State answered."""
 
     __slots__ = ()
 
@@ -51,7 +51,7 @@ class StateHttp:
 
     def __init__(self, base_url: str, token: str, client: httpx.AsyncClient | None = None) -> None:
         self._at, self._headers = Place.of(base_url), {"authorization": f"Bearer {token}"}
-        self._http: Http = ThroughHttpx(client) if client else Kept()
+        self._http = http_over(client)
 
     async def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Said:
         """One GET, without a time of its own: the lane keeps it. Raises httpx's errors, or TooLarge."""

@@ -204,6 +204,12 @@ async def test_a_form_is_posted_whole(opened: Callable[..., AbstractAsyncContext
     assert fields[b"user-agent"] == b"accord" and fields[b"accept-encoding"] == b"identity"
 
 
+def test_a_call_has_no_words_for_itself() -> None:
+    """Whatever is said of it says neither who it is about nor who we are."""
+    sent = Sent("/spi/3000123", {"authorization": "Bearer secret"}, [("nom", "DUPONT")])
+    assert not any(word in f"{sent!r} {sent}" for word in ("3000123", "secret", "DUPONT"))
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
 
 
