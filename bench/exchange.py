@@ -53,7 +53,7 @@ from exchange.core.topics import TopicSpec
 from exchange.data_sets import QUOTIENT_FAMILIAL
 from exchange.embedded import process
 from exchange.embedded.jars import Progress
-from exchange.local import FEW_PARTITIONS, STOP_S
+from exchange.local import STOP_S, LocalBus
 from exchange.outcomes import ExchangeError
 from exchange.ports import Unavailable
 
@@ -219,12 +219,12 @@ class _Bench:
         """As many processes as an exchange has between its records, which are as large as its own."""
         bus, sizes = self._town.bus, list((await self._town.hops()).values())
         names = [f"hop.{next(self._numbers)}.v1" for _ in sizes]
-        await create_topics(bus.bootstrap, [TopicSpec(name, FEW_PARTITIONS) for name in names])
+        await create_topics(bus.bootstrap, [TopicSpec(name, bus.partitions) for name in names])
         async with AsyncExitStack() as stack:
             for source, (sink, size_bytes) in zip(names, zip(names[1:], sizes[1:], strict=True), strict=False):
                 argv = [sys.executable, "-m", "bench.peers.hop", bus.bootstrap, source, sink, str(size_bytes)]
                 stack.callback(process.stop, started(argv, bus.places.log(source)), patience_s=STOP_S)
-            ends = await stack.enter_async_context(_ends(bus.bootstrap, names[0], sizes[0], names[-1]))
+            ends = await stack.enter_async_context(_ends(bus, names[0], sizes[0], names[-1]))
             await _until(ends)
             yield ends
 
@@ -318,12 +318,12 @@ def _free_port() -> int:
 
 
 @asynccontextmanager
-async def _ends(bootstrap: str, source: str, size_bytes: int, sink: str) -> AsyncIterator[Call]:
+async def _ends(bus: LocalBus, source: str, size_bytes: int, sink: str) -> AsyncIterator[Call]:
     """Both ends of the hops: a record put in, its id awaited at the other end."""
     consumer = AIOKafkaConsumer(
-        sink, bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False
+        sink, bootstrap_servers=bus.bootstrap, auto_offset_reset="earliest", enable_auto_commit=False
     )
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+    producer = AIOKafkaProducer(bootstrap_servers=bus.bootstrap, acks="all", enable_idempotence=True)
     numbers: Iterator[int] = itertools.count()
     awaited: dict[bytes, asyncio.Future[None]] = {}
 
@@ -341,7 +341,7 @@ async def _ends(bootstrap: str, source: str, size_bytes: int, sink: str) -> Asyn
         try:
             async with asyncio.timeout(PATIENCE_S):
                 value = id + os.urandom(size_bytes - ID_BYTES)
-                await producer.send_and_wait(source, value, partition=number % FEW_PARTITIONS)
+                await producer.send_and_wait(source, value, partition=number % bus.partitions)
                 await awaited[id]
         except TimeoutError:
             raise Unanswered("a record lost") from None

@@ -31,7 +31,7 @@ from consent.certificates import BadCertificate, Certificate
 from consent.certificates import read as read_certificate
 from consent.core.facts import CALLS_MAX, Attempted, RequestKey, Submission, Verdict
 from exchange import rules, wire
-from exchange.agents.base import Outgoing, Quiet, side_by_side, slices
+from exchange.agents.base import Outgoing, Quiet, slices
 from exchange.agents.retries import calls_before, calls_header
 from exchange.core import sealing
 from exchange.core.decision import Ask
@@ -45,6 +45,7 @@ from exchange.data_sets import DATA_SETS
 from exchange.hpke import KeyPair
 from exchange.ports import Clock, Ledger, Message, Outbox, Record
 from exchange.sealing import SubjectMismatch, Unopenable, open_identity
+from exchange.together import side_by_side
 from exchange.tracing import OutHeaders, Tracing, carried
 from exchange.trust import Trust
 

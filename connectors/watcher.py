@@ -10,7 +10,6 @@ the watch, which says so in a verdict. Looks yield: they are made in turns that 
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import hmac
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from exchange.core.errors import Code
 from exchange.core.topics import answers, watches
 from exchange.core.watch import HOP_MS, Look, fingerprint
 from exchange.ports import Clock, Message, Outbox, Record, Unavailable
+from exchange.together import side_by_side
 from exchange.tracing import OutHeaders, Tracing, carried
 
 AT_ONCE = 4
@@ -111,7 +111,7 @@ class Watcher(Prompt):
     async def _some(self) -> bool:
         """A few of the looks that are due; whether there was a turn for any."""
         found = self._taken()
-        steps = await asyncio.gather(*(self._step(one) for one in found), return_exceptions=True)
+        steps = await side_by_side(self._step(one) for one in found)
         outgoing, done, failed = Outgoing(self._outbox), list[Waiting](), list[BaseException]()
         for one, step in zip(found, steps, strict=True):
             if isinstance(step, BaseException):

@@ -179,13 +179,13 @@ class _Client(driver.AIOKafkaConsumerThread):
         }
 
     def _chunk(self, place: Place, records: Fetched) -> Chunk:
-        return Chunk(self.chunks.hand(place, records.first, records.last[0] + 1), place, records)
+        return Chunk(self.chunks.hand(place, records.first_offset, records.last_offset + 1), place, records)
 
     def rewind(self, chunk: Chunk) -> None:
         """Read this chunk again later. Nothing to do once its assignment is over: the next one starts at the commit."""
         if self._assignment() is self.assignment_of_log and self.chunks.live(chunk.ticket):
-            self.chunks.rewind(chunk.place, chunk.records.first)
-            self._ensure_consumer().seek(aiokafka.TopicPartition(*chunk.place), chunk.records.first)
+            self.chunks.rewind(chunk.place, chunk.records.first_offset)
+            self._ensure_consumer().seek(aiokafka.TopicPartition(*chunk.place), chunk.records.first_offset)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """False when it cannot be known to be done: the next round commits again, so no error here ends the worker."""
@@ -269,8 +269,8 @@ class Consumer(driver.Consumer):
         return False
 
     def _event(self, chunks: tuple[Chunk, ...], generation: int) -> ConsumerMessage:
-        tp, (offset, at_ms), value = TP(*chunks[-1].place), chunks[-1].records.last, cast(Any, chunks)
-        at = (tp.topic, tp.partition, offset, at_ms / 1000)
+        tp, last, value = TP(*chunks[-1].place), chunks[-1].records, cast(Any, chunks)
+        at = (tp.topic, tp.partition, last.last_offset, last.last_ms / 1000)
         return ConsumerMessage(*at, 0, None, None, value, None, tp=tp, generation_id=generation)
 
     def settle(self, chunk: Chunk) -> None:

@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any, Final
 
 from connectors.core.description import Description
+from exchange.core.shape import branch_of, kind_of
 
 MISSING: Final = object()
 LONG_BITS, INT_BITS = 63, 31
@@ -64,15 +65,15 @@ def texts(record: Mapping[str, Any], path: str) -> list[str]:
 def typed(schema: Any, value: Any) -> Any:
     """``value`` as the Avro type ``schema`` documents it, undocumented fields left out. Raises ``Undocumented``."""
     if isinstance(schema, list):
-        return None if value is None else typed(next(branch for branch in schema if branch != "null"), value)
-    kind = schema["type"] if isinstance(schema, dict) else schema
-    if kind == "record":
+        return None if value is None else typed(branch_of(schema), value)
+    named = kind_of(schema)
+    if named == "record":
         return _fields(schema, value)
-    if kind == "array":
+    if named == "array":
         if not isinstance(value, list):
             raise Undocumented
         return [typed(schema["items"], item) for item in value]
-    if kind not in _PLAIN or not _PLAIN[kind](value):
+    if named not in _PLAIN or not _PLAIN[named](value):
         raise Undocumented
     return value
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from exchange.core.shape import branch_of, kind_of
+
 
 def minimise(schema: Mapping[str, Any], data: Mapping[str, Any], scopes: frozenset[str]) -> dict[str, Any]:
     """The part of ``data`` that ``scopes`` open; an unknown scope opens nothing, an absent key stays absent."""
@@ -20,11 +22,10 @@ def minimise(schema: Mapping[str, Any], data: Mapping[str, Any], scopes: frozens
 def _documented(schema: Any, value: Any) -> Any:
     """What of ``value`` the schema documents, ``None`` where nothing is."""
     if isinstance(schema, list):
-        schema = next(branch for branch in schema if branch != "null")
-    kind = schema["type"] if isinstance(schema, dict) else schema
-    if kind == "record":
+        schema = branch_of(schema)
+    if kind_of(schema) == "record":
         return _fields(schema, value)
-    if kind == "array":
+    if kind_of(schema) == "array":
         return _items(schema["items"], value)
     return value if isinstance(value, str | int | float) else None
 

@@ -17,6 +17,7 @@ from connectors.sdk.core.health import Health, status_of
 from connectors.sdk.core.rate import Bucket, interval_ms
 from exchange.data_sets import DATA_SETS
 from exchange.ports import Clock
+from exchange.together import each
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +158,7 @@ class Asking:
     async def fetch(self, left_s: float) -> Reading:
         """The calls that are left, within their time and the request's, and what they make. Never raises (cancellation excepted)."""
         left = self._left
-        calls = [lane.fetch(*self._asked, left_s) for lane in left.values()]
-        read = (
-            [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
-        )  # one alone needs no task of its own
+        read = await each([lane.fetch(*self._asked, left_s) for lane in left.values()])
         self._readings |= zip(left, read, strict=True)
         return self._made(self._readings)
 

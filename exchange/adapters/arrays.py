@@ -16,7 +16,7 @@ from aiokafka.protocol import commit, fetch, group, metadata, offset, produce
 from aiokafka.protocol import types as kinds
 from aiokafka.protocol.struct import Struct
 
-_FIXED = {kinds.Int8: "b", kinds.Int16: "h", kinds.Int32: "i", kinds.UInt32: "I", kinds.Int64: "q", kinds.Float64: "d", kinds.Boolean: "?"}  # fmt: skip
+_FIXED = {kinds.Int8: "b", kinds.Int16: "h", kinds.Int32: "i", kinds.Int64: "q", kinds.Boolean: "?"}
 _COUNT, _SIZE = struct.Struct(">i"), struct.Struct(">h")
 SAID_OFTEN = (fetch, produce, offset, metadata, commit, group)
 _Take = Callable[[bytes, int, int], tuple[Any, int]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from exchange.adapters.producing import BATCH_BYTES, BODY_BYTES, Producer, Sendi
 from exchange.core.batches import Bodies, Sections, bodies
 from exchange.core.topics import TopicSpec
 from exchange.ports import Batches, Message, Record, Unavailable
+from exchange.together import each
 
 frames.use()
 ADMIN_TIMEOUT_S, REFRESH_S = 10.0, 2.0
@@ -221,8 +222,8 @@ class KafkaOutbox:
         async with _asking((timeout_ms or self._timeout_ms) / 1000):
             producer = await self._started()
             try:
-                await _each([producer.send(place, one) for place, one in sendings.items()])
-                await _each([ack for one in sendings.values() for ack in one.acks])
+                await each([producer.send(place, one) for place, one in sendings.items()])
+                await each([ack for one in sendings.values() for ack in one.acks])
             except BaseException as error:
                 if self._producer is producer and any(one.taken for one in sendings.values()):
                     self._abandon()
@@ -281,11 +282,6 @@ class KafkaOutbox:
             with suppress(Unavailable):
                 self._partitions = await self._view.topics()
             await asyncio.sleep(REFRESH_S / 10)
-
-
-async def _each(work: Sequence[Awaitable[Any]]) -> None:
-    """Wait for all; one alone needs no task of its own."""
-    await (work[0] if len(work) == 1 else asyncio.gather(*work))
 
 
 def _laid(messages: Sequence[Message]) -> Bodies:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import TypeVar
 
@@ -11,6 +10,7 @@ from exchange.core.batches import Bodies, Numbered, Sections, bodies, body
 from exchange.core.errors import Code
 from exchange.core.topics import DEAD_LETTERS
 from exchange.ports import Message, Outbox, Record, Unavailable
+from exchange.together import side_by_side
 
 T = TypeVar("T")
 UNHURRIED_S = 0.5
@@ -87,16 +87,6 @@ async def partitions(outbox: Outbox, topic: str) -> int:
     if not outbox.partitions(topic):
         await outbox.refresh()
     return outbox.partitions(topic)
-
-
-async def side_by_side(work: Iterable[Awaitable[T]]) -> list[T | BaseException]:
-    """What each leads to, or raises, once all have ended; one alone needs no task of its own."""
-    if len(all_of_it := list(work)) != 1:
-        return await asyncio.gather(*all_of_it, return_exceptions=True)
-    try:
-        return [await all_of_it[0]]
-    except Exception as error:
-        return [error]
 
 
 async def ended(work: Iterable[Awaitable[None]]) -> BaseException | None:

@@ -114,15 +114,17 @@ class Fetched(Sequence[Record]):
         return map(self._record, self.entries)
 
     @property
-    def first(self) -> int:
-        """The offset of the first."""
+    def first_offset(self) -> int:
         return self.entries[0][0]
 
     @property
-    def last(self) -> tuple[int, int]:
-        """The offset of the last, and its time (ms)."""
-        offset, at_ms, *_ = self.entries[-1]
-        return offset, at_ms
+    def last_offset(self) -> int:
+        return self.entries[-1][0]
+
+    @property
+    def last_ms(self) -> int:
+        """The time of the last."""
+        return self.entries[-1][1]
 
     def _record(self, entry: Entry) -> Record:
         offset, timestamp, key, at, value_end, end = entry

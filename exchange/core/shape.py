@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from consent.core.facts import Handover
 
 
+def branch_of(union: Sequence[Any]) -> Any:
+    """What an optional type is where it is not null."""
+    return next(branch for branch in union if branch != "null")
+
+
+def kind_of(schema: Any) -> Any:
+    """The name of a type that is no union: ``record``, ``array``, or a plain one's own."""
+    return schema["type"] if isinstance(schema, dict) else schema
+
+
 def complete(schema: Any, value: Any) -> Any:
     """`value` with every absent field that has a default filled in; unknown fields are left for the codec to refuse."""
     if isinstance(schema, list):
-        return None if value is None else complete(next(branch for branch in schema if branch != "null"), value)
-    kind = schema["type"] if isinstance(schema, dict) else schema
-    if kind == "array" and isinstance(value, list):
+        return None if value is None else complete(branch_of(schema), value)
+    if kind_of(schema) == "array" and isinstance(value, list):
         return [complete(schema["items"], item) for item in value]
-    if kind != "record" or not isinstance(value, dict):
+    if kind_of(schema) != "record" or not isinstance(value, dict):
         return value
     completed = {**value}
     for field in schema["fields"]:
