@@ -313,6 +313,7 @@ class FaustRunner:
                 self._tuning,
                 patience_s=host.agent.patience_s,
                 together=host.agent.together,
+                paced=host.agent.paced,
                 chunks_ahead=host.agent.at_once + 1,
                 fetch_bytes=host.agent.fetch_bytes,
             ),

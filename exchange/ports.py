@@ -152,6 +152,10 @@ class Agent(Protocol):
         """Whether `handle` takes the records of several partitions at once, each partition's in order."""
 
     @property
+    def paced(self) -> bool:
+        """Whether records wait for company where processes compete for processors: the first stage does, and those that follow get them together."""
+
+    @property
     def timed(self) -> bool:
         """Whether `tick` has anything to do. If not, chunks do not wait for it."""
 

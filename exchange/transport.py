@@ -31,6 +31,7 @@ from mode.utils.futures import maybe_async
 from mode.utils.times import Seconds
 
 from exchange.adapters import fetching
+from exchange.adapters.pacing import Pacing
 from exchange.core.batches import Fetched
 from exchange.core.commit_log import CommitLog, Place
 
@@ -86,6 +87,8 @@ class Tuning:
     """Chunks that wait or are at work, from which on no more are fetched: more would only be memory, and duplicates after a crash."""
     together: bool = False
     """Whether what was fetched at once, of several partitions, is handled at once."""
+    paced: bool = False
+    """Whether records wait for company where processes compete for processors (`exchange.core.pace`)."""
 
 
 class Hosted(Protocol):
@@ -109,6 +112,7 @@ class _Client(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.chunks = CommitLog()
+        self.pacing = Pacing() if _hosted(self.app).tuning.paced else None
 
     async def start(self) -> None:
         await self._default_start()
@@ -122,6 +126,7 @@ class _Client(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         app, tuning = self.app, _hosted(self.app).tuning
         return fetching.Consumer(
+            pacing=self.pacing,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
             group_id=app.conf.id,
             client_id=app.conf.id,
@@ -172,6 +177,8 @@ class _Client(driver.AIOKafkaConsumerThread):
         if self._assignment() is not self.assignment_of_log:
             self.chunks.clear()
             self.assignment_of_log = self._assignment()
+        if self.pacing is not None and fetched:
+            self.pacing.took(sum(len(whole) for (whole,) in fetched.values()))
         most = _hosted(self.app).tuning.chunk_records
         return {
             TP(*place): [self._chunk(tuple(place), whole[at : at + most]) for at in range(0, len(whole), most)]

@@ -6,8 +6,10 @@ keeps its bytes, and of what the fetcher puts aside for a partition. Checksums a
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import aiokafka
@@ -17,6 +19,8 @@ from aiokafka.record.memory_records import MemoryRecords
 from crc32c import crc32c
 
 from exchange.adapters import frames
+from exchange.adapters.kafka import take_all_first
+from exchange.adapters.pacing import Pacing
 from exchange.core.batches import BadBatch, Entry, Fetched, Head, checked, entries, heads, lay
 from exchange.core.columns import located
 
@@ -37,11 +41,27 @@ frames.use()
 
 
 class Consumer(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]  # nothing of aiokafka is typed
-    """Its fetcher's `fetched_records` gives for each partition one `Fetched`, or nothing."""
+    """Its fetcher's `fetched_records` gives for each partition one `Fetched`, or nothing. With a `pacing`, it rests before it asks for more."""
+
+    def __init__(self, *topics: str, pacing: Pacing | None = None, **named: Any) -> None:
+        super().__init__(*topics, **named)
+        self._pacing = pacing
 
     async def start(self) -> None:
         await super().start()
         self._fetcher._records = _Results()
+        take_all_first(self)
+        if self._pacing is not None:
+            self._fetcher._proc_fetch_request = partial(_rested, self._pacing, self._fetcher._proc_fetch_request)
+
+
+async def _rested(pacing: Pacing, fetch: Callable[..., Awaitable[bool]], *asked: Any) -> bool:
+    """A fetch, when it is time; cancelled, it has brought nothing, as aiokafka's own."""
+    try:
+        await pacing.rest()
+    except asyncio.CancelledError:
+        return False
+    return await fetch(*asked)
 
 
 class _Results(OrderedDict[Any, Any]):

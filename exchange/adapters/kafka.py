@@ -20,7 +20,7 @@ from exchange.ports import Batches, Message, Record, Unavailable
 from exchange.together import each
 
 frames.use()
-ADMIN_TIMEOUT_S, REFRESH_S = 10.0, 2.0
+ADMIN_TIMEOUT_S, REFRESH_S, UNTAKEN_S = 10.0, 2.0, 10.0
 
 
 class TooLarge(Exception):
@@ -30,6 +30,14 @@ class TooLarge(Exception):
 def security(context: ssl.SSLContext | None) -> dict[str, Any]:
     """The settings of aiokafka for mutual TLS, or for a broker on the loopback."""
     return {"security_protocol": "SSL", "ssl_context": context} if context else {}
+
+
+def take_all_first(consumer: Any) -> None:
+    """Have a consumer that was started ask for more only once all it got was taken, `UNTAKEN_S` long.
+
+    aiokafka waits for a tenth of a second, then asks without the partitions whose records lie there: what comes to these meanwhile waits until
+    that request ends, half a second later, although they were taken at once."""
+    consumer._fetcher._prefetch_backoff = UNTAKEN_S
 
 
 @asynccontextmanager
@@ -120,6 +128,7 @@ class KafkaReader:
     async def __aenter__(self) -> Self:
         async with _asking():
             await self._consumer.start()
+            take_all_first(self._consumer)
             count = len((await self._consumer._client.fetch_all_metadata()).partitions_for_topic(self._topic) or ())
         self._places = [TopicPartition(self._topic, partition) for partition in range(count)]
         self._consumer.assign(self._places)

@@ -22,6 +22,7 @@ class Prompt:
 
     patience_s: float = 0.0
     together: bool = False
+    paced: bool = False
     timed: bool = True
     at_once: int = 1
     fetch_bytes: int = 1 << 20

@@ -40,7 +40,7 @@ class Gate(Quiet):
 
     name = "gate"
     topics = (ALL_REQUESTS,)
-    timed, at_once, fetch_bytes = False, 3, 3 << 20
+    timed, paced, at_once, fetch_bytes = False, True, 3, 3 << 20
 
     def __init__(self, ledger: Ledger, outbox: Outbox, clock: Clock, memory: Memory, tracing: Tracing) -> None:
         self._ledger, self._outbox, self._clock, self._memory, self._tracing = ledger, outbox, clock, memory, tracing

@@ -11,13 +11,17 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.produce import ProduceRequest
 from faust.types import TP
 from mode.threads import WorkerThread
 
+from exchange.adapters.fetching import Consumer
 from exchange.adapters.kafka import (
     KafkaOutbox,
     KafkaReader,
@@ -27,6 +31,7 @@ from exchange.adapters.kafka import (
 )
 from exchange.adapters.producing import BODY_BYTES
 from exchange.core.batches import body
+from exchange.core.pace import REST_MOST_S, Pace
 from exchange.core.topics import TopicSpec
 from exchange.embedded.broker import EmbeddedKafka
 from exchange.faust_runner import EXIT_BUG, FaustRunner
@@ -39,6 +44,7 @@ from tests.broker.transport_worker import (
     Failing,
     Forward,
     Holder,
+    Paced,
     Together,
     committed,
     ends,
@@ -310,6 +316,61 @@ async def test_partitions_handled_at_once(kafka: str) -> None:
         assert [(record.key or b"").decode() for record in agent.seen if record.partition == place] == keys[place::4]
     assert agent.wrong == [] and 1 < agent.most_at_work <= agent.at_once
     assert await committed(kafka, name) == dict.fromkeys(range(4), 500)
+
+
+async def test_a_paced_reader_loses_nothing(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers that rest as long as they ever do before each fetch, while partitions go from one to the other and back, give each record on,
+    those of one partition in order."""
+    monkeypatch.setattr(Pace, "rest_s", lambda *_: REST_MOST_S)
+    source, name = fresh("requests"), fresh("gate")
+    await topics(kafka, source)
+    first, second = Paced(name, (source,), None), Paced(name, (source,), None)
+    keys = [str(i) for i in range(2_000)]
+
+    def have(count: int) -> bool:
+        return len({*first.keys(), *second.keys()}) == count
+
+    async with KafkaOutbox(kafka) as outbox, running(kafka, first):
+        await fill(outbox, source, keys[:1000])
+        await until(lambda: have(1000), "the first half is read")
+        async with running(kafka, second):
+            await until(lambda: bool(first.lost), "partitions go to the second")
+            await fill(outbox, source, keys[1000:1500])
+            await until(lambda: have(1500) and bool(second.seen), "both have read")
+        await fill(outbox, source, keys[1500:])
+        await until(lambda: have(2000), "all is read")
+    for seen in (first.seen, second.seen):
+        for partition in range(4):
+            offsets = [record.offset for record in seen if record.partition == partition]
+            assert offsets == sorted(offsets)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+async def test_no_request_leaves_a_partition_out(kafka: str, grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While records of one partition lie untaken, however long, nothing is asked of the others alone: a request that waits there would keep
+    what then comes to the first from its reader."""
+    source, asked = fresh("requests"), list[int]()
+    await topics(kafka, source)
+    send = AIOKafkaClient.send
+
+    async def seen(self: AIOKafkaClient, node: int, request: Any, **named: Any) -> Any:
+        if isinstance(request, FetchRequest):
+            asked.extend(len(partitions) for topic, partitions in request.topics if topic == source)
+        return await send(self, node, request, **named)
+
+    monkeypatch.setattr(AIOKafkaClient, "send", seen)
+    async with AsyncExitStack() as stack:
+        if grouped:
+            reader = Consumer(source, bootstrap_servers=kafka, auto_offset_reset="earliest", fetch_max_wait_ms=100)
+            await reader.start()
+            stack.push_async_callback(reader.stop)
+        else:
+            await stack.enter_async_context(KafkaReader(kafka, source))
+        await until(lambda: bool(asked), "the broker is asked")
+        async with KafkaOutbox(kafka) as outbox:
+            await fill(outbox, source, ["one"])
+            await asyncio.sleep(1.0)
+    assert set(asked) == {4}
 
 
 async def test_watchdog(kafka: str) -> None:

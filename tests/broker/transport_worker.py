@@ -73,6 +73,12 @@ class Holder(Forward):
         return self.hold if partition == 0 else None
 
 
+class Paced(Forward):
+    """Lets records wait for company."""
+
+    paced = True
+
+
 class Together(Forward):
     """Takes several partitions at once, after refusing the first `refusals` chunks."""
 
