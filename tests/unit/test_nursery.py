@@ -67,6 +67,32 @@ def test_a_fork_ends_as_told(nursery: Nursery, tmp_path: Path) -> None:
     assert second.returncode == -signal.SIGKILL and nursery.alive
 
 
+def test_who_wakes_pushes_nobody_off(nursery: Nursery, tmp_path: Path) -> None:
+    """What is started and what is forked leaves its processor to who is at work; we, and what is no role of a bus, are as we were."""
+    forked = sandbox(nursery, Places(tmp_path))
+    started = process.spawn(
+        [sys.executable, "-c", "input()"], cwd=tmp_path, output=tmp_path / "log", death_signal=signal.SIGKILL, stdin=-1
+    )
+    try:
+        assert [os.sched_getscheduler(child.pid) for child in (forked, started)] == [os.SCHED_BATCH] * 2
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    finally:
+        process.kill(started)
+
+
+def test_a_system_that_forbids_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system lets nobody choose how it is scheduled, a process starts all the same."""
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    child = process.spawn(
+        [sys.executable, "-c", ""], cwd=tmp_path, output=tmp_path / "log", death_signal=signal.SIGKILL
+    )
+    assert child.wait(60) == 0
+
+
 def test_forks_end_with_their_nursery(nursery: Nursery, tmp_path: Path) -> None:
     """Whoever ends it, what it forked is gone, and is told as ended; what is asked for later never starts."""
     child = sandbox(nursery, Places(tmp_path))
