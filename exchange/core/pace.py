@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 REST_MOST_S = 0.05
-REST_S = 0.1
+REST_S = 0.075
 """For a reader that did nothing but wait for a processor, were it not for the most."""
 FREE = 0.1
 """The share of its time that a process waits for a processor where nobody competes for it."""
