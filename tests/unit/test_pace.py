@@ -20,9 +20,9 @@ looks = st.lists(
 
 
 def settled(per_s: float, ran_ms: int, waited_ms: int) -> Pace:
-    """After a second of one record at a time."""
+    """After five seconds of one record at a time."""
     pace = Pace()
-    for _ in range(int(per_s)):
+    for _ in range(int(5 * per_s)):
         pace = pace.seen(1, 1 / per_s, ran_ms * MS, waited_ms * MS)
     return pace
 
