@@ -68,7 +68,7 @@ def test_a_fork_ends_as_told(nursery: Nursery, tmp_path: Path) -> None:
 
 
 def test_who_wakes_pushes_nobody_off(nursery: Nursery, tmp_path: Path) -> None:
-    """What is started and what is forked leaves its processor to who is at work; we, and what is no role of a bus, are as we were."""
+    """What is started and what is forked leaves its processor to who is at work; we ourselves are as we were."""
     forked = sandbox(nursery, Places(tmp_path))
     started = process.spawn(
         [sys.executable, "-c", "input()"], cwd=tmp_path, output=tmp_path / "log", death_signal=signal.SIGKILL, stdin=-1
