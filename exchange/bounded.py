@@ -21,6 +21,20 @@ class Said(NamedTuple):
     body: bytes
 
 
+class TooLarge(Exception):
+    """An answer over the size allowed."""
+
+
+async def body_of(answer: httpx.Response, most_bytes: int) -> bytes:
+    """What an answer that is streamed holds, as it was sent. Raises `TooLarge`, and what httpx does."""
+    body = bytearray()
+    async for chunk in answer.aiter_raw():
+        body += chunk
+        if len(body) > most_bytes:
+            raise TooLarge
+    return bytes(body)
+
+
 class Outside:
     """Asks servers by HTTP. `client` None makes one of our own, that no proxy of the environment is told of."""
 
@@ -42,17 +56,15 @@ class Outside:
 
     async def _said(self, method: str, url: str, headers: Mapping[str, str], **more: Any) -> Said:
         told = {**headers, "accept-encoding": "identity"}
-        body = bytearray()
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
                 self._client.stream(method, url, headers=told, follow_redirects=False, **more) as answer,
             ):
-                async for chunk in answer.aiter_raw():
-                    body += chunk
-                    if len(body) > ANSWER_MAX_BYTES:
-                        raise Unavailable("too long an answer")
+                body = await body_of(answer, ANSWER_MAX_BYTES)
                 kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-                return Said(answer.status_code, kind, bytes(body))
+                return Said(answer.status_code, kind, body)
+        except TooLarge:
+            raise Unavailable("too long an answer") from None
         except (httpx.HTTPError, TimeoutError) as error:
             raise Unavailable(type(error).__name__) from None

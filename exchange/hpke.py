@@ -37,6 +37,11 @@ class KeyPair:
             raise ValueError("not a key of X25519")
         return cls(private, crypto_scalarmult_base(private))
 
+    @property
+    def raw(self) -> bytes:
+        """Both halves, the private one first."""
+        return self.private + self.public
+
     @classmethod
     def generate(cls) -> KeyPair:
         return cls.of(os.urandom(KEY_BYTES))

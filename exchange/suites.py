@@ -26,7 +26,7 @@ def generate(suite: str) -> tuple[bytes, bytes]:
     """A key pair, private and public, raw."""
     pair = KeyPair.generate()
     if suite == X25519:
-        return pair.private + pair.public, pair.public
+        return pair.raw, pair.public
     lattice = MLKEM768PrivateKey.generate()
     return lattice.private_bytes_raw() + pair.private, lattice.public_key().public_bytes_raw() + pair.public
 
@@ -43,7 +43,7 @@ def private_key(suite: str, raw: bytes) -> PrivateKey:
 def whole(suite: str, raw: bytes) -> bytes:
     """A private key in the raw form of today; ValueError as above."""
     key = private_key(suite, raw)
-    return key.private + key.public if isinstance(key, KeyPair) else raw
+    return key.raw if isinstance(key, KeyPair) else raw
 
 
 def encrypt(suite: str, public_key: bytes, plain: bytes, info: bytes) -> bytes:

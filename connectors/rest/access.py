@@ -18,9 +18,10 @@ import msgspec
 
 from connectors.contract import Failure, Reading, Retry
 from connectors.core.dgfip import SCOPES, SFIP, TOKEN_PATH
-from connectors.rest.http import Http, Place, Sent, TooLarge
+from connectors.rest.http import Http, Place, Sent
 from consent.keys import BadKeyFile
 from consent.keys.files import read as read_secret
+from exchange.bounded import TooLarge
 
 TOKEN_MAX_BYTES = 64 << 10
 EARLY_S = 30.0

@@ -17,8 +17,9 @@ from connectors.core.description import Description
 from connectors.core.reading import interpret
 from connectors.rest.access import Access, Account, Bearer, Gateway, NoAccess
 from connectors.rest.descriptions import descriptions
-from connectors.rest.http import Sent, TooLarge
+from connectors.rest.http import Sent
 from connectors.rest.kept import http_over
+from exchange.bounded import TooLarge
 
 BODY_MAX_BYTES: Final = 1 << 20
 ACCEPT: Final = "application/json, application/vnd.api+json"

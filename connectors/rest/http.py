@@ -10,15 +10,12 @@ from urllib.parse import urlencode
 
 import httpx
 
+from exchange.bounded import body_of
 from exchange.core.urls import secure_url
 
 HEADERS: Final = {"user-agent": "accord", "accept-encoding": "identity"}
 """What each call says of us: what comes compressed could be larger than it looks."""
 _PLAIN = re.compile(r"(/[0-9A-Za-z_~-][0-9A-Za-z._~-]*)*")
-
-
-class TooLarge(Exception):
-    """An answer over the size allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +89,7 @@ class ThroughHttpx:
         async with self._client.stream(
             method, at.url + sent.path, params=params or None, data=sent.form, headers=headers, follow_redirects=False
         ) as answer:
-            body = bytearray()
-            async for chunk in answer.aiter_raw():
-                body += chunk
-                if len(body) > most_bytes:
-                    raise TooLarge
-            return Received(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, bytes(body))
+            body = await body_of(answer, most_bytes)
+            return Received(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body)
 
     async def close(self) -> None: ...

@@ -18,7 +18,8 @@ from typing import Final
 import h11
 import httpx
 
-from connectors.rest.http import HEADERS, Http, Place, Received, Sent, ThroughHttpx, TooLarge
+from connectors.rest.http import HEADERS, Http, Place, Received, Sent, ThroughHttpx
+from exchange.bounded import TooLarge
 
 KEEP_S: Final = 4.0
 """How long an unused connection is kept: servers leave theirs after 5 s or more."""

@@ -23,10 +23,10 @@ from connectors.contract import Failure, Found, Identity, NotFound, Reading, Ret
 from connectors.core.call import call
 from connectors.core.person import is_about
 from connectors.rest.descriptions import descriptions
-from connectors.rest.http import TooLarge
 from connectors.sdk.core.rate import interval_ms
 from connectors.sdk.lanes import Limits
 from connectors.sdk.state import BadAnswer, Said, StateHttp
+from exchange.bounded import TooLarge
 from exchange.data_sets import DATA_SETS
 
 Answered = Reading | Mapping[str, Any]

@@ -13,10 +13,10 @@ from consent.core import note
 from consent.core.cosignature import Witness, cosigned_at, parse_witness
 from consent.witness import rules
 from consent.witness.rules import Submission
+from exchange.bounded import ANSWER_MAX_BYTES, TooLarge, body_of
 
 TIMEOUT_S = 5.0
 WITNESSES_MAX = note.MAX_SIGNATURES - 1
-_ANSWER_MAX_BYTES = 64 * 1024
 
 Prove = Callable[[int], Sequence[bytes]]
 """The consistency proof from a smaller size to the checkpoint's; ValueError if there is none."""
@@ -79,12 +79,9 @@ async def _submit(http: httpx.AsyncClient, place: Place, checkpoint: str, prove:
         path = tuple(prove(seen)) if seen else ()
         body = rules.write(Submission(seen, path, checkpoint))
         async with http.stream("POST", f"{place.url}/add-checkpoint", content=body, timeout=TIMEOUT_S) as response:
-            answer = b""
-            async for chunk in response.aiter_raw():
-                answer += chunk
-                if len(answer) > _ANSWER_MAX_BYTES:
-                    raise NotCosigned("answer too long")
-            return response.status_code, answer.decode()
+            return response.status_code, (await body_of(response, ANSWER_MAX_BYTES)).decode()
+    except TooLarge:
+        raise NotCosigned("answer too long") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise NotCosigned(type(error).__name__) from None
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectors.rest.http import Http, Place, Sent, ThroughHttpx, TooLarge
+from connectors.rest.http import Http, Place, Sent, ThroughHttpx
 from connectors.rest.kept import Kept
+from exchange.bounded import TooLarge
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from connectors.contract import Failure, Found, Reading, Retry
-from connectors.rest.http import TooLarge
 from connectors.sdk.declare import Answered, Asked, BadConnector, Connector
 from connectors.sdk.scaffold import files
 from connectors.sdk.state import BadAnswer, StateHttp
+from exchange.bounded import TooLarge
 from exchange.cli import app
 from exchange.data_sets import DATA_SETS
 from tests.world import JEANNE, PAUL, QUOTIENT, RECIPIENT
