@@ -1,9 +1,9 @@
-"""Reading what a server outside says: no redirect, no compression, so many bytes and so much time at most."""
+"""Reading what comes from outside, so many bytes at most; of a server, without redirect or compression, and in so much time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from typing import Any, NamedTuple
 
 import httpx
@@ -22,13 +22,13 @@ class Said(NamedTuple):
 
 
 class TooLarge(Exception):
-    """An answer over the size allowed."""
+    """A body over the size allowed."""
 
 
-async def body_of(answer: httpx.Response, most_bytes: int) -> bytes:
-    """What an answer that is streamed holds, as it was sent. Raises `TooLarge`, and what httpx does."""
+async def whole(chunks: AsyncIterable[bytes], most_bytes: int) -> bytes:
+    """A body that comes in chunks. Raises `TooLarge`, and then reads no more of it; and what its chunks raise."""
     body = bytearray()
-    async for chunk in answer.aiter_raw():
+    async for chunk in chunks:
         body += chunk
         if len(body) > most_bytes:
             raise TooLarge
@@ -61,7 +61,7 @@ class Outside:
                 asyncio.timeout(self._timeout_s),
                 self._client.stream(method, url, headers=told, follow_redirects=False, **more) as answer,
             ):
-                body = await body_of(answer, ANSWER_MAX_BYTES)
+                body = await whole(answer.aiter_raw(), ANSWER_MAX_BYTES)
                 kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
                 return Said(answer.status_code, kind, body)
         except TooLarge:

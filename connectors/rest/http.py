@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from exchange.bounded import body_of
+from exchange.bounded import whole
 from exchange.core.urls import secure_url
 
 HEADERS: Final = {"user-agent": "accord", "accept-encoding": "identity"}
@@ -89,7 +89,7 @@ class ThroughHttpx:
         async with self._client.stream(
             method, at.url + sent.path, params=params or None, data=sent.form, headers=headers, follow_redirects=False
         ) as answer:
-            body = await body_of(answer, most_bytes)
+            body = await whole(answer.aiter_raw(), most_bytes)
             return Received(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body)
 
     async def close(self) -> None: ...

@@ -13,7 +13,7 @@ from consent.core import note
 from consent.core.cosignature import Witness, cosigned_at, parse_witness
 from consent.witness import rules
 from consent.witness.rules import Submission
-from exchange.bounded import ANSWER_MAX_BYTES, TooLarge, body_of
+from exchange.bounded import ANSWER_MAX_BYTES, TooLarge, whole
 
 TIMEOUT_S = 5.0
 WITNESSES_MAX = note.MAX_SIGNATURES - 1
@@ -79,7 +79,7 @@ async def _submit(http: httpx.AsyncClient, place: Place, checkpoint: str, prove:
         path = tuple(prove(seen)) if seen else ()
         body = rules.write(Submission(seen, path, checkpoint))
         async with http.stream("POST", f"{place.url}/add-checkpoint", content=body, timeout=TIMEOUT_S) as response:
-            return response.status_code, (await body_of(response, ANSWER_MAX_BYTES)).decode()
+            return response.status_code, (await whole(response.aiter_raw(), ANSWER_MAX_BYTES)).decode()
     except TooLarge:
         raise NotCosigned("answer too long") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:

@@ -24,6 +24,7 @@ from consent.core.note import Verifier
 from consent.keys import read_or_make
 from consent.witness import rules
 from consent.witness.rules import NOTHING, Refusal, Seen
+from exchange.bounded import TooLarge, whole
 
 Answer = tuple[int, str]
 """HTTP status, and the body: signature lines, a size, or nothing."""
@@ -100,11 +101,10 @@ class WitnessServer:
         return Starlette(routes=[Route("/add-checkpoint", self._add_checkpoint, methods=["POST"])])
 
     async def _add_checkpoint(self, request: Request) -> Response:
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > rules.MAX_BYTES:
-                return PlainTextResponse("", 400)
+        try:
+            body = await whole(request.stream(), rules.MAX_BYTES)
+        except TooLarge:
+            return PlainTextResponse("", 400)
         try:
             status, text = self.add_checkpoint(body)
         except (OSError, ValueError, KeyError) as error:

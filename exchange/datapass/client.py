@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from consent.keys.files import read as read_secret
+from exchange.bounded import TooLarge, whole
 from exchange.core.datapass.events import BadCall, Listed, Snapshot, listed
 
 PRODUCTION = "https://datapass.api.gouv.fr/api/v1"
@@ -65,20 +66,17 @@ class Client:
         return _decode(await self._read("POST", "/oauth/token", data=form), _Token).access_token
 
     async def _read(self, method: str, path: str, **more: Any) -> bytes:
-        found = bytearray()
         try:
             async with self._http.stream(
                 method, f"{self._url}{path}", timeout=_TIMEOUT_S, follow_redirects=False, **more
             ) as response:
                 if response.status_code != 200:
                     raise DataPassUnavailable(f"{path}: {response.status_code}")
-                async for chunk in response.aiter_bytes():
-                    found += chunk
-                    if len(found) > _PAGE_MAX_BYTES:
-                        raise DataPassUnavailable(f"{path}: too large")
+                return await whole(response.aiter_bytes(), _PAGE_MAX_BYTES)
+        except TooLarge:
+            raise DataPassUnavailable(f"{path}: too large") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise DataPassUnavailable(f"{path}: {type(error).__name__}") from None
-        return bytes(found)
 
 
 def _decode(body: bytes, form: type[T]) -> T:

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from consent.keys import BadKeyFile
 from consent.keys.files import read as read_secret
+from exchange.bounded import TooLarge, whole
 from exchange.core.datapass.events import BODY_MAX_BYTES, ENVIRONMENT, SIGNATURE, BadCall, read, signed
 from exchange.core.datapass.mapping import Act
 from exchange.core.errors import CATALOGUE, Code
@@ -50,10 +51,10 @@ class Receiver:
     async def _post(self, request: Request) -> JSONResponse:
         try:
             async with asyncio.timeout(self._body_s):
-                body = await _body(request)
+                body = await whole(request.stream(), BODY_MAX_BYTES)
         except (TimeoutError, ClientDisconnect):
             return _refusal(408, "body")
-        if body is None:
+        except TooLarge:
             return _refusal(413, "body")
         if not signed(body, request.headers.get(SIGNATURE, ""), self._secrets):
             return _refusal(401, SIGNATURE)
@@ -81,16 +82,6 @@ def log(acts: Sequence[Act]) -> None:
         h = act.habilitation
         told = {"recipient": h.recipient, "data_set": h.data_set, "purpose": h.purpose}
         structlog.get_logger().info("habilitation", reason=act.reason, **told)
-
-
-async def _body(request: Request) -> bytes | None:
-    """The body, None if it is too large; no more of it is read then."""
-    found = bytearray()
-    async for chunk in request.stream():
-        found += chunk
-        if len(found) > BODY_MAX_BYTES:
-            return None
-    return bytes(found)
 
 
 def _refusal(status: int, field: str, code: Code = Code.BAD_WEBHOOK) -> JSONResponse:

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import ClientDisconnect
 
+from exchange.bounded import TooLarge, whole
 from exchange.core.encoding import digest
 from exchange.core.errors import Code
 from portal.api import kept
@@ -82,15 +83,12 @@ async def _body(request: Request) -> bytes:
         raise Problem(Code.MEDIA_TYPE)
     if not declared.isascii() or not declared.isdigit() or int(declared[:20]) > BODY_MAX_BYTES:
         raise Problem(Code.TOO_LARGE)
-    found = bytearray()
     try:
-        async for piece in request.stream():
-            found += piece
-            if len(found) > BODY_MAX_BYTES:
-                raise Problem(Code.TOO_LARGE)
+        request._body = await whole(request.stream(), BODY_MAX_BYTES)
+    except TooLarge:
+        raise Problem(Code.TOO_LARGE) from None
     except ClientDisconnect:
         raise Problem(Code.BAD_JSON) from None  # nobody hears it
-    request._body = bytes(found)
     return request._body
 
 
